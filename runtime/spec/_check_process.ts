@@ -1,0 +1,140 @@
+/** Rules for the process: where and as whom it runs, and with which limits and capabilities. */
+
+import type { Issue } from "../errors.ts";
+import { quote } from "./_problems.ts";
+import { environment, isAbsolute, isNew, isNumberList, namespaceOf, type Rule } from "./_rule.ts";
+import { CAPABILITIES, CAPABILITY_SETS, type IdMapping, type Spec } from "./config.ts";
+
+/** As an id this means "no change" to the kernel. */
+const NO_ID = 0xffff_ffff;
+
+export const PROCESS_RULES: readonly Rule[] = [
+  { reads: ["/process/cwd"], check: cwdIsAbsolute },
+  { reads: ["/process/args"], check: argsNameAProgram },
+  { reads: ["/process/env"], check: ({ process }) => environment(process?.env, "/process/env") },
+  { reads: ["/process/consoleSize", "/process/terminal"], check: consoleSizeFitsATerminal },
+  { reads: ["/process/user"], check: userIsPossible },
+  {
+    reads: ["/process/user", "/linux/namespaces", "/linux/uidMappings", "/linux/gidMappings"],
+    check: userIsMapped,
+  },
+  { reads: ["/process/rlimits"], check: rlimitsAreOrdered },
+  { reads: ["/process/capabilities"], check: capabilitiesAreKnown },
+  { reads: ["/process/capabilities"], check: capabilitySetsAreNested },
+  { reads: ["/process/oomScoreAdj"], check: oomScoreIsInRange },
+  { reads: ["/process/execCPUAffinity"], check: affinityIsAList },
+];
+
+function* cwdIsAbsolute({ process }: Spec): Iterable<Issue> {
+  if (!process || isAbsolute(process.cwd)) return;
+  yield { pointer: "/process/cwd", message: "Cannot start in the working directory: it is not absolute" };
+}
+
+function* argsNameAProgram({ process }: Spec): Iterable<Issue> {
+  if (!process || process.args[0]) return;
+  const state = process.args.length === 0 ? "args is empty" : "its name is empty";
+  yield { pointer: "/process/args", message: `Cannot run a program: ${state}` };
+}
+
+function* consoleSizeFitsATerminal({ process }: Spec): Iterable<Issue> {
+  if (!process?.terminal || !process.consoleSize) return; // the specification ignores it then
+  for (const side of ["height", "width"] as const) {
+    if (process.consoleSize[side] <= 0xffff) continue; // unsigned short in struct winsize
+    yield {
+      pointer: `/process/consoleSize/${side}`,
+      message: "Cannot size the terminal: it has at most 65535 cells",
+    };
+  }
+}
+
+function* userIsPossible({ process }: Spec): Iterable<Issue> {
+  if (!process?.user) return;
+  const { umask = 0 } = process.user;
+  if (umask > 0o777) {
+    yield { pointer: "/process/user/umask", message: "Cannot set the umask: it has bits above 0777" };
+  }
+  for (const [pointer, id] of idsOf(process.user)) {
+    if (id === NO_ID) yield { pointer, message: `Cannot become ${NO_ID}: it means no change to the kernel` };
+  }
+}
+
+function* userIsMapped(spec: Spec): Iterable<Issue> {
+  const { uidMappings, gidMappings } = spec.linux ?? {};
+  if (!spec.process || !isNew(namespaceOf(spec, "user")) || !uidMappings?.length || !gidMappings?.length) {
+    return;
+  }
+  for (const [pointer, id] of idsOf(spec.process.user ?? { uid: 0, gid: 0 })) {
+    const field = pointer.endsWith("/uid") ? "uidMappings" : "gidMappings";
+    if (contains(field === "uidMappings" ? uidMappings : gidMappings, id)) continue;
+    yield { pointer, message: `Cannot become ${id}: it is not in ${field}` };
+  }
+}
+
+function* idsOf(user: NonNullable<NonNullable<Spec["process"]>["user"]>): Iterable<[string, number]> {
+  yield ["/process/user/uid", user.uid];
+  yield ["/process/user/gid", user.gid];
+  for (const [index, gid] of (user.additionalGids ?? []).entries()) {
+    yield [`/process/user/additionalGids/${index}`, gid];
+  }
+}
+
+function contains(mappings: readonly IdMapping[], id: number): boolean {
+  return mappings.some(({ containerID, size }) => id >= containerID && id < containerID + size);
+}
+
+function* rlimitsAreOrdered({ process }: Spec): Iterable<Issue> {
+  const seen = new Set<string>();
+  for (const [index, { type, soft, hard }] of (process?.rlimits ?? []).entries()) {
+    const pointer = `/process/rlimits/${index}`;
+    if (soft > hard) yield { pointer, message: `Cannot limit ${type}: soft is above hard` };
+    if (seen.has(type)) yield { pointer, message: `Cannot limit ${type}: it is limited already` };
+    seen.add(type);
+  }
+}
+
+function* capabilitiesAreKnown({ process }: Spec): Iterable<Issue> {
+  const known: ReadonlySet<string> = new Set(CAPABILITIES);
+  for (const set of CAPABILITY_SETS) {
+    for (const [index, name] of (process?.capabilities?.[set] ?? []).entries()) {
+      if (known.has(name)) continue;
+      const state = /^CAP_[A-Z_]+$/.test(name) ? "Linux has no such" : "it is no name of a";
+      const message = `Cannot grant ${quote(name)}: ${state} capability`;
+      yield { pointer: `/process/capabilities/${set}/${index}`, message };
+    }
+  }
+}
+
+function* capabilitySetsAreNested({ process }: Spec): Iterable<Issue> {
+  const sets = process?.capabilities;
+  for (
+    const [inner, outer] of [["effective", "permitted"], ["ambient", "permitted"], [
+      "ambient",
+      "inheritable",
+    ]] as const
+  ) {
+    if (!sets?.[inner]) continue;
+    const allowed = new Set(sets[outer]);
+    for (const [index, name] of sets[inner].entries()) {
+      if (allowed.has(name)) continue;
+      const message = `Cannot make ${quote(name)} ${inner}: it is not ${outer}`;
+      yield { pointer: `/process/capabilities/${inner}/${index}`, message };
+    }
+  }
+}
+
+function* oomScoreIsInRange({ process }: Spec): Iterable<Issue> {
+  if (Math.abs(process?.oomScoreAdj ?? 0) <= 1000) return;
+  yield {
+    pointer: "/process/oomScoreAdj",
+    message: "Cannot adjust the OOM score: it goes from -1000 to 1000",
+  };
+}
+
+function* affinityIsAList({ process }: Spec): Iterable<Issue> {
+  for (const when of ["initial", "final"] as const) {
+    const list = process?.execCPUAffinity?.[when];
+    if (!list || isNumberList(list)) continue;
+    const message = `Cannot choose CPUs: ${quote(list)} is no list such as "0-3,7"`;
+    yield { pointer: `/process/execCPUAffinity/${when}`, message };
+  }
+}
