@@ -1,0 +1,50 @@
+/** A skip that is only known at run time, as one line of the file that `AI_SANDBOX_SKIPS` names. */
+export interface Skip {
+  /** The test module that skipped, as a path; empty if the stack does not show one. */
+  readonly file: string;
+  /** The line in it, counted from 1. */
+  readonly line: number;
+  /** The test's name where the caller gave it. */
+  readonly test?: string;
+  readonly reason: string;
+}
+
+/**
+ * Reports that the running test cannot prove anything here, and why. Call it and return:
+ * the run then counts the test as skipped and not as passed.
+ *
+ * @param reason The missing feature, such as `needs cgroup v2`.
+ * @param test The test's context; only needed where one line of code registers several tests.
+ *
+ * @example
+ * ```ts
+ * import { skip } from "./skip.ts";
+ * function needsRoot(): void {
+ *   if (Deno.uid() !== 0) return skip("needs root");
+ * }
+ * needsRoot();
+ * ```
+ */
+export function skip(reason: string, test?: { readonly name: string }): void {
+  const found: Skip = { ...caller(stack()), ...(test && { test: test.name }), reason };
+  console.log(`SKIP ${test?.name ?? (found.file ? `${found.file}:${found.line}` : "?")}: ${reason}`);
+  const path = Deno.env.get("AI_SANDBOX_SKIPS");
+  if (path) Deno.writeTextFileSync(path, JSON.stringify(found) + "\n", { append: true });
+}
+
+/** Where the stack leaves the test module: its outermost frame in a file named `*_test.ts`. */
+export function caller(stack: string): { file: string; line: number } {
+  const frames = [...stack.matchAll(/(file:\/\/\/[^\s()]*_test\.ts):(\d+):\d+/g)];
+  const [, url, line] = frames.at(-1) ?? [];
+  return url ? { file: new URL(url).pathname, line: Number(line) } : { file: "", line: 0 };
+}
+
+function stack(): string {
+  const limit = Error.stackTraceLimit;
+  Error.stackTraceLimit = 100;
+  try {
+    return new Error().stack ?? "";
+  } finally {
+    Error.stackTraceLimit = limit;
+  }
+}

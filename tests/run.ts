@@ -1,0 +1,143 @@
+/**
+ * Runs the whole test suite: `deno task test [paths and options of deno test]`.
+ *
+ * Formatting, lint and types are three checks of their own (left out when paths or options narrow
+ * the run), a last one looks for what the tests left behind on the machine. The last line is
+ * `N passed, N failed[, N skipped]`; the exit status is 1 if anything failed or no test ran.
+ */
+import { fromFileUrl, relative, resolve } from "@std/path";
+import { applySkips, type Case, count, readJunit, summary } from "./helpers/run_junit.ts";
+import { leftovers, look, type Machine } from "./helpers/run_leftovers.ts";
+import type { Skip } from "./helpers/skip.ts";
+
+const ROOT = fromFileUrl(new URL("..", import.meta.url));
+const LIMIT_MS = 35 * 60_000;
+const LEFTOVERS_WAIT_MS = 3_000;
+
+interface Result {
+  readonly name: string;
+  readonly outcome: Case["outcome"];
+}
+
+const id = crypto.randomUUID().slice(0, 8);
+const mark = `AI_SANDBOX_TEST_RUN=${id}`;
+// Named so that a mount which a test forgets in its temporary directory is recognised.
+const temporary = Deno.makeTempDirSync({ prefix: `ai-sandbox-test-${id}-` });
+Deno.chmodSync(temporary, 0o1777);
+
+const before = look(mark);
+const results: Result[] = [];
+if (Deno.args.length === 0) {
+  for (const args of [["fmt", "--check"], ["lint"], ["check"]]) results.push(await check(args));
+}
+results.push(...await tests(Deno.args));
+results.push(await nothingLeft(before));
+removeTemporary();
+
+const failed = results.filter((one) => one.outcome === "failed");
+if (failed.length > 0) console.log("\nFailed:\n" + failed.map(({ name }) => `  ${name}`).join("\n"));
+console.log("\n" + summary(count(results)));
+Deno.exit(failed.length > 0 ? 1 : 0);
+
+async function check(args: string[]): Promise<Result> {
+  const name = `deno ${args.join(" ")}`;
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args,
+    cwd: ROOT,
+    env: { NO_COLOR: "1" },
+    stdin: "null",
+  }).output();
+  console.log(`${name} ... ${success ? "ok" : "FAILED"}`);
+  if (!success) { for (const part of [stdout, stderr]) await write(part); }
+  return { name, outcome: success ? "passed" : "failed" };
+}
+
+/** Runs `deno test`; the report counts, and what only its output shows is added. */
+async function tests(args: readonly string[]): Promise<Result[]> {
+  const report = resolve(temporary, "report.xml");
+  const skips = resolve(temporary, "skips");
+  const narrowed = args.length > 0;
+  const paths = args.some((one) => !one.startsWith("-")) ? [] : ["tests/"];
+  const child = new Deno.Command(Deno.execPath(), {
+    // `deno check` has looked at the types of everything, so that one error there fails one check.
+    args: ["test", "-A", `--junit-path=${report}`, ...(narrowed ? [] : ["--no-check"]), ...args, ...paths],
+    cwd: ROOT,
+    env: { NO_COLOR: "1", TMPDIR: temporary, AI_SANDBOX_SKIPS: skips, AI_SANDBOX_TEST_RUN: id },
+    stdin: "null",
+    stdout: "piped",
+  }).spawn();
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    child.kill("SIGKILL");
+  }, LIMIT_MS);
+  const output = await passThrough(child.stdout);
+  const { code, signal } = await child.status;
+  clearTimeout(timer);
+
+  const xml = readIfThere(report);
+  const how = late
+    ? `took more than ${LIMIT_MS / 60_000} minutes`
+    : `ended with ${signal ?? `status ${code}`}`;
+  if (xml === undefined) return [{ name: `deno test ${how} and without a report`, outcome: "failed" }];
+  const cases = readJunit(xml).map((one) => ({ ...one, file: resolve(ROOT, one.file) }));
+  const found: Result[] = applySkips(cases, readSkips(skips)).map(({ file, name, outcome }) => {
+    return { name: `${relative(ROOT, file)}: ${name}`, outcome };
+  });
+  for (const [, file] of output.matchAll(/^Uncaught error from (.*?) FAILED$/gm)) {
+    found.push({ name: `${file} threw outside of its tests`, outcome: "failed" });
+  }
+  if (found.length === 0) found.push({ name: "no test ran", outcome: "failed" });
+  if (code !== 0 && !found.some((one) => one.outcome === "failed")) {
+    found.push({ name: `deno test ${how} although no test failed`, outcome: "failed" });
+  }
+  return found;
+}
+
+/** Copies what `deno test` prints to our own output as it comes, and keeps it. */
+async function passThrough(stream: ReadableStream<Uint8Array>): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const chunk of stream) {
+    await write(chunk);
+    text += decoder.decode(chunk, { stream: true });
+  }
+  return text;
+}
+
+async function write(bytes: Uint8Array): Promise<void> {
+  for (let done = 0; done < bytes.length;) done += await Deno.stdout.write(bytes.subarray(done));
+}
+
+function readSkips(path: string): Skip[] {
+  return (readIfThere(path) ?? "").split("\n").filter(Boolean).map((line) => JSON.parse(line));
+}
+
+function readIfThere(path: string): string | undefined {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
+async function nothingLeft(before: Machine): Promise<Result> {
+  const name = "nothing is left behind";
+  const deadline = Date.now() + LEFTOVERS_WAIT_MS;
+  let left = leftovers(before, look(mark));
+  while (left.length > 0 && Date.now() < deadline) {
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    left = leftovers(before, look(mark));
+  }
+  console.log(`${name} ... ${left.length === 0 ? "ok" : "FAILED\n" + left.join("\n")}`);
+  return left.length === 0
+    ? { name, outcome: "passed" }
+    : { name: `${name}: ${left.join(", ")}`, outcome: "failed" };
+}
+
+/** A mount left below the directory would lead the removal into what is mounted: then it stays. */
+function removeTemporary(): void {
+  if (Deno.readTextFileSync("/proc/self/mountinfo").includes(temporary)) return;
+  Deno.removeSync(temporary, { recursive: true });
+}
