@@ -6,20 +6,26 @@ import { climbs, isAbsolute, isNew, namespaceOf, notNew, type Rule } from "./_ru
 import type { Spec } from "./config.ts";
 
 export const MOUNT_RULES: readonly Rule[] = [
-  { reads: ["/mounts", "/linux/namespaces"], check: mountsNeedANewMountNamespace },
-  { reads: ["/mounts"], check: destinationsStayInside },
-  { reads: ["/mounts"], check: bindsHaveASource },
-  { reads: ["/mounts"], check: mountMappingsComeInPairs },
-  { reads: ["/mounts", "/linux/namespaces"], check: idmapNeedsAMapping },
+  { about: "/mounts", reads: ["/mounts", "/linux/namespaces"], check: mountsNeedANewMountNamespace },
+  { about: "/mounts", check: destinationsStayInside },
+  { about: "/mounts", check: bindsHaveASource },
+  { about: "/mounts", check: mountMappingsComeInPairs },
+  { about: "/mounts", reads: ["/mounts", "/linux/namespaces"], check: idmapNeedsAMapping },
   {
+    about: "/linux/maskedPaths",
     reads: ["/linux/maskedPaths", "/linux/namespaces"],
     check: (spec) => coveredPaths(spec, "maskedPaths", "mask"),
   },
   {
+    about: "/linux/readonlyPaths",
     reads: ["/linux/readonlyPaths", "/linux/namespaces"],
     check: (spec) => coveredPaths(spec, "readonlyPaths", "protect"),
   },
-  { reads: ["/linux/rootfsPropagation", "/linux/namespaces"], check: propagationNeedsANewMountNamespace },
+  {
+    about: "/linux/rootfsPropagation",
+    reads: ["/linux/rootfsPropagation", "/linux/namespaces"],
+    check: propagationNeedsANewMountNamespace,
+  },
 ];
 
 function* mountsNeedANewMountNamespace(spec: Spec): Iterable<Issue> {
@@ -47,6 +53,7 @@ function* bindsHaveASource({ mounts }: Spec): Iterable<Issue> {
 
 function* mountMappingsComeInPairs({ mounts }: Spec): Iterable<Issue> {
   for (const [index, { uidMappings, gidMappings }] of (mounts ?? []).entries()) {
+    if (!uidMappings && !gidMappings) continue;
     const pointer = `/mounts/${index}`;
     const [uids, gids] = [uidMappings?.length ?? 0, gidMappings?.length ?? 0];
     if (uids > 0 && gids === 0) {

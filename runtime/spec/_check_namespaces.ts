@@ -9,23 +9,32 @@ import { CLOCKS, type IdMapping, type Spec } from "./config.ts";
 const MOST_MAPPINGS = 340;
 
 export const NAMESPACE_RULES: readonly Rule[] = [
-  { reads: ["/linux/namespaces"], check: namespacesAreDistinct },
-  { reads: ["/linux/namespaces"], check: namespacePathsAreAbsolute },
+  { about: "/linux/namespaces", check: namespacesAreDistinct },
+  { about: "/linux/namespaces", check: namespacePathsAreAbsolute },
   {
+    about: "/linux",
     reads: ["/linux/namespaces", "/linux/uidMappings", "/linux/gidMappings"],
     check: mappingsNeedANewUserNamespace,
   },
   {
-    reads: ["/linux/uidMappings"],
+    about: "/linux/uidMappings",
     check: (spec) => mappingsAreDisjoint(spec.linux?.uidMappings, "/linux/uidMappings"),
   },
   {
-    reads: ["/linux/gidMappings"],
+    about: "/linux/gidMappings",
     check: (spec) => mappingsAreDisjoint(spec.linux?.gidMappings, "/linux/gidMappings"),
   },
-  { reads: ["/linux/namespaces", "/linux/timeOffsets"], check: offsetsNeedANewTimeNamespace },
-  { reads: ["/linux/namespaces", "/linux/netDevices"], check: netDevicesNeedANetwork },
-  { reads: ["/linux/netDevices"], check: netDevicesAreNamed },
+  {
+    about: "/linux/timeOffsets",
+    reads: ["/linux/timeOffsets", "/linux/namespaces"],
+    check: offsetsNeedANewTimeNamespace,
+  },
+  {
+    about: "/linux/netDevices",
+    reads: ["/linux/netDevices", "/linux/namespaces"],
+    check: netDevicesNeedANetwork,
+  },
+  { about: "/linux/netDevices", check: netDevicesAreNamed },
 ];
 
 function* namespacesAreDistinct({ linux }: Spec): Iterable<Issue> {

@@ -3,26 +3,32 @@
 import type { Issue } from "../errors.ts";
 import { quote } from "./_problems.ts";
 import { environment, isAbsolute, isNew, isNumberList, namespaceOf, type Rule } from "./_rule.ts";
-import { CAPABILITIES, CAPABILITY_SETS, type IdMapping, type Spec } from "./config.ts";
+import { CAPABILITIES, CAPABILITY_SETS } from "./config.ts";
+import type { Capabilities, CapabilitySet, IdMapping, Spec, User } from "./config.ts";
 
 /** As an id this means "no change" to the kernel. */
 const NO_ID = 0xffff_ffff;
 
 export const PROCESS_RULES: readonly Rule[] = [
-  { reads: ["/process/cwd"], check: cwdIsAbsolute },
-  { reads: ["/process/args"], check: argsNameAProgram },
-  { reads: ["/process/env"], check: ({ process }) => environment(process?.env, "/process/env") },
-  { reads: ["/process/consoleSize", "/process/terminal"], check: consoleSizeFitsATerminal },
-  { reads: ["/process/user"], check: userIsPossible },
+  { about: "/process/cwd", check: cwdIsAbsolute },
+  { about: "/process/args", check: argsNameAProgram },
+  { about: "/process/env", check: ({ process }) => environment(process?.env, "/process/env") },
   {
-    reads: ["/process/user", "/linux/namespaces", "/linux/uidMappings", "/linux/gidMappings"],
+    about: "/process/consoleSize",
+    reads: ["/process/consoleSize", "/process/terminal"],
+    check: consoleSizeFitsATerminal,
+  },
+  { about: "/process/user", check: userIsPossible },
+  {
+    about: "/linux/uidMappings",
+    reads: ["/linux/uidMappings", "/linux/gidMappings", "/linux/namespaces", "/process/user"],
     check: userIsMapped,
   },
-  { reads: ["/process/rlimits"], check: rlimitsAreOrdered },
-  { reads: ["/process/capabilities"], check: capabilitiesAreKnown },
-  { reads: ["/process/capabilities"], check: capabilitySetsAreNested },
-  { reads: ["/process/oomScoreAdj"], check: oomScoreIsInRange },
-  { reads: ["/process/execCPUAffinity"], check: affinityIsAList },
+  { about: "/process/rlimits", check: rlimitsAreOrdered },
+  { about: "/process/capabilities", check: capabilitiesAreKnown },
+  { about: "/process/capabilities", check: capabilitySetsAreNested },
+  { about: "/process/oomScoreAdj", check: oomScoreIsInRange },
+  { about: "/process/execCPUAffinity", check: affinityIsAList },
 ];
 
 function* cwdIsAbsolute({ process }: Spec): Iterable<Issue> {
@@ -70,7 +76,7 @@ function* userIsMapped(spec: Spec): Iterable<Issue> {
   }
 }
 
-function* idsOf(user: NonNullable<NonNullable<Spec["process"]>["user"]>): Iterable<[string, number]> {
+function* idsOf(user: User): Iterable<[string, number]> {
   yield ["/process/user/uid", user.uid];
   yield ["/process/user/gid", user.gid];
   for (const [index, gid] of (user.additionalGids ?? []).entries()) {
@@ -93,10 +99,9 @@ function* rlimitsAreOrdered({ process }: Spec): Iterable<Issue> {
 }
 
 function* capabilitiesAreKnown({ process }: Spec): Iterable<Issue> {
-  const known: ReadonlySet<string> = new Set(CAPABILITIES);
   for (const set of CAPABILITY_SETS) {
     for (const [index, name] of (process?.capabilities?.[set] ?? []).entries()) {
-      if (known.has(name)) continue;
+      if ((CAPABILITIES as readonly string[]).includes(name)) continue;
       const state = /^CAP_[A-Z_]+$/.test(name) ? "Linux has no such" : "it is no name of a";
       const message = `Cannot grant ${quote(name)}: ${state} capability`;
       yield { pointer: `/process/capabilities/${set}/${index}`, message };
@@ -105,20 +110,23 @@ function* capabilitiesAreKnown({ process }: Spec): Iterable<Issue> {
 }
 
 function* capabilitySetsAreNested({ process }: Spec): Iterable<Issue> {
-  const sets = process?.capabilities;
-  for (
-    const [inner, outer] of [["effective", "permitted"], ["ambient", "permitted"], [
-      "ambient",
-      "inheritable",
-    ]] as const
-  ) {
-    if (!sets?.[inner]) continue;
-    const allowed = new Set(sets[outer]);
-    for (const [index, name] of sets[inner].entries()) {
-      if (allowed.has(name)) continue;
-      const message = `Cannot make ${quote(name)} ${inner}: it is not ${outer}`;
-      yield { pointer: `/process/capabilities/${inner}/${index}`, message };
-    }
+  yield* outside(process?.capabilities, "effective", "permitted");
+  yield* outside(process?.capabilities, "ambient", "permitted");
+}
+
+/**
+ * Ambient capabilities that are not inheritable: the kernel does not grant them. That is a warning, for the
+ * specification wants one, and `runc spec` of some versions writes such a set.
+ */
+export function* ambientIsNotInheritable({ process }: Spec): Iterable<Issue> {
+  yield* outside(process?.capabilities, "ambient", "inheritable");
+}
+
+function* outside(sets: Capabilities = {}, inner: CapabilitySet, outer: CapabilitySet): Iterable<Issue> {
+  for (const [index, name] of (sets[inner] ?? []).entries()) {
+    if (sets[outer]?.includes(name)) continue;
+    const message = `Cannot make ${quote(name)} ${inner}: it is not ${outer}`;
+    yield { pointer: `/process/capabilities/${inner}/${index}`, message };
   }
 }
 

@@ -9,17 +9,17 @@ import type { Int64, Spec } from "./config.ts";
 const LAST_NUMBER = { major: 2 ** 12 - 1, minor: 2 ** 20 - 1 } as const;
 
 export const RESOURCE_RULES: readonly Rule[] = [
-  { reads: ["/linux/devices"], check: devicesAreWhole },
-  { reads: ["/linux/cgroupsPath"], check: cgroupsPathStaysInside },
-  { reads: ["/linux/resources/devices"], check: deviceRulesHaveNumbers },
-  { reads: ["/linux/resources/memory"], check: memoryIsOrdered },
-  { reads: ["/linux/resources/cpu"], check: cpuIsInRange },
-  { reads: ["/linux/resources/pids"], check: pidsAreNotBelowNone },
-  { reads: ["/linux/resources/blockIO"], check: blockWeightsAreGiven },
-  { reads: ["/linux/resources/network"], check: prioritiesNameInterfaces },
-  { reads: ["/linux/resources/rdma"], check: rdmaLimitsAreGiven },
-  { reads: ["/linux/resources/unified"], check: unifiedNamesFiles },
-  { reads: ["/linux/intelRdt"], check: rdtIsOneDirectory },
+  { about: "/linux/devices", check: devicesAreWhole },
+  { about: "/linux/cgroupsPath", check: cgroupsPathStaysInside },
+  { about: "/linux/resources/devices", check: deviceRulesHaveNumbers },
+  { about: "/linux/resources/memory", check: memoryIsOrdered },
+  { about: "/linux/resources/cpu", check: cpuIsInRange },
+  { about: "/linux/resources/pids", check: pidsAreNotBelowNone },
+  { about: "/linux/resources/blockIO", check: blockWeightsAreGiven },
+  { about: "/linux/resources/network", check: prioritiesNameInterfaces },
+  { about: "/linux/resources/rdma", check: rdmaLimitsAreGiven },
+  { about: "/linux/resources/unified", check: unifiedNamesFiles },
+  { about: "/linux/intelRdt", check: rdtIsOneDirectory },
 ];
 
 function* devicesAreWhole({ linux }: Spec): Iterable<Issue> {

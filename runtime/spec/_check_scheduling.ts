@@ -6,10 +6,10 @@ import { isNumberList, type Rule } from "./_rule.ts";
 import type { MemoryPolicyMode, Scheduler, Spec } from "./config.ts";
 
 export const SCHEDULING_RULES: readonly Rule[] = [
-  { reads: ["/process/scheduler"], check: schedulerSuitsItsPolicy },
-  { reads: ["/process/ioPriority"], check: ioPriorityIsInRange },
-  { reads: ["/linux/memoryPolicy"], check: memoryPolicySuitsItsMode },
-  { reads: ["/linux/personality"], check: personalityHasNoFlags },
+  { about: "/process/scheduler", check: schedulerSuitsItsPolicy },
+  { about: "/process/ioPriority", check: ioPriorityIsInRange },
+  { about: "/linux/memoryPolicy", check: memoryPolicySuitsItsMode },
+  { about: "/linux/personality", check: personalityHasNoFlags },
 ];
 
 function* schedulerSuitsItsPolicy({ process }: Spec): Iterable<Issue> {

@@ -6,9 +6,9 @@ import { isAbsolute, type Rule } from "./_rule.ts";
 import type { SeccompAction, SeccompRule, Spec } from "./config.ts";
 
 export const SECCOMP_RULES: readonly Rule[] = [
-  { reads: ["/linux/seccomp"], check: defaultActionIsPossible },
-  { reads: ["/linux/seccomp/syscalls"], check: rulesAreWhole },
-  { reads: ["/linux/seccomp"], check: notificationsHaveAListener },
+  { about: "/linux/seccomp", check: defaultActionIsPossible },
+  { about: "/linux/seccomp/syscalls", check: rulesAreWhole },
+  { about: "/linux/seccomp", check: notificationsHaveAListener },
 ];
 
 /** What `errnoRet` may be: an errno of the kernel for one action, 16 bits for a tracer for the other. */

@@ -6,7 +6,7 @@ import { namespaceOf, type Rule } from "./_rule.ts";
 import type { Spec } from "./config.ts";
 
 export const SYSCTL_RULES: readonly Rule[] = [
-  { reads: ["/linux/sysctl", "/linux/namespaces"], check: sysctlsAreNamespaced },
+  { about: "/linux/sysctl", reads: ["/linux/sysctl", "/linux/namespaces"], check: sysctlsAreNamespaced },
 ];
 
 const IPC: readonly string[] = [

@@ -3,9 +3,12 @@
 import type { Issue } from "../errors.ts";
 import type { Namespace, NamespaceType, Spec } from "./config.ts";
 
-/** A check, and the places it looks at: it is skipped where the shape of one of them is wrong already. */
+/** A check and the place it is about. */
 export interface Rule {
-  readonly reads: readonly string[];
+  /** Where nothing is there, there is nothing to check. */
+  readonly about: string;
+  /** What it looks at, when that is not just `about`: where the shape is wrong already, it is skipped. */
+  readonly reads?: readonly string[];
   readonly check: (spec: Spec) => Iterable<Issue>;
 }
 

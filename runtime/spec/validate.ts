@@ -4,7 +4,7 @@ import { type Issue, SpecError } from "../errors.ts";
 import { DOCUMENT_RULES } from "./_check_document.ts";
 import { MOUNT_RULES } from "./_check_mounts.ts";
 import { NAMESPACE_RULES } from "./_check_namespaces.ts";
-import { PROCESS_RULES } from "./_check_process.ts";
+import { ambientIsNotInheritable, PROCESS_RULES } from "./_check_process.ts";
 import { RESOURCE_RULES } from "./_check_resources.ts";
 import { SCHEDULING_RULES } from "./_check_scheduling.ts";
 import { SECCOMP_RULES } from "./_check_seccomp.ts";
@@ -61,15 +61,32 @@ export function parseSpec(bytes: Uint8Array | string, path: string): Spec {
   return spec;
 }
 
+/**
+ * Says what of a valid spec will not be granted and must be told to the user, as the specification demands:
+ * ambient capabilities that are not inheritable.
+ */
+export function specWarnings(spec: Spec): Issue[] {
+  return [...ambientIsNotInheritable(spec)];
+}
+
 function checkAll(spec: Spec, problems: Problems): void {
   const shape = new Problems();
   for (const { pointer, message } of problems.list) shape.add(pointer, message);
-  for (const { reads, check } of RULES) {
+  for (const { about, reads = [about], check } of RULES) {
+    if (!isThere(spec, about)) continue;
     // A rule about something misshapen would only repeat the problem, or find holes.
-    if (reads.some((pointer) => shape.touch(pointer))) continue;
+    if (shape.list.length > 0 && reads.some((pointer) => shape.touch(pointer))) continue;
     for (const { pointer, message } of check(spec)) {
       problems.add(pointer, message);
       if (problems.full) return;
     }
   }
+}
+
+function isThere(spec: Spec, pointer: string): boolean {
+  let value: unknown = spec;
+  for (const key of pointer.slice(1).split("/")) {
+    value = (value as Record<string, unknown> | undefined)?.[key];
+  }
+  return value !== undefined;
 }
