@@ -1,0 +1,120 @@
+/** The few lines of JavaScript that Deno itself is started with: they load the program from the payload. */
+
+/**
+ * What the stub puts into the environment. The program, and what it starts, never see these: the loader removes
+ * them again, and the stub hides all others of Deno's.
+ *
+ * DENO_DIR is no directory, so that nothing is read or written there; the shim would put a `node` before PATH.
+ */
+export const SETTINGS: readonly string[] = [
+  "DENO_DIR=/dev/null",
+  "DENO_DISABLE_NODE_SHIM=1",
+  "DENO_NO_PACKAGE_JSON=1",
+  "DENO_NO_UPDATE_CHECK=1",
+];
+
+/** The arguments that stand before the user's: nothing in the working directory, HOME or network matters to them. */
+export function words(loader: string): string[] {
+  const flags =
+    "--no-config --no-lock --no-npm --no-remote --cached-only --no-prompt --no-check --no-code-cache";
+  return [
+    "deno",
+    "run",
+    "-A",
+    "--quiet",
+    ...flags.split(" "),
+    `data:text/javascript,${encodeURIComponent(loader)}`,
+  ];
+}
+
+/** Where the payload stands in the executable, and how long its two parts are, in bytes. */
+export interface Layout {
+  readonly offset: number;
+  readonly source: number;
+  readonly cache: number;
+}
+
+/**
+ * The loader of a finished executable.
+ *
+ * @param layout Where the program and V8's code cache for it are.
+ * @param hooked Whether `expose` has opened this executable; without it the code cache cannot be used.
+ */
+export function loader(layout: Layout, hooked: boolean): string {
+  return `${open(hooked)}
+const file = Deno.openSync("/proc/self/exe");
+file.seekSync(${layout.offset}, 0);
+const bytes = new Uint8Array(${layout.source + layout.cache});
+for (let at = 0, n; at < bytes.length; at += n) {
+  n = file.readSync(bytes.subarray(at));
+  if (n === null) throw new Error("Cannot start: the executable is truncated");
+}
+file.close();
+${
+    hooked
+      ? `await run(core.decode(bytes.subarray(0, ${layout.source})), bytes.subarray(${layout.source}));`
+      : `await (0, eval)(new TextDecoder().decode(bytes));`
+  }`;
+}
+
+/** The loader of an executable that runs the program in `source` and keeps V8's code cache in `cache` up to date. */
+export function recorder(source: string, cache: string): string {
+  return `${open(true)}
+const cached = Deno.readFileSync(${JSON.stringify(cache)});
+const script = compile(Deno.readTextFileSync(${JSON.stringify(source)}), cached);
+addEventListener("unload", () => {
+  if (cached.length > 0 && script.cachedDataRejected) return;
+  Deno.writeFileSync(${
+    JSON.stringify(cache)
+  }, new Uint8Array(ops.op_vm_script_create_cached_data(script.value)));
+});
+await ops.op_vm_script_run_in_context(script.value, null, -1, true, false);`;
+}
+
+function open(hooked: boolean): string {
+  const names = SETTINGS.map((setting) => setting.slice(0, setting.indexOf("=")));
+  const settings = `for (const name of ${JSON.stringify(names)}) Deno.env.delete(name);`;
+  return !hooked ? settings : `${settings}
+const { core } = globalThis.ImageData, { ops } = core;
+delete globalThis.ImageData;
+const compile = (text, cache) =>
+  ops.op_vm_create_script(text, "runtime.js", 0, 0, cache.length > 0 ? cache : undefined, false, undefined, -1);
+const run = (text, cache) => ops.op_vm_script_run_in_context(compile(text, cache).value, null, -1, true, false);`;
+}
+
+/**
+ * Opens Deno's internals to the loader, in a copy of the executable, by giving up `ImageData`.
+ *
+ * V8's code cache saves most of the time that a large program needs to start, and Deno has no public way to bring
+ * one along: `node:vm` would, but loading it costs more than it saves. Deno compiles some of its own JavaScript
+ * on first use from text in the executable, passing it the internals; that of `ImageData` is replaced by one that
+ * hands them out.
+ *
+ * @returns Whether this executable has the text that is looked for.
+ */
+export function expose(bytes: Uint8Array): boolean {
+  const head = '"use strict"; return (';
+  const tail = find(bytes, "return{ImageData:", 0);
+  const end = tail < 0 ? -1 : find(bytes, "})());", tail) + 6;
+  const start = tail < 0 ? -1 : findLast(bytes, head, tail);
+  if (start < 0 || end < start || end - start > 4096) return false;
+  const text = `${head}{ImageData:__bootstrap});`.padEnd(end - start);
+  bytes.set(new TextEncoder().encode(text), start);
+  return true;
+}
+
+function find(bytes: Uint8Array, text: string, from: number): number {
+  const wanted = new TextEncoder().encode(text);
+  let at = bytes.indexOf(wanted[0]!, from);
+  while (at >= 0 && !wanted.every((byte, i) => bytes[at + i] === byte)) {
+    at = bytes.indexOf(wanted[0]!, at + 1);
+  }
+  return at;
+}
+
+function findLast(bytes: Uint8Array, text: string, from: number): number {
+  const wanted = new TextEncoder().encode(text);
+  let at = from;
+  while (at >= 0 && !wanted.every((byte, i) => bytes[at + i] === byte)) at--;
+  return at;
+}
