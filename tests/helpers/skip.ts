@@ -27,7 +27,11 @@ export interface Skip {
  */
 export function skip(reason: string, test?: { readonly name: string }): void {
   const found: Skip = { ...caller(stack()), ...(test && { test: test.name }), reason };
-  console.log(`SKIP ${test?.name ?? (found.file ? `${found.file}:${found.line}` : "?")}: ${reason}`);
+  console.log(
+    `SKIP ${
+      test?.name ?? (found.file ? `${found.file.replace(`${Deno.cwd()}/`, "")}:${found.line}` : "?")
+    }: ${reason}`,
+  );
   const path = Deno.env.get("AI_SANDBOX_SKIPS");
   if (path) Deno.writeTextFileSync(path, JSON.stringify(found) + "\n", { append: true });
 }
