@@ -28,7 +28,7 @@ Deno.chmodSync(temporary, 0o1777);
 const before = look(mark);
 const results: Result[] = [];
 if (Deno.args.length === 0) {
-  for (const args of [["fmt", "--check"], ["lint"], ["check"]]) results.push(await check(args));
+  for (const args of [["fmt", "--check"], ["lint"], ["check", "--quiet"]]) results.push(await check(args));
 }
 results.push(...await tests(Deno.args));
 results.push(await nothingLeft(before));
