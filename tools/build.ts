@@ -1,7 +1,7 @@
 /**
  * Builds `bin/runtime`: one executable file that needs neither this checkout nor anything else of Deno.
  *
- *     deno task build [--output FILE] [--entry FILE] [--minify] [--warm="ARGUMENTS"]… [--denort FILE]
+ *     deno task build [--output FILE] [--entry FILE] [--no-minify] [--warm="ARGUMENTS"]… [--denort FILE]
  *
  * The file is a copy of the Deno executable that builds it, with a few instructions that run first and the
  * bundled program at its end. `--warm` names a command line of the program to run once, so that its code is in the
@@ -37,7 +37,7 @@ export interface Build {
 export async function build(options: Build): Promise<string[]> {
   const host = await Deno.readFile(Deno.execPath());
   const stub = Uint8Array.fromHex(STUBS[readElf(host).machine]);
-  const { text, imports } = await bundle(options.entry, { minify: options.minify ?? false });
+  const { text, imports } = await bundle(options.entry, { minify: options.minify ?? true });
   const source = new TextEncoder().encode(text);
   const report = [`program: ${source.length} bytes from ${options.entry}`];
   for (const name of imports) report.push(`imported at start, which takes time: ${name}`);
@@ -117,8 +117,9 @@ async function main(): Promise<void> {
   const args = parseArgs(Deno.args, {
     string: ["output", "entry", "warm", "denort"],
     boolean: ["minify"],
+    negatable: ["minify"],
     collect: ["warm"],
-    default: { output: join(ROOT, "bin/runtime"), entry: join(ROOT, "cli/main.ts") },
+    default: { minify: true, output: join(ROOT, "bin/runtime"), entry: join(ROOT, "cli/main.ts") },
     unknown: (name: string) => {
       throw new Error(`Cannot build: unknown argument "${name}"`);
     },

@@ -71,9 +71,27 @@ addEventListener("unload", () => {
 await ops.op_vm_script_run_in_context(script.value, null, -1, true, false);`;
 }
 
+// The first touch of `process` loads Node's, which takes longer than all else; `@std/path` asks it for `platform`.
+const LIGHT_PROCESS = `{
+  const get = Object.getOwnPropertyDescriptor(globalThis, "process").get;
+  const real = () => {
+    const value = get.call(globalThis);
+    Object.defineProperty(globalThis, "process", { value, configurable: true, enumerable: true, writable: true });
+    return value;
+  };
+  const value = Object.create(new Proxy({}, {
+    get: (_, key) => real()[key],
+    set: (_, key, value) => (real()[key] = value, true),
+    has: (_, key) => key in real(),
+  }));
+  Object.defineProperty(value, "platform", { value: Deno.build.os });
+  Object.defineProperty(globalThis, "process", { value, configurable: true, enumerable: true, writable: true });
+}`;
+
 function open(hooked: boolean): string {
   const names = SETTINGS.map((setting) => setting.slice(0, setting.indexOf("=")));
-  const settings = `for (const name of ${JSON.stringify(names)}) Deno.env.delete(name);`;
+  const settings = `for (const name of ${JSON.stringify(names)}) Deno.env.delete(name);
+${LIGHT_PROCESS}`;
   return !hooked ? settings : `${settings}
 const { core } = globalThis.ImageData, { ops } = core;
 delete globalThis.ImageData;

@@ -1,0 +1,194 @@
+/** Builds a small program into one executable and runs that where neither Deno nor anything of ours is at hand. */
+import { deepEqual, equal, match, ok, rejects, throws } from "node:assert/strict";
+import { fromFileUrl, join } from "@std/path";
+import { build } from "../tools/build.ts";
+import { toScript } from "../tools/build/bundle.ts";
+import { readElf } from "../tools/build/elf.ts";
+import { STUBS } from "../tools/build/stubs.ts";
+
+const PROBE = fromFileUrl(new URL("testdata/build/probe.ts", import.meta.url));
+const TOOLS = fromFileUrl(new URL("../tools/build/", import.meta.url));
+const BINUTILS = { x86_64: "", aarch64: "aarch64-linux-gnu-" } as const;
+
+interface Result {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs `program` with nothing but `env`, from `cwd`. */
+async function run(
+  program: string,
+  args: readonly string[],
+  options: { cwd: string; env?: Record<string, string>; stdin?: string },
+): Promise<Result> {
+  const env = Object.entries(options.env ?? {}).map(([name, value]) => `${name}=${value}`);
+  const child = new Deno.Command("/usr/bin/env", {
+    args: ["-i", ...env, program, ...args],
+    cwd: options.cwd,
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const writer = child.stdin.getWriter();
+  await writer.write(new TextEncoder().encode(options.stdin ?? "")).catch(() => {});
+  await writer.close().catch(() => {});
+  const { code, stdout, stderr } = await child.output();
+  return { code, stdout: new TextDecoder().decode(stdout), stderr: new TextDecoder().decode(stderr) };
+}
+
+Deno.test("build() makes an executable that stands alone", async (t) => {
+  const dir = await Deno.makeTempDir();
+  const cwd = join(dir, "empty");
+  const program = join(dir, "runtime");
+  await Deno.mkdir(cwd);
+  const json = async (args: string[], options: Partial<Parameters<typeof run>[2]> = {}): Promise<unknown> => {
+    const { code, stdout, stderr } = await run(program, args, { cwd, ...options });
+    deepEqual({ code, stderr }, { code: 0, stderr: "" });
+    return JSON.parse(stdout);
+  };
+  try {
+    const report = await build({ entry: PROBE, output: program, warm: ["args", "env"] });
+    await t.step(
+      "and a code cache where Deno can use one",
+      () => match(report.join("\n"), /code cache: \d+ bytes/),
+    );
+    await t.step("of mode 0755", async () => equal((await Deno.stat(program)).mode! & 0o7777, 0o755));
+    await t.step("arguments pass unchanged", async () => {
+      for (
+        const args of [[], ["--help"], ["--version"], ["-A", "--", "--version", "", "a b", "é✓", "%41#?"]]
+      ) {
+        deepEqual(await json(args), args);
+      }
+      const many = Array.from({ length: 5000 }, (_, i) => `${i}`);
+      deepEqual(await json(many), many);
+    });
+    await t.step(
+      "the exit code passes",
+      async () => equal((await run(program, ["exit", "42"], { cwd })).code, 42),
+    );
+    await t.step("an uncaught error exits with 1", async () => {
+      const { code, stdout, stderr } = await run(program, ["fail"], { cwd });
+      deepEqual({ code, stdout }, { code: 1, stdout: "" });
+      match(stderr, /TypeError: probe failed/);
+    });
+    await t.step("stdin passes", async () => equal(await json(["echo"], { stdin: "grüße\n" }), "grüße"));
+    await t.step("the environment passes without Deno's settings", async () => {
+      deepEqual(await json(["env"]), {});
+      const env = { A: "1", DENO: "2", _: "3", PATH: "", HOME: "", EMPTY: "" };
+      const steering = { DENO_V8_FLAGS: "--no-such-flag", NODE_OPTIONS: "--inspect", OTEL_DENO: "true" };
+      deepEqual(await json(["env"], { env: { ...env, ...steering } }), env);
+      deepEqual(await json(["childEnv"], { env: { A: "1", DENO_DIR: cwd } }), ["A=1"]);
+    });
+    await t.step("children inherit no descriptor", async () => {
+      const { stdout } = await run("/bin/ls", ["/proc/self/fd"], { cwd }); // what the test itself has passed on
+      deepEqual(await json(["descriptors"]), stdout.trim().split("\n"));
+    });
+    await t.step(
+      "node: modules load when they are asked for",
+      async () => equal(await json(["lazy"]), "a/b"),
+    );
+    await t.step("process works", async () => deepEqual(await json(["process"]), ["linux", true]));
+    await t.step("import.meta names the executable", async () => {
+      deepEqual(await json(["meta"]), [true, `file://${program}`]);
+    });
+    await t.step("nothing is written", async () => {
+      await json(["args"], { env: { HOME: cwd, XDG_CACHE_HOME: cwd } });
+      deepEqual([...Deno.readDirSync(cwd)], []);
+    });
+    await t.step("the working directory has no influence", async () => {
+      const hostile = join(dir, "hostile");
+      await Deno.mkdir(join(hostile, "node_modules"), { recursive: true });
+      const bad = '{ "imports": { "node:path": "./bad.js" }, "type": "commonjs", "workspace": ["./gone"] }';
+      for (const name of ["deno.json", "package.json", "deno.lock", ".npmrc", "bunfig.toml"]) {
+        await Deno.writeTextFile(join(hostile, name), bad);
+      }
+      await Deno.writeTextFile(join(hostile, ".env"), "BAD=1\n");
+      const env = { HOME: hostile };
+      deepEqual(await json(["env"], { cwd: hostile, env }), env);
+      equal(await json(["lazy"], { cwd: hostile, env }), "a/b");
+    });
+    await t.step("it runs through a symbolic link", async () => {
+      await Deno.symlink(program, join(dir, "node"));
+      deepEqual(JSON.parse((await run(join(dir, "node"), ["x"], { cwd })).stdout), ["x"]);
+    });
+    await t.step("it runs through PATH", async () => {
+      const { stdout } = await run("/bin/sh", ["-c", "runtime x"], { cwd, env: { PATH: dir } });
+      deepEqual(JSON.parse(stdout), ["x"]);
+    });
+    await t.step("it runs from a read-only file on another file system", async () => {
+      const copy = await Deno.makeTempFile({ dir: "/dev/shm" });
+      try {
+        await Deno.copyFile(program, copy);
+        await Deno.chmod(copy, 0o555);
+        equal(JSON.parse((await run(copy, ["exec"], { cwd })).stdout), copy);
+      } finally {
+        await Deno.remove(copy);
+      }
+    });
+    await t.step("a failed build leaves the old one and no rest", async () => {
+      await rejects(build({ entry: join(dir, "gone.ts"), output: program }), /Cannot bundle/);
+      deepEqual(await json(["x"]), ["x"]);
+      deepEqual([...Deno.readDirSync(dir)].map((e) => e.name).sort(), [
+        "empty",
+        "hostile",
+        "node",
+        "runtime",
+      ]);
+    });
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});
+
+for (const [machine, prefix] of Object.entries(BINUTILS) as [keyof typeof STUBS, string][]) {
+  Deno.test(`STUBS.${machine} is what stub_${machine}.S assembles to`, async () => {
+    const dir = await Deno.makeTempDir();
+    try {
+      const [object, linked, bytes] = ["object", "linked", "bytes"].map((name) =>
+        join(dir, name)
+      ) as string[];
+      for (
+        const [tool, ...args] of [
+          ["as", "-o", object!, join(TOOLS, `stub_${machine}.S`)],
+          ["ld", "-Ttext=0", "-o", linked!, object!],
+          ["objcopy", "-O", "binary", "-j", ".text", linked!, bytes!],
+        ]
+      ) {
+        const { success, stderr } = await new Deno.Command(prefix + tool, { args }).output();
+        ok(success, new TextDecoder().decode(stderr));
+      }
+      equal(Deno.readFileSync(bytes!).toHex(), STUBS[machine]);
+      equal(STUBS[machine].length % 32, 0);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+      console.log(`skipped: ${prefix}binutils is not installed`);
+    } finally {
+      await Deno.remove(dir, { recursive: true });
+    }
+  });
+}
+
+for (
+  const [module, script, imports] of [
+    ["f();\nexport { f };\n", "f();\n", []],
+    ["f();export{a as b,c};", "f();", []],
+    ['import * as p from "node:path";\np;', 'const p = await import("node:path");\np;', ["node:path"]],
+    ['import{a as b,c}from"node:fs";b', 'const { a: b,c } = await import("node:fs");b', ["node:fs"]],
+    ['import d, { e } from "node:os";', 'const { default: d, e } = await import("node:os");', ["node:os"]],
+    ['import "node:os";', 'await import("node:os");', ["node:os"]],
+    ["if (import.meta.main) f();", "if (true) f();", []],
+    ['const s = "import x from";', 'const s = "import x from";', []],
+  ] as const
+) {
+  Deno.test(`toScript() rewrites ${module.trim().replaceAll("\n", " ")}`, () => {
+    const result = toScript(module);
+    equal(result.text, `(async () => { "use strict"; \n${script}\n})()`);
+    deepEqual(result.imports, imports);
+  });
+}
+
+Deno.test("readElf() refuses what is not a Deno executable", () => {
+  throws(() => readElf(new Uint8Array(100)), /not a 64-bit little-endian ELF file/);
+  throws(() => readElf(new TextEncoder().encode("#!/bin/sh\n")), /not a 64-bit little-endian ELF file/);
+});

@@ -1,0 +1,3 @@
+export async function readLine(): Promise<string> {
+  return (await new Response(Deno.stdin.readable).text()).trim();
+}
