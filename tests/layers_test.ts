@@ -112,7 +112,7 @@ async function readEdges(sources: readonly Source[]): Promise<Edge[]> {
       sources.map(({ path }) => `import "${toFileUrl(ROOT + path)}";\n`).join(""),
     );
     const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["info", "--json", "--no-lock", "--config", `${ROOT}deno.json`, entry],
+      args: ["info", "--json", "--no-npm", "--no-lock", "--config", `${ROOT}deno.json`, entry],
     }).output();
     if (!success) throw new Error(`Cannot read the imports: ${new TextDecoder().decode(stderr)}`);
     const { modules } = JSON.parse(new TextDecoder().decode(stdout)) as { modules: Module[] };
