@@ -36,7 +36,7 @@ const mount = object<is.Mount>({
   gidMappings: idMappings,
 });
 
-const capabilityNames = list(text(64));
+const capabilityNames = list(text(64), 256);
 
 const process = object<is.Process>({
   terminal: flag,

@@ -9,6 +9,9 @@ import type { Spec } from "./config.ts";
 /** The largest config.json that is read, in bytes (of a string: in UTF-16 units). */
 export const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
 
+/** How many values and how many arrays and objects there may be; a profile of every system call has 2,000. */
+export const MAX_CONFIG_VALUES = 262_144;
+
 /** How deep arrays and objects may nest; the specification needs nine. */
 export const MAX_CONFIG_DEPTH = 64;
 
@@ -60,10 +63,9 @@ function toText(bytes: Uint8Array | string): string {
 }
 
 function parseJson(text: string): unknown {
-  // First: deep nesting makes JSON.parse slow and its reviver overflow the stack.
-  if (isTooDeep(text)) {
-    throw new Unreadable(`Cannot read the text: it nests more than ${MAX_CONFIG_DEPTH} arrays and objects`);
-  }
+  // First: what is deep or long makes JSON.parse slow, and its reviver overflow the stack.
+  const excess = excessOf(text);
+  if (excess) throw new Unreadable(`Cannot read the text: it ${excess}`);
   try {
     // Below sixteen digits every integer is exact, and the plain reading is several times as fast.
     return /\d{16}/.test(text) ? JSON.parse(text, exact) : JSON.parse(text);
@@ -80,23 +82,24 @@ function exact(_key: string, value: unknown, context?: { source?: string }): unk
   return /^-?\d{1,20}$/.test(digits) ? BigInt(digits) : value;
 }
 
-/** Only brackets outside strings count; whether they match is left to JSON.parse. */
-function isTooDeep(text: string): boolean {
-  const marks = /["[\]{}]/g;
+/** What there is too much of. Strings are skipped; whether brackets match is left to JSON.parse. */
+function excessOf(text: string): string | undefined {
+  const marks = /["[\]{},]/g;
   let depth = 0;
+  let values = 0;
   while (marks.test(text)) {
     const mark = text[marks.lastIndex - 1];
     if (mark === '"') {
       const end = endOfString(text, marks.lastIndex);
-      if (end < 0) return false;
+      if (end < 0) return;
       marks.lastIndex = end;
-    } else if (mark === "[" || mark === "{") {
-      if (++depth > MAX_CONFIG_DEPTH) return true;
-    } else {
+    } else if (mark === "]" || mark === "}") {
       depth--;
+    } else {
+      if (mark !== "," && ++depth > MAX_CONFIG_DEPTH) return `nests deeper than ${MAX_CONFIG_DEPTH} levels`;
+      if (++values > MAX_CONFIG_VALUES) return `holds more than ${MAX_CONFIG_VALUES} values`;
     }
   }
-  return false;
 }
 
 /** The index after the quote that closes the string, or -1; `start` is after the one that opens it. */
