@@ -1,7 +1,7 @@
 /**
  * Builds `bin/runtime`: one executable file that needs neither this checkout nor anything else of Deno.
  *
- *     deno task build [--output FILE] [--entry FILE] [--no-minify] [--warm="ARGUMENTS"]… [--denort FILE]
+ *     deno task build [--output FILE] [--entry FILE] [--no-minify] [--no-prelink] [--warm="ARGUMENTS"]… [--denort FILE]
  *
  * The file is a copy of the Deno executable that builds it, with a few instructions that run first and the
  * bundled program at its end. `--warm` names a command line of the program to run once, so that its code is in the
@@ -12,6 +12,7 @@ import { dirname, fromFileUrl, join, resolve } from "@std/path";
 import { expose, loader, recorder, SETTINGS, words } from "./build/bootstrap.ts";
 import { bundle } from "./build/bundle.ts";
 import { attach, payloadOffset, readElf } from "./build/elf.ts";
+import { prelink, randomBase } from "./build/prelink.ts";
 import { STUBS } from "./build/stubs.ts";
 
 const ROOT = fromFileUrl(new URL("..", import.meta.url));
@@ -24,7 +25,10 @@ export interface Build {
   readonly entry: string;
   /** Path of the executable. */
   readonly output: string;
+  /** Whether to shorten the program's names, which makes it start faster and its stack traces terse. */
   readonly minify?: boolean;
+  /** Whether to give Deno a fixed address, drawn at random now, which saves 2 ms at each start. */
+  readonly prelink?: boolean;
   /** Command lines to run for the code cache, their words separated by spaces. */
   readonly warm?: readonly string[];
 }
@@ -36,7 +40,9 @@ export interface Build {
  */
 export async function build(options: Build): Promise<string[]> {
   const host = await Deno.readFile(Deno.execPath());
-  const stub = Uint8Array.fromHex(STUBS[readElf(host).machine]);
+  const { machine } = readElf(host);
+  const stub = Uint8Array.fromHex(STUBS[machine]);
+  if (options.prelink ?? true) prelink(host, randomBase(machine));
   const { text, imports } = await bundle(options.entry, { minify: options.minify ?? true });
   const source = new TextEncoder().encode(text);
   const report = [`program: ${source.length} bytes from ${options.entry}`];
@@ -116,10 +122,15 @@ async function main(): Promise<void> {
   const started = performance.now();
   const args = parseArgs(Deno.args, {
     string: ["output", "entry", "warm", "denort"],
-    boolean: ["minify"],
-    negatable: ["minify"],
+    boolean: ["minify", "prelink"],
+    negatable: ["minify", "prelink"],
     collect: ["warm"],
-    default: { minify: true, output: join(ROOT, "bin/runtime"), entry: join(ROOT, "cli/main.ts") },
+    default: {
+      minify: true,
+      prelink: true,
+      output: join(ROOT, "bin/runtime"),
+      entry: join(ROOT, "cli/main.ts"),
+    },
     unknown: (name: string) => {
       throw new Error(`Cannot build: unknown argument "${name}"`);
     },
@@ -130,6 +141,7 @@ async function main(): Promise<void> {
     entry: resolve(args.entry),
     output: resolve(args.output),
     minify: args.minify,
+    prelink: args.prelink,
     ...(warm.length > 0 ? { warm } : {}),
   };
   for (const line of denort ? await compile(options, denort) : await build(options)) console.log(line);

@@ -2,7 +2,6 @@
 
 const PT = { load: 1, dynamic: 2, note: 4 };
 const DT = { strtab: 5n, symtab: 6n, rela: 7n, relasz: 8n };
-const ET_DYN = 3;
 const GLOB_DAT = { x86_64: 6n, aarch64: 1025n } as const;
 const MACHINES: Readonly<Record<number, Machine>> = { 62: "x86_64", 183: "aarch64" };
 
@@ -37,7 +36,7 @@ export interface Parts {
 const PAGE = 0x10000;
 
 /**
- * Reads what `attach` needs from the headers of a position-independent executable.
+ * Reads what `attach` needs from the headers of a dynamically linked executable.
  *
  * @throws {Error} When the file is anything else, has no note to give up or does not use `environ`.
  */
@@ -48,8 +47,8 @@ export function readElf(bytes: Uint8Array): Elf {
     throw new Error("Cannot read the Deno executable: not a 64-bit little-endian ELF file");
   }
   const machine = MACHINES[view.getUint16(18, true)];
-  if (machine === undefined || view.getUint16(16, true) !== ET_DYN) {
-    throw new Error("Cannot build from this Deno executable: only PIE for x86-64 and aarch64 is known");
+  if (machine === undefined) {
+    throw new Error("Cannot build from this Deno executable: only x86-64 and aarch64 are known");
   }
   const loads: { address: bigint; size: bigint; at: bigint }[] = [];
   let noteAt = -1;
