@@ -101,6 +101,13 @@ function fakeDeno(version: string): string {
   return `[ "$1" != --version ] || echo 'deno ${version} (stable, release)'`;
 }
 
+function fakeCriu(version: string): Record<string, string> {
+  const libraries = ["libseccomp.so.2", "libcriu.so.2"].map((name) =>
+    `echo ' ${name} (libc6) => /lib/${name}'`
+  );
+  return { criu: `[ "$1" != --version ] || echo 'Version: ${version}'`, ldconfig: libraries.join("\n") };
+}
+
 /** Says that npm installs where this user may not write. */
 const NPM = `[ "$1" = prefix ] && echo "$HOME/../global"`;
 
@@ -134,6 +141,18 @@ for (
     ["says what to do without npm", {}, 1, /npm is not on PATH.*; install npm/],
     ["says what to do with an npm that fails", { npm: "exit 1" }, 1, /npm prefix --global fails/],
     [
+      "takes the system's CRIU if it is new enough",
+      { ...fakeCriu("4.2"), deno: fakeDeno("2.9.6") },
+      0,
+      /criu: +4\.2 of the system works with this kernel\nNothing to do\./,
+    ],
+    [
+      "unpacks a CRIU where the system's is too old",
+      { ...fakeCriu("3.17.1"), deno: fakeDeno("2.9.6") },
+      0,
+      /would unpack CRIU of Debian trixie to \S*\/home\/\.local\/share\/ai-sandbox\/criu/,
+    ],
+    [
       "says what only root can do",
       { deno: fakeDeno("2.9.6"), ldconfig: "", "apt-get": "" },
       1,
@@ -143,7 +162,7 @@ for (
 ) {
   Deno.test(`setup --dry-run ${what}`, async () => {
     await using machine = new FakeMachine(programs);
-    const output = await machine.setup("--dry-run", "--no-criu");
+    const output = await machine.setup("--dry-run", ..."criu" in programs ? [] : ["--no-criu"]);
     match(output.out + output.err, shown);
     equal(output.code, code);
     deepEqual([...Deno.readDirSync(machine.home)], []);
