@@ -1,0 +1,28 @@
+import { libc } from "./libc.ts";
+import { errnoName } from "./errno_names.ts";
+
+let location: Int32Array | undefined;
+
+/**
+ * The calling thread's errno: right after a blocking call, never after a `nonblocking` one, which ran on another
+ * thread. The memory is read through an alias, so that reading runs no code that could change it.
+ */
+export function errno(): number {
+  location ??= new Int32Array(Deno.UnsafePointerView.getArrayBuffer(libc.__errno_location()!, 4));
+  return location[0]!;
+}
+
+/** The kernel refused a system call. */
+export class SyscallError extends Error {
+  override readonly name = "SyscallError";
+  constructor(readonly syscall: string, readonly errno: number, readonly subject: string = "") {
+    super(`Cannot ${syscall}${subject && ` "${subject}"`}: ${errnoName(errno)}`);
+  }
+}
+
+/** Returns `result`, or throws what errno says when it is `-1`. */
+export function check(result: number | bigint, syscall: string, subject?: string): number {
+  const number = Number(result);
+  if (number === -1) throw new SyscallError(syscall, errno(), subject);
+  return number;
+}

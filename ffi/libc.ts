@@ -1,0 +1,41 @@
+import { openLibrary } from "./library.ts";
+
+/**
+ * The C library. Variadic functions (open, fcntl, ioctl, syscall) are declared with the arguments that we pass: on
+ * Linux x86-64 and aarch64 integers and pointers travel alike in both forms.
+ */
+export const libc = openLibrary("libc.so.6", {
+  __errno_location: { parameters: [], result: "pointer" },
+  close: { parameters: ["i32"], result: "i32" }, // int close(int fd)
+  dup3: { parameters: ["i32", "i32", "i32"], result: "i32" }, // (int oldfd, int newfd, int flags)
+  epoll_create1: { parameters: ["i32"], result: "i32" }, // (int flags)
+  epoll_ctl: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" }, // (int epfd, int op, int fd, struct epoll_event *)
+  // Its result carries no errno: on another thread errno is not ours to read.
+  epoll_wait: { parameters: ["i32", "buffer", "i32", "i32"], result: "i32", nonblocking: true },
+  eventfd: { parameters: ["u32", "i32"], result: "i32" }, // (unsigned int initval, int flags)
+  fcntl: { parameters: ["i32", "i32", "u64"], result: "i32" }, // (int fd, int cmd, …)
+  fdatasync: { parameters: ["i32"], result: "i32" },
+  getegid: { parameters: [], result: "u32" },
+  geteuid: { parameters: [], result: "u32" },
+  getppid: { parameters: [], result: "i32" },
+  ioctl: { parameters: ["i32", "u64", "buffer"], result: "i32" }, // (int fd, unsigned long request, …)
+  isatty: { parameters: ["i32"], result: "i32" },
+  memfd_create: { parameters: ["buffer", "u32"], result: "i32" }, // (const char *name, unsigned int flags)
+  open: { parameters: ["buffer", "i32", "u32"], result: "i32" }, // (const char *path, int flags, mode_t mode)
+  pipe2: { parameters: ["buffer", "i32"], result: "i32" }, // (int pipefd[2], int flags)
+  posix_spawn: { parameters: ["buffer", "buffer", "buffer", "pointer", "buffer", "buffer"], result: "i32" }, // returns the errno
+  posix_spawn_file_actions_adddup2: { parameters: ["buffer", "i32", "i32"], result: "i32" },
+  posix_spawn_file_actions_destroy: { parameters: ["buffer"], result: "i32" },
+  posix_spawn_file_actions_init: { parameters: ["buffer"], result: "i32" },
+  prctl: { parameters: ["i32", "u64", "u64", "u64", "u64"], result: "i32" },
+  read: { parameters: ["i32", "buffer", "usize"], result: "isize" },
+  recvmsg: { parameters: ["i32", "buffer", "i32"], result: "isize" }, // (int sockfd, struct msghdr *msg, int flags)
+  sendmsg: { parameters: ["i32", "buffer", "i32"], result: "isize" }, // (int sockfd, const struct msghdr *msg, int flags)
+  socketpair: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" }, // (int domain, int type, int protocol, int sv[2])
+  syscall: { parameters: ["i64", "i64", "i64", "i64", "i64"], result: "i64" }, // (long number, …)
+  tcgetattr: { parameters: ["i32", "buffer"], result: "i32" }, // (int fd, struct termios *)
+  tcsetattr: { parameters: ["i32", "i32", "buffer"], result: "i32" }, // (int fd, int optional_actions, const struct termios *)
+  cfmakeraw: { parameters: ["buffer"], result: "void" }, // (struct termios *)
+  wait4: { parameters: ["i32", "buffer", "i32", "buffer"], result: "i32" }, // (pid_t, int *wstatus, int options, struct rusage *)
+  write: { parameters: ["i32", "buffer", "usize"], result: "isize" },
+});

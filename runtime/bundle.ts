@@ -1,0 +1,107 @@
+import { isAbsolute, join, normalize, resolve } from "@std/path";
+import { SpecError } from "./errors.ts";
+import type { Host } from "./host/facts.ts";
+import type { Filter, PlanRequest, Root } from "./plan/context.ts";
+import type { Kind } from "./plan/files.ts";
+import { mountOptions } from "./plan/mount_options.ts";
+import type { Spec } from "./spec/config.ts";
+import { parseSpec } from "./spec/validate.ts";
+
+/** An OCI bundle: a directory with a config.json (OCI bundle.md). */
+export interface Bundle {
+  /** Absolute path of the directory. */
+  readonly path: string;
+  readonly spec: Spec;
+}
+
+/** More than any real config.json; what is longer is not read. */
+const MAX_CONFIG_BYTES = 4 << 20;
+const DEFAULT_UPPER_BYTES = 256 << 20;
+
+/**
+ * Reads the bundle at `path`.
+ *
+ * @param config The file to read instead of `config.json` in it.
+ * @throws {SpecError} with every problem of the config.json.
+ */
+export function loadBundle(path: string, config = "config.json"): Bundle {
+  const directory = resolve(path);
+  const file = isAbsolute(config) ? config : join(directory, config);
+  return { path: directory, spec: parseSpec(readBounded(file), file) };
+}
+
+/** Reads a regular file of bounded size: a fifo or a device would keep us waiting. */
+function readBounded(file: string): Uint8Array {
+  try {
+    const info = Deno.statSync(file);
+    if (!info.isFile) throw refused(file, "it is not a regular file");
+    if (info.size > MAX_CONFIG_BYTES) throw refused(file, `it has ${info.size} bytes, at most ${MAX_CONFIG_BYTES} are read`);
+    return Deno.readFileSync(file);
+  } catch (cause) {
+    if (cause instanceof Deno.errors.NotFound) throw refused(file, "no such file: name a directory that holds a config.json");
+    if (cause instanceof Deno.errors.PermissionDenied) throw refused(file, "permission denied: it must be readable for this user");
+    if (cause instanceof Deno.errors.NotADirectory) throw refused(file, "a part of its path is not a directory");
+    throw cause;
+  }
+}
+
+function refused(file: string, message: string): SpecError {
+  return new SpecError(file, [{ pointer: "", message }]);
+}
+
+/** What to put over the root file system: nothing, or an overlay whose upper layer is a tmpfs of this size. */
+export type OverlayChoice = { readonly kind: "none" } | { readonly kind: "tmpfs"; readonly sizeBytes?: number };
+
+/** Options of {@linkcode request}. */
+export interface RequestOptions {
+  readonly host: Host;
+  readonly overlay: OverlayChoice;
+  readonly form: PlanRequest["form"];
+  readonly filter?: Filter | undefined;
+  /** Used instead of the bundle's rootfs. */
+  readonly root?: Root | undefined;
+}
+
+/**
+ * Everything that a plan is made from: the bundle, the host and what lies at the mounts' sources.
+ *
+ * @throws {SpecError} if the root file system or a source cannot be used.
+ */
+export function request({ path, spec }: Bundle, { host, overlay, form, filter, root }: RequestOptions): PlanRequest {
+  const sources = new Map<string, Kind>();
+  spec.mounts?.forEach((mount, index) => {
+    if (!mountOptions(mount.options ?? [], mount.type).bind) return;
+    const source = mount.source ?? "";
+    const whole = source.startsWith("/") ? source : `${path}/${source}`;
+    sources.set(whole, kindOf(whole, path, `/mounts/${index}/source`));
+  });
+  return { spec, bundle: path, root: root ?? bundleRoot({ path, spec }, overlay), host, sources, filter, form };
+}
+
+function kindOf(source: string, bundle: string, pointer: string): Kind {
+  try {
+    return Deno.statSync(source).isDirectory ? "directory" : "file";
+  } catch (cause) {
+    const message = `Cannot use "${source}": ${cause instanceof Error ? cause.message : cause}`;
+    throw new SpecError(join(bundle, "config.json"), [{ pointer, message }]);
+  }
+}
+
+function bundleRoot({ path, spec }: Bundle, overlay: OverlayChoice): Root {
+  const rootfs = isAbsolute(spec.root.path) ? normalize(spec.root.path) : join(path, spec.root.path);
+  let info: Deno.FileInfo;
+  try {
+    info = Deno.lstatSync(rootfs);
+  } catch {
+    throw rootError(path, `Cannot use "${rootfs}": no such directory`);
+  }
+  if (info.isSymlink) throw rootError(path, `Cannot use "${rootfs}": it is a symbolic link, name the directory itself`);
+  if (!info.isDirectory) throw rootError(path, `Cannot use "${rootfs}": it is not a directory`);
+  const ownMounts = spec.linux?.namespaces?.some((each) => each.type === "mount" && each.path === undefined) ?? false;
+  if (overlay.kind === "none" || !ownMounts) return { kind: "directory", path: rootfs };
+  return { kind: "overlay", lowers: [rootfs], sizeBytes: overlay.sizeBytes ?? DEFAULT_UPPER_BYTES };
+}
+
+function rootError(bundle: string, message: string): SpecError {
+  return new SpecError(join(bundle, "config.json"), [{ pointer: "/root/path", message }]);
+}

@@ -1,0 +1,52 @@
+import type { Arch } from "../plan/abi.ts";
+import { DATA_ADDRESS } from "./machine.ts";
+import { CODE_ADDRESS, machineCode } from "./machine.ts";
+
+const MACHINE: Record<Arch, number> = { x86_64: 62, aarch64: 183 };
+const PT_LOAD = 1;
+const PT_GNU_STACK = 0x6474e551;
+const [R, W, X] = [4, 2, 1];
+const TEXT_ADDRESS = 0x400000;
+const DATA_OFFSET = 0x1000;
+/** aarch64 kernels may have pages of 64 KiB; the addresses suit both. */
+const ALIGN = 0x10000;
+
+/**
+ * A static ELF64 executable of two segments: the machine code (read, execute) and `data` (read, write).
+ *
+ * Layout: elf(5), System V ABI, chapter 5.
+ */
+export function elf(arch: Arch, data: Uint8Array): Uint8Array<ArrayBuffer> {
+  const code = machineCode(arch);
+  const file = new Uint8Array(DATA_OFFSET + data.length);
+  const view = new DataView(file.buffer);
+  file.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]); // 64-bit, little-endian
+  view.setUint16(16, 2, true); // ET_EXEC
+  view.setUint16(18, MACHINE[arch], true);
+  view.setUint32(20, 1, true);
+  view.setUint32(24, CODE_ADDRESS, true); // e_entry
+  view.setUint32(32, 64, true); // e_phoff
+  view.setUint16(52, 64, true); // e_ehsize
+  view.setUint16(54, 56, true); // e_phentsize
+  view.setUint16(56, 3, true); // e_phnum
+  const codeEnd = CODE_ADDRESS - TEXT_ADDRESS + code.length;
+  const headers = [
+    [PT_LOAD, R | X, 0, TEXT_ADDRESS, codeEnd],
+    [PT_LOAD, R | W, DATA_OFFSET, DATA_ADDRESS, data.length],
+    [PT_GNU_STACK, R | W, 0, 0, 0],
+  ] as const;
+  headers.forEach(([type, flags, offset, address, size], index) => {
+    const at = 64 + index * 56;
+    view.setUint32(at, type, true);
+    view.setUint32(at + 4, flags, true);
+    view.setUint32(at + 8, offset, true);
+    view.setUint32(at + 16, address, true);
+    view.setUint32(at + 24, address, true);
+    view.setUint32(at + 32, size, true);
+    view.setUint32(at + 40, size, true);
+    view.setUint32(at + 48, ALIGN, true);
+  });
+  file.set(code, CODE_ADDRESS - TEXT_ADDRESS);
+  file.set(data, DATA_OFFSET);
+  return file;
+}

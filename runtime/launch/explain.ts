@@ -1,0 +1,67 @@
+import { ERRNO } from "../plan/abi.ts";
+import type { Op } from "../plan/op.ts";
+
+/** What a person can do about a step that failed so; empty if nothing is known. */
+export function explain({ call, does }: Op, errno: number): string {
+  const is = (...names: (keyof typeof ERRNO)[]): boolean => names.some((name) => ERRNO[name] === errno);
+  if (is("ENOSYS")) return "this kernel is too old: Linux 5.12 or later is needed";
+  switch (call) {
+    case "clone3":
+      if (is("EPERM")) {
+        return "this user may not make namespaces: run as root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0)";
+      }
+      if (is("ENOSPC")) return "too many namespaces: raise the sysctls user.max_*_namespaces";
+      if (is("EINVAL")) {
+        return "this kernel lacks one of the namespaces, or a launcher that is pid 1 of its own pid namespace started it";
+      }
+      if (is("EAGAIN")) return "too many processes: raise RLIMIT_NPROC or pids.max";
+      break;
+    case "faccessat2":
+    case "execve":
+      if (is("ENOENT")) {
+        return does.startsWith("find ")
+          ? "no such file or directory: name a program that is in the sandbox's PATH"
+          : "no such file or directory: the program, or the interpreter that it names, is not in the sandbox";
+      }
+      if (is("EACCES")) {
+        return "permission denied: make it executable for the sandbox's user (chmod +x), on a mount without noexec";
+      }
+      if (is("ENOEXEC")) {
+        return "not a program for this machine: a script needs a first line such as #!/bin/sh";
+      }
+      break;
+    case "openat2":
+      if (is("ELOOP")) return "a symbolic link is in the way: the rootfs must have a real directory there";
+      if (is("ENOTDIR")) return "the rootfs has something else there";
+      break;
+    case "mkdirat":
+    case "openat":
+    case "mknodat":
+      if (is("EEXIST")) return "the rootfs has something else there, such as a dangling link";
+      if (is("EROFS")) return "the root is read-only: let the rootfs have it beforehand";
+      if (is("ENOENT")) return "no such file or directory";
+      break;
+    case "open_tree":
+      if (is("ENOENT")) return "no such file or directory on the host";
+      if (is("EINVAL")) return "only whole trees can be copied here: use rbind instead of bind";
+      break;
+    case "fsconfig":
+    case "fsopen":
+      if (is("EINVAL")) return "the file system does not know the option or its value (dmesg may say more)";
+      if (is("ENODEV")) return "this kernel has no such file system";
+      if (is("EPERM")) return "not allowed in this user namespace: mount the host's by bind instead";
+      break;
+    case "prlimit64":
+      if (is("EPERM")) return "only CAP_SYS_RESOURCE may raise a hard limit: ask for no more than the host's";
+      break;
+    case "seccomp":
+      if (is("EINVAL", "EFAULT")) {
+        return "the kernel refuses the filter: it is too long, or one of its flags is unknown here";
+      }
+      break;
+  }
+  if (is("ENOSPC")) return "no space is left: give the upper layer more (--overlay tmpfs:size=…)";
+  if (is("ENOMEM")) return "the host is out of memory";
+  if (is("EPERM", "EACCES")) return "permission denied: run as root, or ask for less";
+  return "";
+}

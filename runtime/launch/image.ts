@@ -1,0 +1,237 @@
+import { ERRNO, type Syscall, syscallNumber } from "../plan/abi.ts";
+import { type Arg, type Bytes, counted, type Op, type Plan, type Struct } from "../plan/op.ts";
+import { elf } from "./elf.ts";
+import { DATA_ADDRESS } from "./machine.ts";
+
+/** The data begins with {failed record, errno, scratch, unused}; the records follow, then what they point to. */
+const HEADER_BYTES = 0x20;
+const SCRATCH = DATA_ADDRESS + 0x10;
+
+/*
+ * A record, as machine/<arch>.s reads it:
+ *   0 six arguments (u64)   48 where the result goes (u64)   56 the counted error text (u64)
+ *   64 call number (i32)   72, 76, 80, 84 the next record on zero, positive, error, ignored error (u32)
+ *   88 which arguments are addresses of slots (u8)   89 retries left on EINTR and EAGAIN (u8)   90 six ignored errnos (u8)
+ */
+const RECORD_BYTES = 96;
+/** openat2 asks to be tried again when something is renamed meanwhile; a program that renames all day must not hold us. */
+const RETRIES = 128;
+const PSEUDO = { let: -1, load: -2, decimal: -3 } as const;
+
+/** A plan in executable form. */
+export interface Image {
+  /** A complete ELF64 executable. */
+  readonly elf: Uint8Array<ArrayBuffer>;
+  /** The steps in the order of their records. */
+  readonly steps: readonly Op[];
+}
+
+/** Options of {@linkcode assemble}. */
+export interface AssembleOptions {
+  /** Puts the words of every step into the image, for images that report errors to a person. @default {false} */
+  readonly texts?: boolean;
+}
+
+/**
+ * Compiles a plan to an executable that needs no libc, no relocation and no heap.
+ *
+ * @throws {Error} if a step names a label or slot that nothing defines: a defect of the planner.
+ * @example
+ * ```ts
+ * import { assemble } from "./image.ts";
+ * import { op } from "../plan/op.ts";
+ * const { elf } = assemble({ arch: "x86_64", sections: [{ by: "end", ops: [op("end", "exit_group", [7])] }] });
+ * ```
+ */
+export function assemble(plan: Plan, { texts = false }: AssembleOptions = {}): Image {
+  return new Assembler(plan, texts).image();
+}
+
+/** The step of the record at `address`, as a failing launcher reports it. */
+export function stepAt(image: Image, address: number): number {
+  return (address - DATA_ADDRESS - HEADER_BYTES) / RECORD_BYTES;
+}
+
+interface Step {
+  readonly op: Op;
+  /** The struct member that takes the result. */
+  readonly member?: { readonly struct: Struct; readonly offset: number };
+}
+
+class Assembler {
+  readonly #steps: Step[] = [];
+  readonly #labels = new Map<string, number>();
+  readonly #addresses = new Map([["failed", DATA_ADDRESS], ["errno", DATA_ADDRESS + 8]]);
+  readonly #strings = new Map<string, number>();
+  readonly #placed = new Map<Bytes, number>();
+  readonly #structs = new Map<Struct, number>();
+  readonly #arch;
+  readonly #encoder = new TextEncoder();
+  #bytes: Uint8Array<ArrayBuffer>;
+  #view: DataView;
+  #end: number;
+
+  constructor(plan: Plan, readonly texts: boolean) {
+    this.#arch = plan.arch;
+    for (const { ops } of plan.sections) {
+      for (const op of ops) {
+        if (op.label !== undefined) this.#labels.set(op.label, this.#steps.length);
+        for (const arg of op.args) if (typeof arg === "object" && "members" in arg) this.#copy(arg);
+        this.#steps.push({ op });
+      }
+    }
+    this.#end = HEADER_BYTES + this.#steps.length * RECORD_BYTES;
+    this.#bytes = new Uint8Array(this.#end + 16384);
+    this.#view = new DataView(this.#bytes.buffer);
+    for (const { op } of this.#steps) if (op.into !== undefined) this.#define(op.into);
+  }
+
+  image(): Image {
+    this.#steps.forEach((step, index) => this.#record(step, index));
+    const steps = this.#steps.map(({ op }) => op);
+    return { elf: elf(this.#arch, this.#bytes.subarray(0, this.#end)), steps };
+  }
+
+  /** A struct member that is a slot takes a step that copies the slot there. */
+  #copy(struct: Struct): void {
+    let offset = 0;
+    for (const [name, size, value] of struct.members) {
+      if (typeof value === "object" && "slot" in value) {
+        const member = `${struct.struct}.${name}`;
+        if (size !== 8) {
+          throw new Error(`Cannot keep slot "${value.slot}" in ${member}: it has ${size} bytes`);
+        }
+        const does = `fill in ${member}`;
+        this.#steps.push({ op: { does, call: "let", args: [value] }, member: { struct, offset } });
+      }
+      offset += size;
+    }
+  }
+
+  #record({ op, member }: Step, index: number): void {
+    const at = HEADER_BYTES + index * RECORD_BYTES;
+    let mask = 0;
+    op.args.forEach((arg, position) => {
+      if (typeof arg === "object" && "slot" in arg) mask |= 1 << position;
+      this.#put64(at + position * 8, this.#value(arg));
+    });
+    // let and load take 1 as their factor unless they are given one.
+    if (op.args.length === 2 && (op.call === "let" || op.call === "load")) this.#put64(at + 16, 1);
+    this.#put64(at + 48, member ? this.#struct(member.struct) + member.offset : this.#result(op));
+    if (this.texts) this.#put64(at + 56, this.#place(counted(op.does)));
+    const number = op.call in PSEUDO
+      ? PSEUDO[op.call as keyof typeof PSEUDO]
+      : syscallNumber(op.call as Syscall, this.#arch);
+    this.#view.setInt32(at + 64, number, true);
+    this.#view.setUint32(at + 72, this.#target(op.zero, index), true);
+    this.#view.setUint32(at + 76, this.#target(op.positive, index), true);
+    this.#view.setUint32(at + 80, this.#target(op.failed ?? "fail", index), true);
+    this.#view.setUint32(at + 84, this.#target(op.ignored, index), true);
+    this.#bytes[at + 88] = mask;
+    this.#bytes[at + 89] = RETRIES;
+    op.ignore?.forEach((name, position) => this.#bytes[at + 90 + position] = ERRNO[name]);
+  }
+
+  #result({ into }: Op): number {
+    return into === undefined ? SCRATCH : this.#define(into);
+  }
+
+  #target(label: string | undefined, index: number): number {
+    const target = label === undefined ? index + 1 : this.#labels.get(label);
+    if (target === undefined) throw new Error(`Cannot jump to "${label}": no step has this label`);
+    return DATA_ADDRESS + HEADER_BYTES + target * RECORD_BYTES;
+  }
+
+  /** What an argument is in a register: a number, or the address of what it points to. */
+  #value(arg: Arg): number | bigint {
+    switch (typeof arg) {
+      case "number":
+      case "bigint":
+        return arg;
+      case "string":
+        return this.#string(arg);
+      default:
+        if ("slot" in arg) return this.#slot(arg.slot);
+        if ("address" in arg) return this.#define(arg.address);
+        if ("named" in arg) return arg.value;
+        if ("bytes" in arg) return this.#place(arg);
+        if ("inside" in arg) return this.#place(arg.inside) + arg.offset;
+        if ("strings" in arg) return this.#pointers(arg.strings);
+        return this.#struct(arg);
+    }
+  }
+
+  #struct(struct: Struct): number {
+    const known = this.#structs.get(struct);
+    if (known !== undefined) return known;
+    const address = this.#reserve(struct.members.reduce((sum, [, size]) => sum + size, 0), 8);
+    this.#structs.set(struct, address);
+    let at = address - DATA_ADDRESS;
+    for (const [, size, value] of struct.members) {
+      const number = typeof value === "object" && "slot" in value ? 0 : this.#value(value);
+      if (size === 8) this.#put64(at, number);
+      else if (size === 4) this.#view.setUint32(at, Number(number) >>> 0, true);
+      else if (size === 2) this.#view.setUint16(at, Number(number), true);
+      else this.#view.setUint8(at, Number(number));
+      at += size;
+    }
+    return address;
+  }
+
+  #slot(name: string): number {
+    const address = this.#addresses.get(name);
+    if (address === undefined) throw new Error(`Cannot use slot "${name}": no step stores it`);
+    return address;
+  }
+
+  #define(name: string): number {
+    let address = this.#addresses.get(name);
+    if (address === undefined) this.#addresses.set(name, address = this.#reserve(8, 8));
+    return address;
+  }
+
+  #pointers(strings: readonly string[]): number {
+    const addresses = strings.map((item) => this.#string(item));
+    const address = this.#reserve((addresses.length + 1) * 8, 8);
+    addresses.forEach((item, index) => this.#put64(address - DATA_ADDRESS + index * 8, item));
+    return address;
+  }
+
+  #string(value: string): number {
+    let address = this.#strings.get(value);
+    if (address === undefined) {
+      address = this.#put(this.#encoder.encode(value + "\0"), 1);
+      this.#strings.set(value, address);
+    }
+    return address;
+  }
+
+  #place(item: Bytes): number {
+    let address = this.#placed.get(item);
+    if (address === undefined) this.#placed.set(item, address = this.#put(item.bytes, 8));
+    return address;
+  }
+
+  #put(bytes: Uint8Array, align: number): number {
+    const address = this.#reserve(bytes.length, align);
+    this.#bytes.set(bytes, address - DATA_ADDRESS);
+    return address;
+  }
+
+  #reserve(size: number, align: number): number {
+    const start = (this.#end + align - 1) & -align;
+    this.#end = start + size;
+    if (this.#end > this.#bytes.length) {
+      const larger = new Uint8Array(this.#end * 2);
+      larger.set(this.#bytes);
+      this.#bytes = larger;
+      this.#view = new DataView(larger.buffer);
+    }
+    return DATA_ADDRESS + start;
+  }
+
+  #put64(at: number, value: number | bigint): void {
+    if (typeof value === "number" && value >= 0 && value <= 0xffffffff) this.#view.setUint32(at, value, true);
+    else this.#view.setBigUint64(at, BigInt.asUintN(64, BigInt(value)), true);
+  }
+}

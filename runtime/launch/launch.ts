@@ -1,0 +1,204 @@
+import { errnoName } from "../../ffi/errno_names.ts";
+import { duplicate, Fd, pipe, socketPair } from "../../ffi/fd.ts";
+import { executable } from "../../ffi/memfd.ts";
+import { type Ending, openPidFd, reap, signalPidFd, spawn } from "../../ffi/process.ts";
+import { receive, writeAll } from "../../ffi/socket.ts";
+import type { Op } from "../plan/op.ts";
+import { FIRST_FREE_FD, MESSAGE, MESSAGE_BYTES } from "../plan/protocol.ts";
+import { explain } from "./explain.ts";
+import { type Image, stepAt } from "./image.ts";
+import { DATA_ADDRESS } from "./machine.ts";
+import { EPOLLIN, reactor, type Watch } from "./reactor.ts";
+
+const SIGKILL = 9;
+
+/** A step of the launch failed: which of how many, on what, and why. */
+export class LaunchError extends Error {
+  override readonly name = "LaunchError";
+  constructor(readonly op: Op, readonly step: number, readonly steps: number, readonly errno: number) {
+    const remedy = explain(op, errno);
+    super(
+      `Cannot ${op.does} (step ${step} of ${steps}, ${op.call}): ${errnoName(errno)}${
+        remedy && `; ${remedy}`
+      }`,
+    );
+  }
+}
+
+/** The init of a sandbox, from its birth to its end. */
+export class Child implements AsyncDisposable {
+  readonly #image: Image;
+  readonly #launcher: number;
+  readonly #status: Fd;
+  readonly #gate: Fd;
+  readonly #watches = new DisposableStack();
+  readonly #cloned = Promise.withResolvers<void>();
+  readonly #ready = Promise.withResolvers<void>();
+  readonly #executed = Promise.withResolvers<void>();
+  readonly #ended = Promise.withResolvers<Ending>();
+  #pid = 0;
+  #pidFd: Fd | undefined;
+  #isReady = false;
+  #failure: Error | undefined;
+  /** The other side of the terminal, if the plan opened one. */
+  terminal: Fd | undefined;
+  /** The listener of a seccomp filter that asks user space. */
+  listener: number | undefined;
+
+  /** @internal Use {@linkcode launch}. */
+  constructor(image: Image, launcher: number, status: Fd, gate: Fd) {
+    this.#image = image;
+    this.#launcher = launcher;
+    this.#status = status;
+    this.#gate = gate;
+    for (const { promise } of [this.#cloned, this.#ready, this.#executed]) promise.catch(() => {});
+    this.#watches.use(reactor.watch(status, EPOLLIN, () => this.#listen()));
+  }
+
+  /** The pid of init in this process's pid namespace; 0 before its birth. */
+  get pid(): number {
+    return this.#pid;
+  }
+
+  /** Resolves when everything is built and init waits at the start gate. @throws {LaunchError} */
+  get ready(): Promise<void> {
+    return this.#ready.promise;
+  }
+
+  /** Resolves when init has become the program. @throws {LaunchError} */
+  get executed(): Promise<void> {
+    return this.#executed.promise;
+  }
+
+  /** Resolves with the end of init, whatever the reason. */
+  get ended(): Promise<Ending> {
+    return this.#ended.promise;
+  }
+
+  /** Opens the start gate. */
+  start(): void {
+    writeAll(this.#gate, new Uint8Array(1), "the start gate");
+  }
+
+  /** Sends a signal to init; false if it has ended. */
+  signal(number: number): boolean {
+    return this.#pidFd !== undefined && !this.#pidFd.closed && signalPidFd(this.#pidFd, number);
+  }
+
+  /** Kills init and everything in its pid namespace, and waits until that is done. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#gate.closed) this.#gate[Symbol.dispose](); // the guard ends init too
+    this.signal(SIGKILL);
+    await this.ended;
+    this.terminal?.[Symbol.dispose]();
+    this.terminal = undefined;
+  }
+
+  #listen(): void {
+    for (;;) {
+      const received = receive(this.#status, MESSAGE_BYTES);
+      if (received === "nothing") return;
+      if (received === "end") return this.#hungUp();
+      const view = new BigUint64Array(received.bytes.buffer);
+      this.#message(Number(view[0]), Number(view[1]), received.fd);
+    }
+  }
+
+  #message(what: number, value: number, fd: Fd | undefined): void {
+    if (what === MESSAGE.cloned) this.#born(value);
+    else if (what === MESSAGE.ready) {
+      this.#isReady = true;
+      this.#ready.resolve();
+    } else if (what === MESSAGE.terminal) this.terminal = fd;
+    else if (what === MESSAGE.listener) this.listener = value;
+    else if (what >= DATA_ADDRESS) this.#fail(this.#launchError(what, value));
+  }
+
+  #launchError(record: number, errno: number): LaunchError {
+    const step = stepAt(this.#image, record);
+    return new LaunchError(this.#image.steps[step]!, step + 1, this.#image.steps.length, errno);
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error;
+    for (const { reject } of [this.#cloned, this.#ready, this.#executed]) reject(error);
+  }
+
+  #born(pid: number): void {
+    this.#pid = pid;
+    this.#pidFd = openPidFd(pid);
+    this.#cloned.resolve();
+    const watch: Watch = reactor.watch(this.#pidFd, EPOLLIN, () => {
+      const ending = reap(pid, false);
+      if (!ending) return;
+      watch[Symbol.dispose]();
+      this.#end(ending);
+    });
+  }
+
+  /** Nobody holds the status socket any more: init has become the program, or there is no init. */
+  #hungUp(): void {
+    this.#watches.dispose();
+    this.#status[Symbol.dispose]();
+    if (this.#pidFd === undefined) {
+      // The launcher died before it could report init.
+      this.#end(reap(this.#launcher, true) ?? NOTHING);
+    } else if (this.#isReady && !this.#failure) this.#executed.resolve();
+  }
+
+  #end(ending: Ending): void {
+    if (!this.#status.closed) this.#listen(); // what init said last
+    if (this.#pidFd !== undefined) this.#endLauncher();
+    this.#fail(new Error(`Cannot start the sandbox: its init was killed before the program began`));
+    this.#watches.dispose();
+    for (const fd of [this.#status, this.#gate]) if (!fd.closed) fd[Symbol.dispose]();
+    this.#pidFd?.[Symbol.dispose]();
+    this.#ended.resolve(ending);
+  }
+
+  /** The guard has nothing left to guard. It is our child and unreaped, so its pid is still its own. */
+  #endLauncher(): void {
+    using pidFd = openPidFd(this.#launcher);
+    signalPidFd(pidFd, SIGKILL);
+    reap(this.#launcher, true);
+  }
+}
+
+const NOTHING: Ending = { code: 1, userMs: 0, systemMs: 0, peakMemoryBytes: 0 };
+
+/** The descriptors a sandbox begins with; they stay the caller's. */
+export interface Stdio {
+  readonly stdin: number;
+  readonly stdout: number;
+  readonly stderr: number;
+}
+
+/**
+ * Starts an image. The launcher it becomes clones init as a child of this process and stays as its guard.
+ *
+ * @throws {SyscallError} if the image cannot be started.
+ */
+export function launch(image: Image, { stdin, stdout, stderr }: Stdio): Child {
+  using kept = new DisposableStack();
+  using ours = new DisposableStack();
+  const file = ours.use(above(executable("ai-sandbox", image.elf)));
+  const [status, theirStatus] = socketPair();
+  kept.use(status);
+  const { read, write } = pipe();
+  kept.use(write);
+  // Numbers below FIRST_FREE_FD would be overwritten while they are still to be copied.
+  const stdio = [stdin, stdout, stderr].map((fd, target) => {
+    return fd === target || fd >= FIRST_FREE_FD ? fd : ours.use(duplicate(fd, FIRST_FREE_FD)).raw;
+  });
+  const fds = [...stdio, ours.use(above(theirStatus)).raw, ours.use(above(read)).raw];
+  const launcher = spawn(`/proc/self/fd/${file.raw}`, "ai-sandbox", fds);
+  kept.move(); // the child owns them now
+  return new Child(image, launcher, status, write);
+}
+
+/** The descriptor with a number that no descriptor of the launcher has. */
+function above(fd: Fd): Fd {
+  if (fd.raw >= FIRST_FREE_FD) return fd;
+  using low = fd;
+  return low.duplicate(FIRST_FREE_FD);
+}

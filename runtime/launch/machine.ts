@@ -1,0 +1,29 @@
+import type { Arch } from "../plan/abi.ts";
+
+/** The assembled forms of `machine/<arch>.s`, linked to run at {@linkcode CODE_ADDRESS}; a test assembles the sources and compares. */
+const HEX: Record<Arch, string> = {
+  x86_64: "bb20104100488b3b488b7308488b53104c8b53184c8b43204c8b4b288a4b58f6c1017403488b3ff6c1027403488b36f6" +
+    "c1047403488b12f6c10874034d8b12f6c11074034d8b00f6c12074034d8b094863434085c078680f05483d01f0ffff73" +
+    "16488b4b304889014885c074058b5b4ceb938b5b48eb8ef7d883f804742b83f80b742631c93a440b5a742cffc183f906" +
+    "72f348891c2500104100890425081041008b5b50e95cffffff807b590074d4fe4b59e94effffff8b5b54e946ffffff83" +
+    "f8fd7414480faff24801f783f8fe7503488b3f4889f8eb894889f8b90a00000031d248f7f180c23048ffce88164885c0" +
+    "75eee96affffff",
+  aarch64:
+    "140082d23408a0f293820091600640a9620e41a9641642a96962413949000036000040f949000836210040f949001036" +
+    "420040f949001836630040f949002036840040f949002836a50040f9684280b94804f8b7010000d41ffc3fb102010054" +
+    "691a40f9200100f9600000b4734e40b9e7ffff17734a40b9e5ffff17e003004b1f100071c00100541f2c007180010054" +
+    "490b80d26a6a69385f01006ba0010054290500913f8101f163ffff54930200f9800a00b9735240b9d5ffff1769664139" +
+    "89feff342905005169660139d0ffff17735640b9ceffff171f0d00b1c00000542000029b1f0900b1c1fbff54000040f9" +
+    "dcffff17490180d20a08c99a4b81099b6bc100112bfc1f38e0030aaa60ffffb5d4ffff17",
+};
+
+/** Where the machine code is linked to. */
+export const CODE_ADDRESS = 0x400200;
+
+/** Where the data of an image lies, as the sources say too. */
+export const DATA_ADDRESS = 0x411000;
+
+/** The launcher's machine code for `arch`. */
+export function machineCode(arch: Arch): Uint8Array {
+  return Uint8Array.from(HEX[arch].match(/../g)!, (byte) => parseInt(byte, 16));
+}

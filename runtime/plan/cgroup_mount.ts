@@ -1,0 +1,70 @@
+import type { Mount } from "../spec/config.ts";
+import type { Context, Steps } from "./context.ts";
+import { resolveOrCreate } from "./files.ts";
+import { AT_FDCWD } from "./kernel.ts";
+import { attach, cloneMount, newFileSystem, setAttributes } from "./mount_ops.ts";
+import type { MountOptions } from "./mount_options.ts";
+import { named, type Op, op, slot } from "./op.ts";
+import { openOwn } from "./overlay.ts";
+
+/** The steps for a mount of type `cgroup`: the hierarchies of the host, each cut off at the sandbox's own group. */
+export function cgroupMount(
+  context: Context,
+  mount: Mount,
+  options: MountOptions,
+  fd: string,
+  target: string,
+): Steps {
+  const { host, arch } = context;
+  const { destination } = mount;
+  const does = `mount cgroup on "${destination}"`;
+  const place = resolveOrCreate(`find the place of "${destination}"`, destination, target, {
+    arch,
+    kind: "directory",
+  });
+  const { set } = options;
+  const [only] = host.cgroups;
+  if (host.cgroups.length === 1 && only!.version === 2) {
+    return {
+      before: [...hierarchy(context, does, only!, fd, set)],
+      inside: [...place, attach(does, fd, target)],
+    };
+  }
+  const before: Op[] = [];
+  const inside: Op[] = [...place, attach(does, fd, target)];
+  const { RDONLY, ...rest } = set;
+  const data = [{ key: "mode", value: "0755" }, { key: "size", value: "64k" }];
+  before.push(...newFileSystem(does, { type: "tmpfs", source: "cgroup", data, set: rest }, fd));
+  for (const each of host.cgroups) {
+    const name = each.mountPoint.slice(each.mountPoint.lastIndexOf("/") + 1);
+    const one = `${does}: ${name}`;
+    before.push(...hierarchy(context, one, each, `${fd}:${name}`, set));
+    before.push(op(one, "mkdirat", [slot(fd), name, named("0755", 0o755)]));
+    inside.push(openOwn(context, fd, name, "target"), attach(one, `${fd}:${name}`, "target"));
+    if (name.includes(",")) {
+      for (const alias of name.split(",")) before.push(op(one, "symlinkat", [name, slot(fd), alias]));
+    }
+  }
+  if (RDONLY !== undefined) inside.push(setAttributes(does, slot(fd), { set: { RDONLY } }));
+  return { before, inside };
+}
+
+function* hierarchy(
+  context: Context,
+  does: string,
+  { version, controllers, mountPoint, own }: Context["host"]["cgroups"][number],
+  into: string,
+  set: MountOptions["set"],
+): Iterable<Op> {
+  if (context.namespace("cgroup") === "shared") {
+    // Without a namespace of its own the sandbox sees its own group through a copy of the host's mount.
+    yield cloneMount(does, AT_FDCWD, `${mountPoint}${own}`, false, into);
+    yield setAttributes(does, slot(into), { set });
+    return;
+  }
+  const data = version === 2 ? [] : controllers.split(",").map((word) => {
+    const [key = "", value] = word.split("=");
+    return value === undefined ? { key } : { key, value };
+  });
+  yield* newFileSystem(does, { type: version === 2 ? "cgroup2" : "cgroup", data, set }, into);
+}

@@ -1,0 +1,73 @@
+import type { Host } from "../host/facts.ts";
+import type { NamespaceType, Spec } from "../spec/config.ts";
+import type { Kind } from "./files.ts";
+import type { Op } from "./op.ts";
+
+/** Where the root file system of a sandbox comes from. */
+export type Root =
+  /** The directories as they are, or under an overlay whose upper layer is a tmpfs of `sizeBytes`. */
+  | { readonly kind: "directory"; readonly path: string }
+  | { readonly kind: "overlay"; readonly lowers: readonly string[]; readonly sizeBytes: number }
+  /** A new tmpfs with these entries in it, in order: nothing of it exists on the host. */
+  | { readonly kind: "scratch"; readonly sizeBytes: number; readonly entries: readonly Entry[] };
+
+/** What a scratch root begins with. */
+export type Entry =
+  | { readonly kind: "directory"; readonly path: string; readonly mode: number }
+  | { readonly kind: "link"; readonly path: string; readonly to: string }
+  | { readonly kind: "file"; readonly path: string; readonly text: string };
+
+/** A seccomp filter in compiled form. */
+export interface Filter {
+  /** `struct sock_filter[]` */
+  readonly program: Uint8Array;
+  /** `SECCOMP_FILTER_FLAG_*` */
+  readonly flags: number;
+  /** A decision is asked for in user space: the listener's descriptor must reach the one who asked. */
+  readonly notify: boolean;
+}
+
+/** What a plan is made from. */
+export interface PlanRequest {
+  readonly spec: Spec;
+  /** Absolute path of the bundle; relative mount sources begin there. */
+  readonly bundle: string;
+  readonly root: Root;
+  readonly host: Host;
+  /** What lies at the source of each bind mount. */
+  readonly sources: ReadonlyMap<string, Kind>;
+  readonly filter?: Filter | undefined;
+  /** `supervised`: another process watches and reports. `standalone`: the image is all there is. */
+  readonly form: "supervised" | "standalone";
+}
+
+/** Steps of one part of the work, by the time and the process they belong to. */
+export interface Steps {
+  /** By the launcher, with the host's rights and view. */
+  readonly launcher?: readonly Op[];
+  /** By init, while the host's files can still be reached. */
+  readonly before?: readonly Op[];
+  /** By init, inside the new root. */
+  readonly inside?: readonly Op[];
+}
+
+/** The request with the answers that several planners need. */
+export interface Context extends PlanRequest {
+  readonly arch: Host["arch"];
+  /** How each namespace comes about. */
+  readonly namespace: (type: NamespaceType) => "new" | "joined" | "shared";
+  /** Whether the launcher opens what is mounted (it may), or init has to (an unprivileged user's). */
+  readonly launcherOpens: boolean;
+}
+
+/** Answers the common questions about a request once. */
+export function context(request: PlanRequest): Context {
+  const ways = new Map(
+    request.spec.linux?.namespaces?.map(({ type, path }) =>
+      [type, path === undefined ? "new" : "joined"] as const
+    ),
+  );
+  const namespace = (type: NamespaceType): "new" | "joined" | "shared" => ways.get(type) ?? "shared";
+  const { host } = request;
+  return { ...request, arch: host.arch, namespace, launcherOpens: host.privileged };
+}

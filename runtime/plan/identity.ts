@@ -1,0 +1,149 @@
+import type { Context } from "./context.ts";
+import { PR, SIGKILL } from "./kernel.ts";
+import { type Bytes, named, type Op, op } from "./op.ts";
+
+/** Linux capabilities in the order of their numbers (linux/capability.h). */
+export const CAPABILITIES = [
+  "CAP_CHOWN",
+  "CAP_DAC_OVERRIDE",
+  "CAP_DAC_READ_SEARCH",
+  "CAP_FOWNER",
+  "CAP_FSETID",
+  "CAP_KILL",
+  "CAP_SETGID",
+  "CAP_SETUID",
+  "CAP_SETPCAP",
+  "CAP_LINUX_IMMUTABLE",
+  "CAP_NET_BIND_SERVICE",
+  "CAP_NET_BROADCAST",
+  "CAP_NET_ADMIN",
+  "CAP_NET_RAW",
+  "CAP_IPC_LOCK",
+  "CAP_IPC_OWNER",
+  "CAP_SYS_MODULE",
+  "CAP_SYS_RAWIO",
+  "CAP_SYS_CHROOT",
+  "CAP_SYS_PTRACE",
+  "CAP_SYS_PACCT",
+  "CAP_SYS_ADMIN",
+  "CAP_SYS_BOOT",
+  "CAP_SYS_NICE",
+  "CAP_SYS_RESOURCE",
+  "CAP_SYS_TIME",
+  "CAP_SYS_TTY_CONFIG",
+  "CAP_MKNOD",
+  "CAP_LEASE",
+  "CAP_AUDIT_WRITE",
+  "CAP_AUDIT_CONTROL",
+  "CAP_SETFCAP",
+  "CAP_MAC_OVERRIDE",
+  "CAP_MAC_ADMIN",
+  "CAP_SYSLOG",
+  "CAP_WAKE_ALARM",
+  "CAP_BLOCK_SUSPEND",
+  "CAP_AUDIT_READ",
+  "CAP_PERFMON",
+  "CAP_BPF",
+  "CAP_CHECKPOINT_RESTORE",
+] as const;
+
+/** The capability set as a bit mask. */
+export function capabilityMask(names: readonly string[] = []): bigint {
+  return names.reduce((mask, name) => mask | (1n << BigInt(CAPABILITIES.indexOf(name as "CAP_CHOWN"))), 0n);
+}
+
+/** Takes away what the program may never have: before the user changes, while that is still allowed. */
+export function* dropBounding({ spec, host }: Context): Iterable<Op> {
+  const keep = new Set(spec.process?.capabilities?.bounding ?? []);
+  for (let number = 0; number <= host.lastCapability; number++) {
+    const name = CAPABILITIES[number] ?? `capability ${number}`;
+    if (keep.has(name)) continue;
+    yield op(`take ${name} from the bounding set`, "prctl", [
+      named("PR_CAPBSET_DROP", PR.CAPBSET_DROP),
+      named(name, number),
+      0,
+      0,
+      0,
+    ]);
+  }
+}
+
+/** Becomes the user and groups of the spec; capabilities survive for {@linkcode setCapabilities}. */
+export function* setUser({ spec, namespace, host, form }: Context): Iterable<Op> {
+  const { uid = 0, gid = 0, additionalGids = [] } = spec.process?.user ?? {};
+  yield op("keep capabilities over the change of user", "prctl", [
+    named("PR_SET_KEEPCAPS", PR.SET_KEEPCAPS),
+    1,
+    0,
+    0,
+    0,
+  ]);
+  // An unprivileged user's map denies setgroups, and with it any group but the own one.
+  const denied = namespace("user") === "new" && !host.privileged;
+  if (!denied || additionalGids.length > 0) {
+    yield op(`set the groups ${additionalGids.join(", ") || "to none"}`, "setgroups", [
+      additionalGids.length,
+      gids(additionalGids),
+    ]);
+  }
+  yield op(`become group ${gid}`, "setresgid", [gid, gid, gid]);
+  yield op(`become user ${uid}`, "setresuid", [uid, uid, uid]);
+  // The change of user cleared it.
+  yield deathSignal();
+  void form;
+}
+
+/** Init dies with the thread that launched it. */
+export function deathSignal(): Op {
+  return op("die with the launcher", "prctl", [
+    named("PR_SET_PDEATHSIG", PR.SET_PDEATHSIG),
+    SIGKILL,
+    0,
+    0,
+    0,
+  ]);
+}
+
+function gids(ids: readonly number[]): Bytes {
+  return {
+    bytes: new Uint8Array(Uint32Array.from(ids.length > 0 ? ids : [0]).buffer),
+    shows: `[${ids.join(", ")}]`,
+  };
+}
+
+/** Sets the five capability sets of the spec; none if it has no say. */
+export function* setCapabilities({ spec }: Context): Iterable<Op> {
+  const { effective, permitted, inheritable, ambient = [] } = spec.process?.capabilities ?? {};
+  const sets = [effective, permitted, inheritable].map(capabilityMask);
+  const data = new Uint32Array([
+    ...sets.map((mask) => Number(mask & 0xffffffffn)),
+    ...sets.map((mask) => Number(mask >> 32n)),
+  ]);
+  const header: Bytes = {
+    bytes: new Uint8Array(new Uint32Array([0x20080522, 0]).buffer),
+    shows: "{_LINUX_CAPABILITY_VERSION_3, 0}",
+  };
+  const [e, p, i] = sets.map((mask) => "0x" + mask.toString(16));
+  yield op("set the capabilities", "capset", [
+    header,
+    { bytes: new Uint8Array(data.buffer), shows: `{effective ${e}, permitted ${p}, inheritable ${i}}` },
+  ]);
+  const ambientCall = named("PR_CAP_AMBIENT", PR.CAP_AMBIENT);
+  yield op("clear the ambient capabilities", "prctl", [
+    ambientCall,
+    named("PR_CAP_AMBIENT_CLEAR_ALL", 4),
+    0,
+    0,
+    0,
+  ]);
+  for (const name of ambient) {
+    const number = CAPABILITIES.indexOf(name as "CAP_CHOWN");
+    yield op(`raise ambient ${name}`, "prctl", [
+      ambientCall,
+      named("PR_CAP_AMBIENT_RAISE", 2),
+      named(name, number),
+      0,
+      0,
+    ]);
+  }
+}

@@ -1,0 +1,141 @@
+import type { Context } from "./context.ts";
+import { writeFile } from "./files.ts";
+import { AT_FDCWD, CLONE, CLOSE_RANGE_CLOEXEC, NAMESPACE_FLAG, PR, SIGKILL } from "./kernel.ts";
+import { O } from "./abi.ts";
+import { flags, mark, named, type Op, op, slot, type Struct, text, zeros } from "./op.ts";
+import { message } from "./message.ts";
+import { FIRST_FREE_FD, GATE_FD, MESSAGE, STATUS_FD } from "./protocol.ts";
+import { callerMap, CLONE_ARGS_BYTES, cloneArgs, idMap, pipe, SIGCHLD, writeIdMaps } from "./userns.ts";
+
+/** setns(2) takes a user namespace first: it decides over the rights to enter the others. */
+const JOIN_ORDER = ["user", "ipc", "uts", "network", "pid", "cgroup", "time", "mount"] as const;
+
+/** The launcher's steps up to the birth of init, whose own begin at label `init`. `opened` are those that open mounts. */
+export function* launcher(context: Context, opened: readonly Op[]): Iterable<Op> {
+  const { spec, form } = context;
+  yield op("name the process", "prctl", [named("PR_SET_NAME", 15), "ai-sandbox", 0, 0, 0]);
+  yield op("close what was inherited", "close_range", [
+    form === "supervised" ? FIRST_FREE_FD : 3,
+    named("~0", 0xffffffff),
+    CLOSE_RANGE_CLOEXEC,
+  ]);
+  if (spec.process?.oomScoreAdj !== undefined) {
+    const value = String(spec.process.oomScoreAdj);
+    const does = `set oom_score_adj to ${value}`;
+    yield* writeFile(does, AT_FDCWD, "/proc/self/oom_score_adj", text(value), value.length);
+  }
+  yield* opened;
+  yield* join(context);
+  yield* timeOffsets(context);
+  yield* birth(context);
+}
+
+function* join({ spec }: Context): Iterable<Op> {
+  const paths = new Map(spec.linux?.namespaces?.map(({ type, path }) => [type, path]));
+  const joined = JOIN_ORDER.filter((type) => paths.get(type) !== undefined);
+  if (joined.length === 0) return;
+  // Processes in there must not trace us or steal our descriptors (CVE-2016-9962).
+  yield op("forbid tracing", "prctl", [named("PR_SET_DUMPABLE", PR.SET_DUMPABLE), 0, 0, 0, 0]);
+  const how = flags("O_", { RDONLY: O.RDONLY, CLOEXEC: O.CLOEXEC });
+  for (const type of joined) {
+    const path = paths.get(type)!;
+    yield op(`open ${type} namespace "${path}"`, "openat", [AT_FDCWD, path, how, 0], {
+      into: `join:${type}`,
+    });
+  }
+  for (const type of joined) {
+    const flag = named(
+      `CLONE_NEW${type === "mount" ? "NS" : type.slice(0, 3).toUpperCase()}`,
+      NAMESPACE_FLAG[type],
+    );
+    yield op(`join ${type} namespace "${paths.get(type)}"`, "setns", [slot(`join:${type}`), flag]);
+  }
+}
+
+/** A time namespace takes offsets only before its first process: its creator writes them, then clones. */
+function* timeOffsets(context: Context): Iterable<Op> {
+  const offsets = offsetLines(context);
+  if (offsets === undefined || context.namespace("user") === "new") return;
+  yield op("make a time namespace", "unshare", [named("CLONE_NEWTIME", CLONE.NEWTIME)]);
+  yield* writeOffsets(offsets);
+}
+
+/** The lines for /proc/self/timens_offsets (time_namespaces(7)). */
+export function offsetLines({ spec, namespace }: Context): string | undefined {
+  const offsets = Object.entries(spec.linux?.timeOffsets ?? {});
+  if (offsets.length === 0 || namespace("time") !== "new") return undefined;
+  return offsets.map(([clock, { secs = 0, nanosecs = 0 }]) => `${clock} ${secs} ${nanosecs}\n`).join("");
+}
+
+/** Writes the offsets of the time namespace that was unshared before. */
+export function writeOffsets(lines: string): Iterable<Op> {
+  return writeFile("set the time offsets", AT_FDCWD, "/proc/self/timens_offsets", text(lines), lines.length);
+}
+
+function* birth(context: Context): Iterable<Op> {
+  const { spec, form, host } = context;
+  const fresh: Record<string, number> = {};
+  for (const { type, path } of spec.linux?.namespaces ?? []) {
+    // With offsets the time namespace is made apart: by the launcher, or in a user namespace by init.
+    if (path !== undefined || (type === "time" && offsetLines(context) !== undefined)) continue;
+    fresh[type === "mount" ? "NEWNS" : type === "cgroup" ? "NEWCGROUP" : `NEW${SHORT[type]}`] =
+      NAMESPACE_FLAG[type];
+  }
+  const userns = context.namespace("user") === "new";
+  if (userns) yield* pipe("make a pipe to init", "mapped");
+  const parent = form === "supervised" ? { PARENT: CLONE.PARENT } : {};
+  const signal = form === "supervised" ? 0 : SIGCHLD;
+  const args = cloneArgs({ PIDFD: CLONE.PIDFD, ...parent, ...fresh }, signal, { address: "init:pidfd" });
+  const does = `start init in ${Object.keys(fresh).length} new namespaces`;
+  yield op(does, "clone3", [args, CLONE_ARGS_BYTES], { into: "init:pid", zero: "init", positive: "born" });
+  yield mark("born");
+  if (userns) {
+    const { uidMappings = [], gidMappings = [] } = spec.linux ?? {};
+    const standalone = form === "standalone" && !host.privileged;
+    if (standalone) {
+      yield op("ask who calls", "geteuid", [], { into: "caller:uid" });
+      yield op("ask who calls", "getegid", [], { into: "caller:gid" });
+    }
+    const uids = standalone ? callerMap(uidMappings[0]?.containerID ?? 0, "caller:uid") : idMap(uidMappings);
+    const gids = standalone ? callerMap(gidMappings[0]?.containerID ?? 0, "caller:gid") : idMap(gidMappings);
+    yield* writeIdMaps("init:pid", uids, gids, !host.privileged);
+    yield op("let init go on", "write", [slot("mapped:write"), text("m"), 1]);
+    yield op("let init go on", "close", [slot("mapped:write")]);
+  }
+  yield* (form === "supervised" ? guard() : supervise());
+}
+
+const SHORT = { pid: "PID", network: "NET", ipc: "IPC", uts: "UTS", user: "USER", time: "TIME" } as const;
+
+/** `struct pollfd` in one word: what a slot holds is a descriptor below 2³². */
+function* pollFd(fd: string, events: bigint): Iterable<Op> {
+  yield op("watch init", "let", [slot(fd), 1, events << 32n], { into: `${fd}:poll` });
+}
+
+/**
+ * Tells the supervisor who init is, then waits for init's end or the supervisor's: init may have cleared its parent
+ * death signal, but nobody inside can reach this process.
+ */
+function* guard(): Iterable<Op> {
+  yield message("report init", MESSAGE.cloned, slot("init:pid"));
+  yield op("close the status socket", "close", [STATUS_FD]);
+  yield* pollFd("init:pidfd", 1n); // POLLIN
+  const polls: Struct = {
+    struct: "pollfd[2]",
+    members: [["init", 8, slot("init:pidfd:poll")], ["gate", 8, GATE_FD]],
+  };
+  yield op("wait for the end of init or of the supervisor", "ppoll", [polls, 2, 0, 0, 8]);
+  yield op("end init", "pidfd_send_signal", [slot("init:pidfd"), SIGKILL, 0, 0], { ignore: ["ESRCH"] });
+  yield op("end", "exit_group", [0]);
+}
+
+/** The standalone form: waits for init and ends as it did, 128 + the signal's number if one killed it. */
+function* supervise(): Iterable<Op> {
+  const info = zeros(128, "siginfo");
+  yield op("wait for init", "waitid", [named("P_PID", 1), slot("init:pid"), info, named("WEXITED", 4), 0]);
+  yield op("read its status", "load", [{ inside: info, offset: 24 }, 0], { into: "init:status" });
+  yield op("read its end", "load", [{ inside: info, offset: 8 }, 0], { into: "init:end" });
+  yield op("tell exit from signal", "let", [slot("init:end"), -1, 1], { zero: "exited" });
+  yield op("tell exit from signal", "let", [slot("init:status"), 1, 128], { into: "init:status" });
+  yield op("end", "exit_group", [slot("init:status")], { label: "exited" });
+}

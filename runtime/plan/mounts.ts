@@ -1,0 +1,108 @@
+import type { Mount } from "../spec/config.ts";
+import { cgroupMount } from "./cgroup_mount.ts";
+import { type Context, type Steps } from "./context.ts";
+import { connectDevices, isDevDirectory, populateDev } from "./devices.ts";
+import { resolve, resolveOrCreate } from "./files.ts";
+import { AT_FDCWD, PROPAGATION } from "./kernel.ts";
+import {
+  attach,
+  cloneMount,
+  newFileSystem,
+  optionAttributes,
+  setAttributes,
+  sourcePath,
+} from "./mount_ops.ts";
+import { type MountOptions, mountOptions } from "./mount_options.ts";
+import { named, type Op, slot } from "./op.ts";
+import { copyUp } from "./overlay.ts";
+import { mapMountIds } from "./userns.ts";
+
+/** File systems that must be mounted exactly where they are asked for: the kernel's own files are looked for there. */
+const FIXED_PLACE = new Set(["proc", "sysfs"]);
+
+/** The steps for `mounts` of a spec, in their order. */
+export function mounts(context: Context): Steps {
+  const parts = (context.spec.mounts ?? []).map((mount, index) => oneMount(context, mount, index));
+  return {
+    launcher: parts.flatMap((part) => part.launcher ?? []),
+    before: parts.flatMap((part) => part.before ?? []),
+    inside: parts.flatMap((part) => part.inside ?? []),
+  };
+}
+
+function oneMount(context: Context, mount: Mount, index: number): Steps {
+  const { destination, type = "none" } = mount;
+  const options = mountOptions(mount.options ?? [], type);
+  const fd = `mount:${index}`;
+  const target = `target:${index}`;
+  if (options.remount) return { inside: [...remount(context, destination, options, target)] };
+  const does = `mount ${options.bind ? `"${mount.source}"` : type} on "${destination}"`;
+  if (type === "cgroup" || type === "cgroup2") return cgroupMount(context, mount, options, fd, target);
+  if (options.bind) return bind(context, mount, options, { does, fd, target });
+  const isDev = isDevDirectory(context, mount);
+  // A read-only /dev is made read-only when its devices are in it.
+  const { RDONLY, ...writable } = options.set;
+  const set = isDev ? writable : options.set;
+  const before = [
+    ...newFileSystem(does, { type, source: mount.source ?? type, data: options.data, set }, fd),
+  ];
+  if (isDev) before.push(...populateDev(context, fd));
+  if (isDev && RDONLY !== undefined) before.push(setAttributes(does, slot(fd), { set: { RDONLY } }));
+  before.push(...optionAttributes(does, slot(fd), { ...options, set: {}, clear: {} }));
+  const place = resolveOrCreate(`find the place of "${destination}"`, destination, target, {
+    arch: context.arch,
+    kind: "directory",
+    noSymlinks: FIXED_PLACE.has(type),
+  });
+  if (type === "tmpfs" && options.copyUp) {
+    return { before, inside: [...place, ...copyUp(context, does, fd, target)] };
+  }
+  return {
+    before,
+    inside: [...place, attach(does, fd, target), ...(isDev ? connectDevices(context, fd) : [])],
+  };
+}
+
+/** The names under which one mount's steps know each other. */
+interface Names {
+  readonly does: string;
+  readonly fd: string;
+  readonly target: string;
+}
+
+function bind(context: Context, mount: Mount, options: MountOptions, { does, fd, target }: Names): Steps {
+  const source = sourcePath(context, mount.source ?? "");
+  const kind = context.sources.get(source) ?? "directory";
+  // A copy of a shared mount stays in its peer group: without this, mounts made inside would appear on the host.
+  const fallback = { value: named("MS_SLAVE", PROPAGATION.SLAVE), recursive: true };
+  const open = [
+    cloneMount(does, AT_FDCWD, source, options.recursive, fd),
+    ...idMaps(context, mount, options, { does, fd, target }),
+    ...optionAttributes(does, slot(fd), options, fallback),
+  ];
+  const place = resolveOrCreate(`find the place of "${mount.destination}"`, mount.destination, target, {
+    arch: context.arch,
+    kind,
+  });
+  const inside = [...place, attach(does, fd, target)];
+  return context.launcherOpens ? { launcher: open, inside } : { before: open, inside };
+}
+
+function* idMaps({ spec }: Context, mount: Mount, options: MountOptions, { does, fd }: Names): Iterable<Op> {
+  if (!options.idmap && !mount.uidMappings) return;
+  // Without maps of its own the mount takes those of the sandbox.
+  const uids = mount.uidMappings ?? spec.linux?.uidMappings ?? [];
+  const gids = mount.gidMappings ?? spec.linux?.gidMappings ?? [];
+  yield* mapMountIds(does, fd, { uids, gids, recursive: options.idmap === "ridmap" });
+}
+
+function* remount(
+  context: Context,
+  destination: string,
+  options: MountOptions,
+  target: string,
+): Iterable<Op> {
+  const does = `change the mount options of "${destination}"`;
+  yield resolve(does, destination, target, { arch: context.arch });
+  yield* optionAttributes(does, slot(target), options);
+}

@@ -1,0 +1,50 @@
+import { O, O_DIRECTORY } from "./abi.ts";
+import type { Context } from "./context.ts";
+import { attach, cloneMount, newFileSystem } from "./mount_ops.ts";
+import { flags, named, type Op, op, slot } from "./op.ts";
+
+/** Opens the directory `name` below the one of slot `parent`, both of our own making. */
+export function openOwn({ arch }: Context, parent: string, name: string, into: string): Op {
+  const how = flags("O_", { PATH: O.PATH, DIRECTORY: O_DIRECTORY[arch], CLOEXEC: O.CLOEXEC });
+  return op(`open "${name}" of the overlay`, "openat", [slot(parent), name, how, 0], { into });
+}
+
+/**
+ * Builds an overlay inside the mounted tmpfs of slot `tmpfs`: the detached mounts of `lowers` (topmost first) become
+ * its lower layers, `upper` and `work` lie in the tmpfs. All paths are relative to it, so that no name needs escaping.
+ */
+export function* overlay(
+  context: Context,
+  does: string,
+  lowers: readonly string[],
+  tmpfs: string,
+  into: string,
+): Iterable<Op> {
+  for (const name of ["upper", "work"]) yield op(does, "mkdirat", [slot(tmpfs), name, named("0755", 0o755)]);
+  for (const [index, lower] of lowers.entries()) {
+    const name = `lower${index}`;
+    yield op(does, "mkdirat", [slot(tmpfs), name, named("0755", 0o755)]);
+    yield openOwn(context, tmpfs, name, "target");
+    yield attach(does, lower, "target");
+  }
+  yield op(does, "fchdir", [slot(tmpfs)]);
+  const data = [
+    { key: "lowerdir", value: lowers.map((_, index) => `lower${index}`).join(":") },
+    { key: "upperdir", value: "upper" },
+    { key: "workdir", value: "work" },
+    // Without rights over the first user namespace the overlay keeps its marks in user.* attributes.
+    ...(context.namespace("user") === "shared" ? [] : [{ key: "userxattr" }]),
+  ];
+  yield* newFileSystem(does, { type: "overlay", data, set: {} }, into);
+}
+
+/**
+ * `tmpcopyup`: what lies at slot `target` shows through the tmpfs of slot `tmpfs` that is mounted on it, and changes
+ * stay in the tmpfs. An overlay does that without copying anything.
+ */
+export function* copyUp(context: Context, does: string, tmpfs: string, target: string): Iterable<Op> {
+  yield cloneMount(does, slot(target), "", false, "copy");
+  yield attach(does, tmpfs, target);
+  yield* overlay(context, does, ["copy"], tmpfs, "copied");
+  yield attach(does, "copied", tmpfs);
+}

@@ -1,0 +1,197 @@
+import { ERRNO } from "./abi.ts";
+import { type Context, context, type PlanRequest } from "./context.ts";
+import { otherDevices } from "./devices.ts";
+import { resolveOrCreate, writeFile } from "./files.ts";
+import { maskedPaths, readonlyPaths } from "./hidden.ts";
+import { deathSignal, dropBounding, setCapabilities, setUser } from "./identity.ts";
+import { CLONE } from "./kernel.ts";
+import { launcher, offsetLines, writeOffsets } from "./launcher.ts";
+import { rlimits, scheduling } from "./limits.ts";
+import { mounts } from "./mounts.ts";
+import { newFileSystem } from "./mount_ops.ts";
+import { bringLoopbackUp } from "./network.ts";
+import { type Arg, counted, named, type Op, op, type Plan, slot, type Struct, text, zeros } from "./op.ts";
+import {
+  enterDirectory,
+  execute,
+  findProgram,
+  noNewPrivileges,
+  resetSignals,
+  seccomp,
+  startGate,
+} from "./process.ts";
+import { STATUS_FD } from "./protocol.ts";
+import { finishRoot, rootfs } from "./rootfs.ts";
+import { terminal } from "./terminal.ts";
+
+/**
+ * Decides everything that will be done to build the sandbox, as a list of system calls. Pure: the same request gives
+ * the same plan, on any machine.
+ *
+ * @example
+ * ```ts ignore
+ * const { sections } = plan({ spec, bundle: "/b", root: { kind: "directory", path: "/b/rootfs" }, host, sources, form: "supervised" });
+ * ```
+ */
+export function plan(request: PlanRequest): Plan {
+  const all = context(request);
+  const root = rootfs(all);
+  const mounted = mounts(all);
+  const masks = maskedPaths(all);
+  const devices = otherDevices(all);
+  const opened = [...(root.launcher ?? []), ...(mounted.launcher ?? [])];
+  return {
+    arch: all.arch,
+    sections: [
+      { by: "launcher", ops: [...launcher(all, opened)] },
+      { by: "init", ops: [...init(all, { root, mounted, masks, devices })] },
+      { by: "end", ops: [...end(all)] },
+    ],
+  };
+}
+
+type Parts = Record<
+  "root" | "mounted" | "masks" | "devices",
+  { before?: readonly Op[]; inside?: readonly Op[] }
+>;
+
+function* init(all: Context, { root, mounted, masks, devices }: Parts): Iterable<Op> {
+  const { spec, form } = all;
+  const { process: program } = spec;
+  const own = all.namespace("mount") === "new";
+  yield { ...deathSignal(), label: "init" };
+  if (all.namespace("user") === "new") yield* becomeRoot();
+  yield op("leave the launcher's session", "setsid", []);
+  yield* resetSignals();
+  // KEYCTL_JOIN_SESSION_KEYRING without a name: a new, empty one. Kernels without keys have nothing to leak.
+  yield op("leave the launcher's keys behind", "keyctl", [named("KEYCTL_JOIN_SESSION_KEYRING", 1), 0], {
+    ignore: ["ENOSYS"],
+  });
+  if (all.namespace("network") === "new") yield* bringLoopbackUp();
+  for (const [call, name] of [["sethostname", spec.hostname], ["setdomainname", spec.domainname]] as const) {
+    if (name !== undefined) {
+      yield op(`set the ${call.slice(3, -4)} name to "${name}"`, call, [name, byteLength(name)]);
+    }
+  }
+  const offsets = offsetLines(all);
+  if (offsets !== undefined && all.namespace("user") === "new") {
+    yield op("make a time namespace", "unshare", [named("CLONE_NEWTIME", CLONE.NEWTIME)]);
+    yield* writeOffsets(offsets);
+  }
+  yield op("make files with exactly the modes asked for", "umask", [0]);
+  if (own) {
+    yield* mounted.before ?? [];
+    yield* masks.before ?? [];
+    yield* devices.before ?? [];
+  }
+  yield* sysctls(all);
+  yield* root.before ?? [];
+  if (own) {
+    yield* mounted.inside ?? [];
+    yield* devices.inside ?? [];
+  }
+  if (program?.terminal && form === "supervised") yield* terminal(all);
+  if (own) yield* directory(all);
+  if (own) yield* readonlyPaths(all);
+  if (own) yield* masks.inside ?? [];
+  yield* finishRoot(all);
+  yield* rlimits(all);
+  yield* scheduling(all);
+  // Without no_new_privs a filter takes CAP_SYS_ADMIN: it comes before the rights are dropped.
+  const early = program?.noNewPrivileges !== true;
+  yield* dropBounding(all);
+  if (early && all.filter) {
+    if (form === "supervised") yield* startGate();
+    yield* seccomp(all);
+  }
+  yield* setUser(all);
+  yield* enterDirectory(all);
+  yield* setCapabilities(all);
+  if (!early) yield noNewPrivileges();
+  const mask = program?.user?.umask ?? 0o22;
+  yield op(`set the umask to 0${mask.toString(8)}`, "umask", [named(`0${mask.toString(8)}`, mask)]);
+  yield* findProgram(all);
+  if (!(early && all.filter)) {
+    if (form === "supervised") yield* startGate();
+    yield* seccomp(all);
+  }
+  yield execute(all);
+}
+
+/** Waits until the ids are mapped, then takes the user namespace's root for the work to come. */
+function* becomeRoot(): Iterable<Op> {
+  const does = "wait for the id maps";
+  yield op(does, "close", [slot("mapped:write")]);
+  yield op(does, "read", [slot("mapped:read"), zeros(8, "byte"), 1], {
+    zero: "unmapped",
+    positive: "mapped",
+  });
+  yield op("end, the launcher is gone", "exit_group", [1], { label: "unmapped" });
+  yield op("become root of the user namespace", "setresgid", [0, 0, 0], { label: "mapped" });
+  yield op("become root of the user namespace", "setresuid", [0, 0, 0]);
+  yield deathSignal();
+}
+
+function byteLength(value: string): number {
+  return new TextEncoder().encode(value).length;
+}
+
+/** Kernel parameters go through a proc of our own that is mounted nowhere (CVE-2019-19921, CVE-2025-52881). */
+function* sysctls({ spec }: Context): Iterable<Op> {
+  const values = Object.entries(spec.linux?.sysctl ?? {});
+  if (values.length === 0) return;
+  yield* newFileSystem("open the kernel parameters", { type: "proc", data: [], set: {} }, "sysctl");
+  for (const [key, value] of values) {
+    // With a slash in it the key is a path already (sysctl(8)).
+    const path = "sys/" + (key.includes("/") ? key : key.replaceAll(".", "/"));
+    yield* writeFile(`set ${key} to "${value}"`, slot("sysctl"), path, text(value), byteLength(value));
+  }
+}
+
+/** The working directory is made if it is missing, as runc does. */
+function* directory({ spec, arch }: Context): Iterable<Op> {
+  const cwd = spec.process?.cwd ?? "/";
+  if (cwd.replaceAll("/", "") !== "") {
+    yield* resolveOrCreate(`find the working directory "${cwd}"`, cwd, "cwd:fd", { arch, kind: "directory" });
+  }
+}
+
+/** Where a failed step goes: it tells the supervisor, or the person in front of it. */
+function* end({ form, spec }: Context): Iterable<Op> {
+  if (form === "supervised") {
+    yield op("report the failure", "write", [STATUS_FD, { address: "failed" }, 16], {
+      label: "fail",
+      failed: "over",
+    });
+    yield op("end", "exit_group", [1], { label: "over" });
+    return;
+  }
+  const does = "report the failure";
+  const says = (what: Arg, size: Arg): Op => op(does, "write", [2, what, size], { failed: "over" });
+  const before = "sandbox: cannot ";
+  yield { ...says(text(before), before.length), label: "fail" };
+  yield op(does, "load", [slot("failed"), 1, 56], { into: "words" });
+  yield* sayCounted("words", does);
+  yield says(text(": "), 2);
+  yield op(does, "load", [errnoTable(), slot("errno"), 8], { into: "words", zero: "unnamed" });
+  yield* sayCounted("words", does);
+  yield op(does, "let", [0], { label: "unnamed" });
+  yield says(text("\n"), 1);
+  void spec;
+  yield op("end", "exit_group", [125], { label: "over" });
+}
+
+function* sayCounted(words: string, does: string): Iterable<Op> {
+  yield op(does, "load", [slot(words), 0], { into: `${words}:length` });
+  yield op(does, "let", [slot(words), 1, 8], { into: `${words}:text` });
+  yield op(does, "write", [2, slot(`${words}:text`), slot(`${words}:length`)], { failed: "over" });
+}
+
+/** The names of all error numbers, by number. */
+function errnoTable(): Struct {
+  const names = new Map(Object.entries(ERRNO).map(([name, number]) => [number, counted(name)]));
+  return {
+    struct: "errno names",
+    members: Array.from({ length: 256 }, (_, number) => [`${number}`, 8, names.get(number as 1) ?? 0]),
+  };
+}

@@ -1,0 +1,127 @@
+import type { Context } from "./context.ts";
+import { AT, AT_FDCWD, PR } from "./kernel.ts";
+import { message } from "./message.ts";
+import { mark, named, type Op, op, slot, type Struct, zeros } from "./op.ts";
+import { GATE_FD, MESSAGE } from "./protocol.ts";
+
+/** What execvp(3) searches when the environment names no PATH. */
+const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/** Signals that the launching process leaves ignored: glibc's own two after posix_spawn, and Deno's SIGPIPE. */
+const IGNORED_SIGNALS = [["SIGPIPE", 13], ["signal 32", 32], ["signal 33", 33]] as const;
+
+/** Gives the signals their default meaning and blocks none. */
+export function* resetSignals(): Iterable<Op> {
+  const fresh = zeros(32, "SIG_DFL");
+  for (const [name, number] of IGNORED_SIGNALS) {
+    yield op(`stop ignoring ${name}`, "rt_sigaction", [named(name, number), fresh, 0, 8]);
+  }
+  yield op("block no signals", "rt_sigprocmask", [named("SIG_SETMASK", 2), zeros(8, "{}"), 0, 8]);
+}
+
+/** Enters the working directory and makes sure that it lies inside the root (CVE-2024-21626). */
+export function* enterDirectory({ spec }: Context): Iterable<Op> {
+  const cwd = spec.process?.cwd ?? "/";
+  yield op(`change directory to "${cwd}"`, "chdir", [cwd]);
+  // The byte that a load of 8 ends with is the first of the path; "(unreachable)" is what lies outside.
+  const path = zeros(8 + 4096, "path");
+  const does = `keep the working directory "${cwd}" inside the root`;
+  yield op(does, "getcwd", [{ inside: path, offset: 8 }, 4096]);
+  yield op(does, "load", [{ inside: path, offset: 1 }, 0], { into: "cwd" });
+  yield op(does, "let", [slot("cwd"), -1, BigInt("/".charCodeAt(0)) << 56n], { zero: "cwd:inside" });
+  yield op(does, "chdir", [""]);
+  yield mark("cwd:inside");
+}
+
+/** Finds the program before the start gate, as the user who will run it; slot `program` becomes its path. */
+export function* findProgram({ spec }: Context): Iterable<Op> {
+  const [name = ""] = spec.process?.args ?? [];
+  const access = named("AT_EACCESS", AT.EACCESS);
+  const executable = named("X_OK", 1);
+  if (name.includes("/")) {
+    yield op(`run "${name}"`, "faccessat2", [AT_FDCWD, name, executable, access], { label: "find" });
+    yield op(`run "${name}"`, "let", [{ inside: cstring(name), offset: 0 }], { into: "program" });
+    return;
+  }
+  const path = searchPath(spec.process?.env);
+  for (const [index, directory] of path.entries()) {
+    const candidate = `${directory === "" ? "." : directory.replace(/\/+$/, "")}/${name}`;
+    const next = `find:${index + 1}`;
+    const test = `find:${index}:test`;
+    const does = `look for "${candidate}"`;
+    yield op(does, "faccessat2", [AT_FDCWD, `${candidate}/.`, 0, 0], {
+      label: `find:${index}`,
+      zero: next,
+      failed: test,
+    });
+    yield op(does, "faccessat2", [AT_FDCWD, candidate, executable, access], { label: test, failed: next });
+    yield op(does, "let", [{ inside: cstring(candidate), offset: 0 }], {
+      into: "program",
+      positive: "found",
+    });
+  }
+  // The empty path is never there: ends with ENOENT.
+  yield op(`find "${name}" in PATH (${path.join(":")})`, "faccessat2", [AT_FDCWD, "", 0, 0], {
+    label: `find:${path.length}`,
+  });
+  yield mark("found");
+}
+
+function cstring(value: string): { bytes: Uint8Array; shows: string } {
+  return { bytes: new TextEncoder().encode(value + "\0"), shows: JSON.stringify(value) };
+}
+
+function searchPath(env: readonly string[] = []): string[] {
+  const entry = env.findLast((each) => each.startsWith("PATH="));
+  return (entry?.slice("PATH=".length) ?? DEFAULT_PATH).split(":");
+}
+
+/** Says that everything is ready and waits for the word to start; without it, init ends. */
+export function* startGate(): Iterable<Op> {
+  yield message("report that init is ready", MESSAGE.ready, 0);
+  const does = "wait for the start";
+  yield op(does, "read", [GATE_FD, zeros(8, "byte"), 1], { zero: "gone", positive: "start" });
+  yield op("end, nobody can start it any more", "exit_group", [1], { label: "gone" });
+  yield mark("start");
+}
+
+/** Forbids gaining privileges by execve (PR_SET_NO_NEW_PRIVS). */
+export function noNewPrivileges(): Op {
+  return op("forbid new privileges", "prctl", [
+    named("PR_SET_NO_NEW_PRIVS", PR.SET_NO_NEW_PRIVS),
+    1,
+    0,
+    0,
+    0,
+  ]);
+}
+
+/** Installs the seccomp filter. A filter that asks user space sends its listener and waits until it has arrived. */
+export function* seccomp({ filter }: Context): Iterable<Op> {
+  if (!filter) return;
+  const { program, flags: filterFlags, notify } = filter;
+  const code = { bytes: program, shows: `${program.length / 8} instructions` };
+  const fprog: Struct = {
+    struct: "sock_fprog",
+    members: [["len", 8, program.length / 8], ["filter", 8, code]],
+  };
+  yield op(
+    "install the seccomp filter",
+    "seccomp",
+    [named("SECCOMP_SET_MODE_FILTER", 1), filterFlags, fprog],
+    {
+      into: "listener",
+    },
+  );
+  if (!notify) return;
+  yield message("report the seccomp listener", MESSAGE.listener, slot("listener"));
+  yield op("wait until the listener has arrived", "read", [GATE_FD, zeros(8, "byte"), 1]);
+}
+
+/** Becomes the program. */
+export function execute({ spec }: Context): Op {
+  const { args = [], env = [] } = spec.process ?? {};
+  return op(`run "${args[0]}"`, "execve", [slot("program"), { strings: args }, { strings: env }], {
+    label: "execute",
+  });
+}

@@ -1,0 +1,135 @@
+import { O, O_DIRECTORY, O_NOFOLLOW } from "./abi.ts";
+import type { Context, Entry, Steps } from "./context.ts";
+import { AT_FDCWD, MNT_DETACH, PROPAGATION } from "./kernel.ts";
+import { attach, cloneMount, newFileSystem, setAttributes } from "./mount_ops.ts";
+import { flags, named, type Op, op, slot, text } from "./op.ts";
+import { openOwn, overlay } from "./overlay.ts";
+
+/**
+ * Where the new root hangs until pivot_root: a directory that every host has and that init does not look into any
+ * more. It is a mount of init's own mount namespace; the host sees nothing of it.
+ */
+const PLACE = "/proc";
+
+/** The steps that make the new root; slot `root` is its descriptor when they are done. */
+export function rootfs(context: Context): Steps {
+  const { root, spec, arch } = context;
+  if (context.namespace("mount") !== "new") return { before: [...chroot(context)] };
+  const open: Op[] = [];
+  const slave = named("MS_SLAVE", PROPAGATION.SLAVE);
+  const before: Op[] = [
+    setAttributes("keep mounts inside from spreading to the host", AT_FDCWD, {
+      propagation: slave,
+      recursive: true,
+    }, "/"),
+    op("open the place of the new root", "openat", [
+      AT_FDCWD,
+      PLACE,
+      flags("O_", { PATH: O.PATH, DIRECTORY: O_DIRECTORY[arch], CLOEXEC: O.CLOEXEC }),
+      0,
+    ], { into: "place" }),
+  ];
+  const propagation = { propagation: slave, recursive: true };
+  switch (root.kind) {
+    case "directory": {
+      const does = `mount "${root.path}" as the root`;
+      open.push(
+        cloneMount(does, AT_FDCWD, root.path, true, "root"),
+        setAttributes(does, slot("root"), propagation),
+      );
+      before.push(attach(does, "root", "place"));
+      break;
+    }
+    case "overlay": {
+      const does = "mount the overlay";
+      for (const [index, lower] of root.lowers.entries()) {
+        open.push(cloneMount(`open layer "${lower}"`, AT_FDCWD, lower, false, `lower:${index}`));
+      }
+      before.push(
+        ...tmpfs("mount the upper layer", root.sizeBytes, "tmpfs"),
+        attach("mount the upper layer", "tmpfs", "place"),
+        ...overlay(context, does, root.lowers.map((_, index) => `lower:${index}`), "tmpfs", "root"),
+        op(does, "mkdirat", [slot("tmpfs"), "root", named("0755", 0o755)]),
+        openOwn(context, "tmpfs", "root", "target"),
+        attach(does, "root", "target"),
+      );
+      break;
+    }
+    case "scratch":
+      before.push(
+        ...tmpfs("make the root", root.sizeBytes, "root"),
+        ...root.entries.flatMap((entry) => [...scratchEntry(context, entry)]),
+        attach("mount the root", "root", "place"),
+      );
+      break;
+    default:
+      root satisfies never;
+  }
+  before.push(
+    op("enter the root", "fchdir", [slot("root")]),
+    op("change the root", "pivot_root", [".", "."]),
+    op("leave the host's files behind", "umount2", [".", MNT_DETACH]),
+    op("enter the root", "chdir", ["/"]),
+  );
+  void spec;
+  return context.launcherOpens ? { launcher: open, before } : { before: [...open, ...before] };
+}
+
+function* tmpfs(does: string, sizeBytes: number, into: string): Iterable<Op> {
+  const data = [{ key: "size", value: String(sizeBytes) }, { key: "mode", value: "0755" }];
+  yield* newFileSystem(does, { type: "tmpfs", source: "ai-sandbox", data, set: {} }, into);
+}
+
+function* scratchEntry({ arch }: Context, entry: Entry): Iterable<Op> {
+  const does = `make ${entry.kind} "${entry.path}"`;
+  const path = entry.path.replace(/^\/+/, "");
+  switch (entry.kind) {
+    case "directory":
+      yield op(does, "mkdirat", [slot("root"), path, named(`0${entry.mode.toString(8)}`, entry.mode)]);
+      break;
+    case "link":
+      yield op(does, "symlinkat", [entry.to, slot("root"), path]);
+      break;
+    case "file": {
+      const how = flags("O_", {
+        WRONLY: O.WRONLY,
+        CREAT: O.CREAT,
+        EXCL: O.EXCL,
+        NOFOLLOW: O_NOFOLLOW[arch],
+        CLOEXEC: O.CLOEXEC,
+      });
+      const content = text(entry.text);
+      yield op(does, "openat", [slot("root"), path, how, named("0644", 0o644)], { into: "file" });
+      yield op(does, "write", [slot("file"), content, content.bytes.length]);
+      yield op(does, "close", [slot("file")]);
+      break;
+    }
+    default:
+      entry satisfies never;
+  }
+}
+
+/** Without a mount namespace of its own the sandbox gets the directory as its root, nothing more. */
+function* chroot({ root, arch }: Context): Iterable<Op> {
+  const path = root.kind === "directory" ? root.path : "/";
+  const does = `change the root to "${path}"`;
+  yield op(does, "chdir", [path]);
+  yield op(does, "chroot", ["."]);
+  const how = flags("O_", { PATH: O.PATH, DIRECTORY: O_DIRECTORY[arch], CLOEXEC: O.CLOEXEC });
+  yield op(does, "openat", [AT_FDCWD, "/", how, 0], { into: "root" });
+}
+
+/** What is done to the root when everything is mounted: its propagation, and read-only if the spec says so. */
+export function* finishRoot({ spec, namespace }: Context): Iterable<Op> {
+  if (namespace("mount") !== "new") return;
+  const word = spec.linux?.rootfsPropagation;
+  if (word !== undefined) {
+    const recursive = word.startsWith("r");
+    const name = (recursive ? word.slice(1) : word).toUpperCase();
+    const propagation = named(`MS_${name}`, PROPAGATION[name as keyof typeof PROPAGATION]);
+    yield setAttributes(`make the root ${word}`, slot("root"), { propagation, recursive });
+  }
+  if (spec.root.readonly) {
+    yield setAttributes("make the root read-only", slot("root"), { set: { RDONLY: 1 } });
+  }
+}
