@@ -136,7 +136,8 @@ export function* setCapabilities({ spec }: Context): Iterable<Op> {
     0,
     0,
   ]);
-  for (const name of ambient) {
+  // The kernel grants only what is permitted and inheritable too (capabilities(7)); validation warns of the others.
+  for (const name of ambient.filter((each) => permitted?.includes(each) && inheritable?.includes(each))) {
     const number = CAPABILITIES.indexOf(name as "CAP_CHOWN");
     yield op(`raise ambient ${name}`, "prctl", [
       ambientCall,
