@@ -126,6 +126,13 @@ Deno.test("build() makes an executable that stands alone", async (t) => {
         await Deno.remove(copy);
       }
     });
+    await t.step("it runs the same when built the plain way", async () => {
+      const plain = join(dir, "plain");
+      await build({ entry: PROBE, output: plain, minify: false, prelink: false, codeCache: false });
+      deepEqual(JSON.parse((await run(plain, ["args", "--help"], { cwd })).stdout), ["args", "--help"]);
+      deepEqual(JSON.parse((await run(plain, ["childEnv"], { cwd })).stdout), [""]);
+      await Deno.remove(plain);
+    });
     await t.step("a failed build leaves the old one and no rest", async () => {
       await rejects(build({ entry: join(dir, "gone.ts"), output: program }), /Cannot bundle/);
       deepEqual(await json(["x"]), ["x"]);

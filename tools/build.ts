@@ -1,7 +1,8 @@
 /**
  * Builds `bin/runtime`: one executable file that needs neither this checkout nor anything else of Deno.
  *
- *     deno task build [--output FILE] [--entry FILE] [--no-minify] [--no-prelink] [--warm="ARGUMENTS"]… [--denort FILE]
+ *     deno task build [--output FILE] [--entry FILE] [--warm="ARGUMENTS"]… [--denort FILE]
+ *                     [--no-minify] [--no-prelink] [--no-code-cache]
  *
  * The file is a copy of the Deno executable that builds it, with a few instructions that run first and the
  * bundled program at its end. `--warm` names a command line of the program to run once, so that its code is in the
@@ -29,6 +30,8 @@ export interface Build {
   readonly minify?: boolean;
   /** Whether to give Deno a fixed address, drawn at random now, which saves 2 ms at each start. */
   readonly prelink?: boolean;
+  /** Whether to bring V8's code cache along, through a hook into Deno's internals. */
+  readonly codeCache?: boolean;
   /** Command lines to run for the code cache, their words separated by spaces. */
   readonly warm?: readonly string[];
 }
@@ -48,7 +51,7 @@ export async function build(options: Build): Promise<string[]> {
   const report = [`program: ${source.length} bytes from ${options.entry}`];
   for (const name of imports) report.push(`imported at start, which takes time: ${name}`);
 
-  const hooked = expose(host);
+  const hooked = (options.codeCache ?? true) && expose(host);
   let cache: Uint8Array = new Uint8Array();
   if (hooked) {
     const record = (loader: string): Uint8Array =>
@@ -57,7 +60,7 @@ export async function build(options: Build): Promise<string[]> {
     report.push(
       cache.length > 0 ? `code cache: ${cache.length} bytes` : "no code cache: no warm-up succeeded",
     );
-  } else {
+  } else if (options.codeCache ?? true) {
     report.push(`no code cache: Deno ${Deno.version.deno} does not have the text to hook`);
   }
 
@@ -98,7 +101,7 @@ async function recordCache(
 async function compile(options: Build, denort: string): Promise<string[]> {
   await replace(options.output, async (temp) => {
     const args = ["compile", "--quiet", "-A", "--no-lock", "--output", temp, options.entry];
-    const env = { DENORT_BIN: resolve(denort) };
+    const env = { DENORT_BIN: resolve(denort), NO_COLOR: "1" };
     const { success, stderr } = await new Deno.Command(Deno.execPath(), { args, env, cwd: ROOT }).output();
     if (!success) throw new Error(`Cannot compile: ${new TextDecoder().decode(stderr).trim()}`);
   });
@@ -122,8 +125,8 @@ async function main(): Promise<void> {
   const started = performance.now();
   const args = parseArgs(Deno.args, {
     string: ["output", "entry", "warm", "denort"],
-    boolean: ["minify", "prelink"],
-    negatable: ["minify", "prelink"],
+    boolean: ["minify", "prelink", "code-cache"],
+    negatable: ["minify", "prelink", "code-cache"],
     collect: ["warm"],
     default: {
       minify: true,
@@ -142,6 +145,7 @@ async function main(): Promise<void> {
     output: resolve(args.output),
     minify: args.minify,
     prelink: args.prelink,
+    codeCache: args["code-cache"],
     ...(warm.length > 0 ? { warm } : {}),
   };
   for (const line of denort ? await compile(options, denort) : await build(options)) console.log(line);

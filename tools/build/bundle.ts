@@ -19,7 +19,9 @@ export async function bundle(entry: string, options: { minify: boolean }): Promi
   try {
     const args = ["bundle", "--quiet", "--platform", "deno", "--format", "esm", "--output", output];
     if (options.minify) args.push("--minify");
-    const { success, stderr } = await new Deno.Command(Deno.execPath(), { args: [...args, entry] }).output();
+    const env = { NO_COLOR: "1" };
+    const { success, stderr } = await new Deno.Command(Deno.execPath(), { args: [...args, entry], env })
+      .output();
     if (!success) throw new Error(`Cannot bundle "${entry}": ${new TextDecoder().decode(stderr).trim()}`);
     return toScript(await Deno.readTextFile(output));
   } finally {
