@@ -7,6 +7,7 @@ import { readElf } from "../tools/build/elf.ts";
 import { STUBS } from "../tools/build/stubs.ts";
 
 const PROBE = fromFileUrl(new URL("testdata/build/probe.ts", import.meta.url));
+const BUILD = fromFileUrl(new URL("../tools/build.ts", import.meta.url));
 const TOOLS = fromFileUrl(new URL("../tools/build/", import.meta.url));
 const BINUTILS = { x86_64: "", aarch64: "aarch64-linux-gnu-" } as const;
 

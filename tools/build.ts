@@ -131,6 +131,7 @@ async function main(): Promise<void> {
     default: {
       minify: true,
       prelink: true,
+      "code-cache": true,
       output: join(ROOT, "bin/runtime"),
       entry: join(ROOT, "cli/main.ts"),
     },
