@@ -58,14 +58,19 @@ function* namespacePathsAreAbsolute({ linux }: Spec): Iterable<Issue> {
 function* mappingsNeedANewUserNamespace(spec: Spec): Iterable<Issue> {
   const user = namespaceOf(spec, "user");
   for (const field of ["uidMappings", "gidMappings"] as const) {
-    const given = (spec.linux?.[field]?.length ?? 0) > 0;
+    const mappings = spec.linux?.[field] ?? [];
     const pointer = `/linux/${field}`;
-    if (given && !isNew(user)) {
+    if (mappings.length === 0) {
+      if (isNew(user)) yield { pointer, message: `Cannot make a user namespace: it has no ${field}` };
+    } else if (!isNew(user) && !(user && isDummy(mappings))) {
       yield { pointer, message: `Cannot map ids: ${notNew("user", user)}` };
-    } else if (!given && isNew(user)) {
-      yield { pointer, message: `Cannot make a user namespace: it has no ${field}` };
     }
   }
+}
+
+/** podman writes this one with a namespace to join, for an old runc that wants any map; it means nothing. */
+function isDummy([mapping, ...more]: readonly IdMapping[]): boolean {
+  return more.length === 0 && mapping?.containerID === 0 && mapping.hostID === 0 && mapping.size === 1;
 }
 
 /** Says what is wrong with a map of ids, be it of the sandbox or of a mount. */

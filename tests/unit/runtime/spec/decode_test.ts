@@ -147,6 +147,18 @@ for (
   });
 }
 
+Deno.test("decodeSpec() takes as much as is allowed", () => {
+  const mounts = `"mounts":[${Array(4096).fill('{"destination":"/a"}').join()}]`;
+  const annotations = `"annotations":{${Array.from({ length: 4096 }, (_, at) => `"${at}":""`).join()}}`;
+  const process =
+    '"process":{"cwd":"/","args":["a"],"user":{"uid":4294967295,"gid":0},"oomScoreAdj":-2147483648}';
+  const spec = decodeSpec(
+    withMinimal(`${mounts},${annotations},${process},"hostname":"${"a".repeat(255)}"`),
+    "x",
+  );
+  equal(spec.mounts?.length, 4096);
+});
+
 Deno.test("decodeSpec() refuses what is not UTF-8, and a byte order mark", () => {
   deepEqual(problems(Uint8Array.of(0x7b, 0xff, 0x7d)), [": Cannot read the text: it is not UTF-8"]);
   ok(

@@ -10,6 +10,7 @@ import { type Case, testRules } from "./_rules.ts";
 import { type Part, shared } from "./_samples.ts";
 
 const ROOT = { containerID: 0, hostID: 1000, size: 1 };
+const DUMMY = { containerID: 0, hostID: 0, size: 1 };
 const RANGES = Array.from({ length: 341 }, (_, at) => ({ containerID: at, hostID: at, size: 1 }));
 const mapped = (...more: IdMapping[]): Part => ({
   linux: { uidMappings: [ROOT, ...more], gidMappings: [ROOT] },
@@ -31,7 +32,7 @@ testRules([
   ],
   ["adjacent ranges of ids", mapped({ containerID: 1, hostID: 1001, size: 4294966294 })],
   ["340 ranges of ids", {
-    linux: { uidMappings: RANGES.slice(1, 341).concat(), gidMappings: [ROOT] },
+    linux: { uidMappings: RANGES.slice(1), gidMappings: [ROOT] },
     process: { user: { uid: 1, gid: 0 } },
   }],
   [
@@ -85,6 +86,20 @@ testRules([
     linux: { namespaces: joined("user", "/a"), uidMappings: [], gidMappings: [] },
   }],
   [
+    "a joined user namespace with podman's dummy map",
+    { linux: { namespaces: joined("user", "/a"), uidMappings: [DUMMY], gidMappings: [DUMMY] } },
+  ],
+  ...[[DUMMY, { ...ROOT, containerID: 1 }], [{ ...DUMMY, size: 2 }], [{ ...DUMMY, hostID: 1 }], [{
+    ...DUMMY,
+    containerID: 1,
+  }]].map((map) =>
+    [
+      `a joined user namespace with the map ${map.map(Object.values).join(" ")}`,
+      { linux: { namespaces: joined("user", "/a"), uidMappings: [DUMMY], gidMappings: map } },
+      "/linux/gidMappings: Cannot map ids: the user namespace is joined, and a new one is needed",
+    ] as const
+  ),
+  [
     "a joined user namespace with maps",
     { linux: { namespaces: joined("user", "/a") } },
     "/linux/uidMappings: Cannot map ids: the user namespace is joined, and a new one is needed",
@@ -137,6 +152,12 @@ testRules([
   [
     "maps without a user namespace",
     mapped(),
+    "/linux/uidMappings: Cannot map ids: the user namespace is shared, and a new one is needed",
+    "/linux/gidMappings: Cannot map ids: the user namespace is shared, and a new one is needed",
+  ],
+  [
+    "unmapped users where nothing can be mapped",
+    { ...mapped(), process: { user: { uid: 7, gid: 7 } } },
     "/linux/uidMappings: Cannot map ids: the user namespace is shared, and a new one is needed",
     "/linux/gidMappings: Cannot map ids: the user namespace is shared, and a new one is needed",
   ],

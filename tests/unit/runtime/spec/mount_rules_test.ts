@@ -56,6 +56,7 @@ testRules([
       gidMappings: [...RANGE, { containerID: 9, hostID: 0, size: 1 }],
     }],
   }, "/mounts/0/gidMappings/1/containerID: Cannot map ids: the range overlaps with another"],
+  ["a mount with empty maps of ids", { mounts: [{ ...bind, uidMappings: [], gidMappings: [] }] }],
   ["idmap in a user namespace", { mounts: [{ ...bind, options: ["bind", "idmap"] }] }],
   ["masked and read-only paths", { linux: { maskedPaths: ["/proc/kcore"], readonlyPaths: ["/proc/sys"] } }],
   [

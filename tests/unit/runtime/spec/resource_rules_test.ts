@@ -86,6 +86,9 @@ testRules([
       `memory/${field}: Cannot limit memory: ${BELOW}`,
     )
   ),
+  limited("swap of 0, which leaves it alone", { memory: { limit: 5, swap: 0 } }),
+  limited("a burst with a quota of 0, which leaves it alone", { cpu: { quota: 0, burst: 5 } }),
+  limited("a list of one CPU as a range", { cpu: { cpus: "3-3" } }),
   limited("swap equal to memory", { memory: { limit: 5, swap: 5n } }),
   limited(
     "swap below memory",

@@ -31,6 +31,12 @@ Deno.test("parseSpec() leaves out rules whose places are misshapen", () => {
   deepEqual(pointers(text), ["/linux/namespaces/0/type"]);
 });
 
+Deno.test("parseSpec() follows the other rules", () => {
+  // Pointers of one length: neither is inside the other.
+  const text = '{"ociVersion":"1.3.0","root":{"path":"a"},"process":{"cwd":"a","args":["a"],"env":5}}';
+  deepEqual(pointers(text), ["/process/env", "/process/cwd"]);
+});
+
 Deno.test("validateSpec() tells fifty problems at most", () => {
   const mounts = Array.from({ length: 1000 }, () => ({ destination: "" }));
   equal(validateSpec(shared({ mounts })).length, 50);
