@@ -102,7 +102,7 @@ export function randomBase(machine: Machine): bigint {
   const [random] = crypto.getRandomValues(new Uint32Array(1));
   // Some aarch64 kernels give a process 39 bits of addresses.
   return machine === "x86_64"
-    ? 0x1000_0000_0000n + BigInt(random! & 0x1fffffff) * 0x10000n
+    ? 0x1000_0000_0000n + BigInt(random! & 0xfffffff) * 0x10000n
     : 0x8_0000_0000n + BigInt(random! & 0x3ffff) * 0x10000n;
 }
 
