@@ -4,7 +4,7 @@ import { AT_FDCWD, CLONE, CLOSE_RANGE_CLOEXEC, NAMESPACE_FLAG, PR, SIGKILL } fro
 import { O } from "./abi.ts";
 import { flags, mark, named, type Op, op, slot, type Struct, text, zeros } from "./op.ts";
 import { message } from "./message.ts";
-import { FIRST_FREE_FD, GATE_FD, MESSAGE, STATUS_FD } from "./protocol.ts";
+import { GATE_FD, MESSAGE, STATUS_FD } from "./protocol.ts";
 import { callerMap, CLONE_ARGS_BYTES, cloneArgs, idMap, pipe, SIGCHLD, writeIdMaps } from "./userns.ts";
 
 /** setns(2) takes a user namespace first: it decides over the rights to enter the others. */
@@ -12,13 +12,11 @@ const JOIN_ORDER = ["user", "ipc", "uts", "network", "pid", "cgroup", "time", "m
 
 /** The launcher's steps up to the birth of init, whose own begin at label `init`. `opened` are those that open mounts. */
 export function* launcher(context: Context, opened: readonly Op[]): Iterable<Op> {
-  const { spec, form } = context;
+  const { spec } = context;
   yield op("name the process", "prctl", [named("PR_SET_NAME", 15), "ai-sandbox", 0, 0, 0]);
-  yield op("close what was inherited", "close_range", [
-    form === "supervised" ? FIRST_FREE_FD : 3,
-    named("~0", 0xffffffff),
-    CLOSE_RANGE_CLOEXEC,
-  ]);
+  // The status socket and the gate too: init needs them until execve, the program must not have them.
+  const all = named("~0", 0xffffffff);
+  yield op("close at execve what was inherited", "close_range", [3, all, CLOSE_RANGE_CLOEXEC]);
   if (spec.process?.oomScoreAdj !== undefined) {
     const value = String(spec.process.oomScoreAdj);
     const does = `set oom_score_adj to ${value}`;
