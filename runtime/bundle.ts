@@ -35,12 +35,20 @@ function readBounded(file: string): Uint8Array {
   try {
     const info = Deno.statSync(file);
     if (!info.isFile) throw refused(file, "it is not a regular file");
-    if (info.size > MAX_CONFIG_BYTES) throw refused(file, `it has ${info.size} bytes, at most ${MAX_CONFIG_BYTES} are read`);
+    if (info.size > MAX_CONFIG_BYTES) {
+      throw refused(file, `it has ${info.size} bytes, at most ${MAX_CONFIG_BYTES} are read`);
+    }
     return Deno.readFileSync(file);
   } catch (cause) {
-    if (cause instanceof Deno.errors.NotFound) throw refused(file, "no such file: name a directory that holds a config.json");
-    if (cause instanceof Deno.errors.PermissionDenied) throw refused(file, "permission denied: it must be readable for this user");
-    if (cause instanceof Deno.errors.NotADirectory) throw refused(file, "a part of its path is not a directory");
+    if (cause instanceof Deno.errors.NotFound) {
+      throw refused(file, "no such file: name a directory that holds a config.json");
+    }
+    if (cause instanceof Deno.errors.PermissionDenied) {
+      throw refused(file, "permission denied: it must be readable for this user");
+    }
+    if (cause instanceof Deno.errors.NotADirectory) {
+      throw refused(file, "a part of its path is not a directory");
+    }
     throw cause;
   }
 }
@@ -50,7 +58,10 @@ function refused(file: string, message: string): SpecError {
 }
 
 /** What to put over the root file system: nothing, or an overlay whose upper layer is a tmpfs of this size. */
-export type OverlayChoice = { readonly kind: "none" } | { readonly kind: "tmpfs"; readonly sizeBytes?: number };
+export type OverlayChoice = { readonly kind: "none" } | {
+  readonly kind: "tmpfs";
+  readonly sizeBytes?: number;
+};
 
 /** Options of {@linkcode request}. */
 export interface RequestOptions {
@@ -67,7 +78,10 @@ export interface RequestOptions {
  *
  * @throws {SpecError} if the root file system or a source cannot be used.
  */
-export function request({ path, spec }: Bundle, { host, overlay, form, filter, root }: RequestOptions): PlanRequest {
+export function request(
+  { path, spec }: Bundle,
+  { host, overlay, form, filter, root }: RequestOptions,
+): PlanRequest {
   const sources = new Map<string, Kind>();
   spec.mounts?.forEach((mount, index) => {
     if (!mountOptions(mount.options ?? [], mount.type).bind) return;
@@ -75,7 +89,15 @@ export function request({ path, spec }: Bundle, { host, overlay, form, filter, r
     const whole = source.startsWith("/") ? source : `${path}/${source}`;
     sources.set(whole, kindOf(whole, path, `/mounts/${index}/source`));
   });
-  return { spec, bundle: path, root: root ?? bundleRoot({ path, spec }, overlay), host, sources, filter, form };
+  return {
+    spec,
+    bundle: path,
+    root: root ?? bundleRoot({ path, spec }, overlay),
+    host,
+    sources,
+    filter,
+    form,
+  };
 }
 
 function kindOf(source: string, bundle: string, pointer: string): Kind {
@@ -95,9 +117,12 @@ function bundleRoot({ path, spec }: Bundle, overlay: OverlayChoice): Root {
   } catch {
     throw rootError(path, `Cannot use "${rootfs}": no such directory`);
   }
-  if (info.isSymlink) throw rootError(path, `Cannot use "${rootfs}": it is a symbolic link, name the directory itself`);
+  if (info.isSymlink) {
+    throw rootError(path, `Cannot use "${rootfs}": it is a symbolic link, name the directory itself`);
+  }
   if (!info.isDirectory) throw rootError(path, `Cannot use "${rootfs}": it is not a directory`);
-  const ownMounts = spec.linux?.namespaces?.some((each) => each.type === "mount" && each.path === undefined) ?? false;
+  const ownMounts =
+    spec.linux?.namespaces?.some((each) => each.type === "mount" && each.path === undefined) ?? false;
   if (overlay.kind === "none" || !ownMounts) return { kind: "directory", path: rootfs };
   return { kind: "overlay", lowers: [rootfs], sizeBytes: overlay.sizeBytes ?? DEFAULT_UPPER_BYTES };
 }

@@ -7,8 +7,8 @@ const RLIMIT_NOFILE = 7n;
 const USUAL_OPEN_FILES = 1024;
 const CAP_SYS_ADMIN = 21n;
 
-/** Asks the kernel what a plan has to know. */
-export function probeHost(): Host {
+/** Asks the kernel what a plan has to know; `caller` stands for another user than the calling one. */
+export function probeHost(caller?: Pick<Host, "uid" | "gid" | "privileged">): Host {
   const { arch } = Deno.build;
   if (arch !== "x86_64" && arch !== "aarch64") {
     throw new UnsupportedError("a sandbox", `there is no launcher for ${arch}`, "use x86_64 or aarch64");
@@ -16,9 +16,7 @@ export function probeHost(): Host {
   const uid = libc.geteuid();
   return {
     arch,
-    uid,
-    gid: libc.getegid(),
-    privileged: uid === 0 && hasCapability(CAP_SYS_ADMIN),
+    ...(caller ?? { uid, gid: libc.getegid(), privileged: uid === 0 && hasCapability(CAP_SYS_ADMIN) }),
     lastCapability: Number(read("/proc/sys/kernel/cap_last_cap")),
     openFiles: openFiles(),
     get cgroups() {
@@ -46,10 +44,12 @@ function openFiles(): Host["openFiles"] {
 
 /** The mounted cgroup hierarchies (proc_pid_mountinfo(5), cgroups(7)). */
 export function cgroups(mountinfo: string, groups: string): CgroupHierarchy[] {
-  const own = new Map(groups.trim().split("\n").map((line) => {
-    const [, controllers = "", path = "/"] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
-    return [controllers, path];
-  }));
+  const own = new Map(
+    groups.trim().split("\n").map((line) => {
+      const [, controllers = "", path = "/"] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
+      return [controllers, path];
+    }),
+  );
   const found: CgroupHierarchy[] = [];
   for (const line of mountinfo.split("\n")) {
     const match = /^\S+ \S+ \S+ \S+ (\S+) .* - (cgroup2?) \S+ (\S+)$/.exec(line);

@@ -60,7 +60,7 @@ function* init(all: Context, { root, mounted, masks, devices }: Parts): Iterable
   const { process: program } = spec;
   const own = all.namespace("mount") === "new";
   yield { ...deathSignal(), label: "init" };
-  if (all.namespace("user") === "new") yield* becomeRoot();
+  if (all.namespace("user") === "new") yield* becomeRoot(all);
   yield op("leave the launcher's session", "setsid", []);
   yield* resetSignals();
   // KEYCTL_JOIN_SESSION_KEYRING without a name: a new, empty one. Kernels without keys have nothing to leak.
@@ -118,8 +118,11 @@ function* init(all: Context, { root, mounted, masks, devices }: Parts): Iterable
   yield execute(all);
 }
 
-/** Waits until the ids are mapped, then takes the user namespace's root for the work to come. */
-function* becomeRoot(): Iterable<Op> {
+/** Waits until the ids are mapped, then takes the user namespace's root for the work to come, or another id it has. */
+function* becomeRoot({ spec }: Context): Iterable<Op> {
+  const { uidMappings = [], gidMappings = [] } = spec.linux ?? {};
+  const lowest = (maps: typeof uidMappings): number => Math.min(...maps.map(({ containerID }) => containerID));
+  const [uid, gid] = [lowest(uidMappings), lowest(gidMappings)];
   const does = "wait for the id maps";
   yield op(does, "close", [slot("mapped:write")]);
   yield op(does, "read", [slot("mapped:read"), zeros(8, "byte"), 1], {
@@ -127,8 +130,8 @@ function* becomeRoot(): Iterable<Op> {
     positive: "mapped",
   });
   yield op("end, the launcher is gone", "exit_group", [1], { label: "unmapped" });
-  yield op("become root of the user namespace", "setresgid", [0, 0, 0], { label: "mapped" });
-  yield op("become root of the user namespace", "setresuid", [0, 0, 0]);
+  yield op(`become group ${gid} of the user namespace`, "setresgid", [gid, gid, gid], { label: "mapped" });
+  yield op(`become user ${uid} of the user namespace`, "setresuid", [uid, uid, uid]);
   yield deathSignal();
 }
 

@@ -1,0 +1,186 @@
+import {
+  type Bundle,
+  isShareable,
+  isTerminal,
+  loadBundle,
+  type Result,
+  Sandbox,
+  type SandboxOptions,
+  UsageError,
+} from "../../mod.ts";
+import { type Arguments, type CommandHelp, durationMs, readArguments } from "../args.ts";
+import { attachTerminal, forwardSignals } from "../attach.ts";
+import { isBundle, looksLikeSpec } from "../bundles.ts";
+import type { Command, Global } from "../main.ts";
+import { readMount, readOverlay } from "../mounts.ts";
+import { writeError, writeResult } from "../result_file.ts";
+
+const help: CommandHelp = {
+  name: "run",
+  summary: "Runs a bundle, or a program in a sandbox made for it, and ends with its exit code.",
+  usage: [
+    "[FLAGS] DIR                     a bundle: a directory with a config.json",
+    "[FLAGS] [--] PROGRAM [ARG…]     a program of this host, the working directory read-only",
+    "[FLAGS] --bundle DIR ID         a bundle as runc runs it: its rootfs is used as it is",
+  ],
+  flags: [
+    { name: "bundle", short: "b", value: "DIR", help: "the bundle, in runc's form of the command" },
+    { name: "id", value: "ID", help: "name of the sandbox (default: made up)" },
+    { name: "timeout", value: "TIME", help: "kill it after this time: 500ms, 30s, 5m; exit code 124" },
+    {
+      name: "mount",
+      short: "m",
+      value: "MOUNT",
+      repeat: true,
+      help: "SOURCE:TARGET[:rw], or type=bind|tmpfs,source=…,target=…",
+    },
+    {
+      name: "env",
+      short: "e",
+      value: "NAME=VALUE",
+      repeat: true,
+      help: "more environment; NAME alone takes ours",
+    },
+    { name: "workdir", short: "w", value: "DIR", help: "working directory inside" },
+    { name: "overlay", value: "KIND", help: "what lies over the rootfs: none, tmpfs or tmpfs:size=64m" },
+    { name: "terminal", short: "t", help: "give the program a terminal (default where ours is one)" },
+    { name: "result", value: "FILE", help: "write what is known of the run to FILE, as JSON" },
+    { name: "pid-file", value: "FILE", help: "write the program's pid to FILE" },
+    { name: "no-subreaper", help: "accepted for runc's sake: there never is one" },
+  ],
+  examples: [
+    "runtime run bundles/hello",
+    "runtime run --timeout 30s -- python3 agent.py",
+    "runtime run --mount ./out:/out:rw --env MODE=test -- node build.js",
+    "runtime run --bundle /srv/box box1",
+  ],
+};
+
+/** How long a made-up name is. */
+const ID = /^[\w+.-]+$/;
+const MAX_ID_LENGTH = 1024;
+
+async function run(argv: readonly string[], _global: Global): Promise<number> {
+  const args = readArguments(help, argv, { stopEarly: true });
+  const { options, resultFile, pidFile } = await readRun(args, argv);
+  let sandbox: Sandbox | undefined;
+  try {
+    sandbox = await Sandbox.run({ ...options, stdin: "inherit", stdout: "inherit", stderr: "inherit" });
+    if (pidFile !== undefined) await Deno.writeTextFile(pidFile, String(sandbox.pid));
+    const result = await supervise(sandbox);
+    if (resultFile !== undefined) await writeResult(resultFile, result);
+    return result.exitCode;
+  } catch (error) {
+    await sandbox?.[Symbol.asyncDispose]();
+    if (resultFile !== undefined) await writeError(resultFile, options.id, error);
+    throw error;
+  }
+}
+
+async function supervise(sandbox: Sandbox): Promise<Result> {
+  using _signals = forwardSignals(sandbox);
+  if (!sandbox.terminal) return await sandbox.wait();
+  await using _terminal = attachTerminal(sandbox.terminal);
+  return await sandbox.wait();
+}
+
+interface Run {
+  readonly options: SandboxOptions;
+  readonly resultFile: string | undefined;
+  readonly pidFile: string | undefined;
+}
+
+/** Tells the three forms of the command apart. */
+async function readRun(args: Arguments, argv: readonly string[]): Promise<Run> {
+  const { words, rest } = args;
+  const common = commonOptions(args);
+  const [first, ...more] = words;
+  let options: SandboxOptions;
+  if (args.value("bundle") !== undefined) {
+    options = runcForm(args, common);
+  } else if (rest !== undefined && rest.length > 0 && first === undefined) {
+    options = commandForm(rest, args, common);
+  } else if (first === undefined) {
+    throw new UsageError(`Cannot run nothing: name a bundle or a program; see "runtime run --help"`);
+  } else if (more.length === 0 && rest === undefined && await isBundle(first)) {
+    options = { ...common, bundle: loaded(first, args) };
+  } else if (more[0]?.startsWith("-") && await namesBundle(more)) {
+    // Some engines put the id first.
+    return readRun(readArguments(help, argv), argv);
+  } else if (
+    more.length === 0 && rest === undefined && ID.test(first) && await looksLikeSpec("config.json")
+  ) {
+    options = runcForm(args, common);
+  } else if (more.length === 0 && rest === undefined && await isDirectory(first)) {
+    options = { ...common, bundle: loaded(first, args) }; // its error says what is missing
+  } else {
+    options = commandForm([first, ...more, ...(rest ? ["--", ...rest] : [])], args, common);
+  }
+  return { options, resultFile: args.value("result"), pidFile: args.value("pid-file") };
+}
+
+function commonOptions(args: Arguments): SandboxOptions {
+  const [id, timeout, cwd, overlay] = ["id", "timeout", "workdir", "overlay"].map((name) => args.value(name));
+  const mounts = args.values("mount").map(readMount);
+  const env = args.values("env").map(environment);
+  if (id !== undefined) checkId(id);
+  return {
+    ...(id !== undefined && { id }),
+    ...(timeout !== undefined && { timeoutMs: durationMs(timeout, "timeout") }),
+    ...(cwd !== undefined && { cwd }),
+    ...(overlay !== undefined && { overlay: readOverlay(overlay) }),
+    ...(mounts.length > 0 && { mounts }),
+    ...(env.length > 0 && { env }),
+    ...(args.has("terminal") && { terminal: true }),
+  };
+}
+
+function commandForm(command: readonly string[], args: Arguments, common: SandboxOptions): SandboxOptions {
+  if (common.overlay) {
+    throw new UsageError("Cannot use --overlay with a program: its root is in memory already");
+  }
+  const here = Deno.cwd();
+  const terminal = args.has("terminal") || (isTerminal(0) && isTerminal(1));
+  return { ...common, command, terminal, ...(isShareable(here) && { share: here }) };
+}
+
+function runcForm(args: Arguments, common: SandboxOptions): SandboxOptions {
+  const [id, ...more] = args.words;
+  if (id === undefined || more.length > 0) {
+    throw new UsageError(`Cannot run "${args.words.join(" ")}": --bundle takes exactly one id behind it`);
+  }
+  checkId(id);
+  return { overlay: { kind: "none" }, ...common, id, bundle: loaded(args.value("bundle") ?? ".", args) };
+}
+
+function loaded(path: string, _args: Arguments): Bundle {
+  return loadBundle(path);
+}
+
+function checkId(id: string): void {
+  const shown = id.length > 64 ? `${id.slice(0, 64)}…` : id;
+  const why = id.length > MAX_ID_LENGTH
+    ? `it has ${id.length} characters, at most ${MAX_ID_LENGTH} are allowed`
+    : id === "." || id === ".." || !ID.test(id)
+    ? "invalid container ID format: use letters, digits and _ + - ."
+    : undefined;
+  if (why) throw new UsageError(`Cannot use ${JSON.stringify(shown)} as an id: ${why}`);
+}
+
+function environment(text: string): string {
+  if (text.startsWith("=")) throw new UsageError(`Cannot use "${text}" for --env: the name is missing`);
+  return text.includes("=") ? text : `${text}=${Deno.env.get(text) ?? ""}`;
+}
+
+async function namesBundle(argv: readonly string[]): Promise<boolean> {
+  const index = argv.findIndex((arg) => /^--?b(undle)?(=|$)/.test(arg));
+  if (index < 0) return false;
+  const [, inline] = argv[index]!.split(/=(.*)/s);
+  return await isBundle(inline ?? argv[index + 1] ?? "");
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  return await Deno.stat(path).then((info) => info.isDirectory, () => false);
+}
+
+export const command: Command = { help, run };

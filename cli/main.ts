@@ -1,0 +1,96 @@
+import { VERSION } from "../mod.ts";
+import type { CommandHelp } from "./args.ts";
+
+/** A command: its help, and what it does; the number is the exit code. */
+export interface Command {
+  readonly help: CommandHelp;
+  run(argv: readonly string[], global: Global): Promise<number> | number;
+}
+
+/** Flags before the command's name. */
+export interface Global {
+  /** File that errors are written to as well. */
+  readonly log?: string;
+  readonly logFormat: "text" | "json";
+}
+
+/** Loaded when they are called, so that none costs the others time. */
+const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
+  compile: () => import("./commands/compile.ts"),
+  plan: () => import("./commands/plan.ts"),
+  run: () => import("./commands/run.ts"),
+  spec: () => import("./commands/spec.ts"),
+};
+
+const SUMMARIES: Record<string, string> = {
+  compile: "write an executable that is the sandbox",
+  plan: "show every system call that a run makes, or how two differ",
+  run: "run a bundle or a program in a sandbox",
+  spec: "write a config.json to begin with",
+};
+
+function usage(): string {
+  const width = Math.max(...Object.keys(SUMMARIES).map((name) => name.length));
+  return [
+    "runtime runs untrusted programs, each in a sandbox of its own.",
+    "",
+    "Usage:",
+    "  runtime [--log FILE] [--log-format text|json] COMMAND …",
+    "",
+    "Commands:",
+    ...Object.entries(SUMMARIES).map(([name, summary]) => `  ${name.padEnd(width)}  ${summary}`),
+    "",
+    "Flags:",
+    "      --log FILE              write errors to this file too",
+    "      --log-format text|json  how they are written there (default text)",
+    "  -v, --version               print the version",
+    "  -h, --help                  print this help; runtime COMMAND --help prints a command's",
+    "",
+  ].join("\n");
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  let global: Global = { logFormat: "text" };
+  let index = 0;
+  try {
+    for (; index < argv.length && argv[index]!.startsWith("-"); index++) {
+      const [flag, inline] = argv[index]!.replace(/^-+/, "").split(/=(.*)/s);
+      if (flag === "version" || flag === "v") {
+        return print(`ai-sandbox version ${VERSION}\nspec: 1.3.0\ndeno: ${Deno.version.deno}\n`);
+      }
+      if (flag === "help" || flag === "h") return print(usage());
+      const value = inline ?? argv[++index];
+      if (flag === "log" && value) global = { ...global, log: value };
+      else if (flag === "log-format" && (value === "text" || value === "json")) {
+        global = { ...global, logFormat: value };
+      } else throw new Error(`Cannot use "${argv[index]}": there is no such flag; see "runtime --help"`);
+    }
+    const name = argv[index];
+    if (name === undefined) {
+      await Deno.stderr.write(new TextEncoder().encode(usage()));
+      return 1;
+    }
+    if (name === "help") return print(usage());
+    const load = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+    if (!load) throw new Error(`Cannot run "${name}": there is no such command; see "runtime --help"`);
+    const { command } = await load();
+    const rest = argv.slice(index + 1);
+    const own = rest.slice(0, rest.includes("--") ? rest.indexOf("--") : undefined);
+    if (own[0] === "--help" || own[0] === "-h") {
+      const { helpText } = await import("./args.ts");
+      return print(helpText(command.help));
+    }
+    return await command.run(rest, global);
+  } catch (error) {
+    const { report } = await import("./report.ts");
+    return report(error, global);
+  }
+}
+
+function print(text: string): number {
+  const bytes = new TextEncoder().encode(text);
+  for (let done = 0; done < bytes.length;) done += Deno.stdout.writeSync(bytes.subarray(done));
+  return 0;
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));

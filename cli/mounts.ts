@@ -1,0 +1,63 @@
+import { isAbsolute, resolve } from "@std/path";
+import { type Mount, type OverlayChoice, UsageError } from "../mod.ts";
+import { sizeBytes } from "./args.ts";
+
+/**
+ * A mount from the command line: `SOURCE:TARGET[:ro|rw]`, or `type=bind|tmpfs,source=…,target=…[,option…]`. Binds are
+ * read-only unless they say `rw`.
+ *
+ * @throws {UsageError} if it is neither.
+ */
+export function readMount(text: string): Mount {
+  const refused = (why: string): UsageError => {
+    return new UsageError(
+      `Cannot use "${text}" for --mount: ${why}; write SOURCE:TARGET[:rw] or type=bind,source=…,target=…`,
+    );
+  };
+  const keys: Record<string, string> = {};
+  const options: string[] = [];
+  if (/^(type|src|source|dst|destination|target)=/.test(text)) {
+    for (const part of text.split(",")) {
+      const equals = part.indexOf("=");
+      const key = ALIASES[part.slice(0, equals)] ?? part.slice(0, equals);
+      if (equals > 0 && ["type", "source", "target"].includes(key)) keys[key] = part.slice(equals + 1);
+      else options.push(part === "readonly" ? "ro" : part);
+    }
+  } else {
+    const [source, target = source, mode, ...more] = text.split(":");
+    if (more.length > 0) throw refused("it has too many colons");
+    Object.assign(keys, { source, target });
+    if (mode !== undefined) options.push(...mode.split(","));
+  }
+  const { type = "bind", source, target } = keys;
+  if (target === undefined || !isAbsolute(target)) throw refused("the target must be an absolute path");
+  if (type === "tmpfs") {
+    return { destination: target, type, source: "tmpfs", options: ["nosuid", "nodev", ...options] };
+  }
+  if (type !== "bind") throw refused(`there is no type "${type}" but bind and tmpfs`);
+  if (!source) throw refused("the source is missing");
+  const writable = options.includes("rw");
+  const kept = options.filter((option) => option !== "rw" && option !== "ro");
+  return {
+    destination: target,
+    type,
+    source: resolve(source),
+    options: ["rbind", "rnosuid", "rnodev", ...(writable ? [] : ["rro"]), ...kept],
+  };
+}
+
+const ALIASES: Record<string, string> = { src: "source", dst: "target", destination: "target" };
+
+/**
+ * What `--overlay` says: `none` or `tmpfs[:size=64m]`.
+ *
+ * @throws {UsageError} if it says something else.
+ */
+export function readOverlay(text: string): OverlayChoice {
+  if (text === "none") return { kind: "none" };
+  const [, size] = /^tmpfs(?::size=(.+))?$/.exec(text) ?? [];
+  if (!text.startsWith("tmpfs") || (size === undefined && text !== "tmpfs")) {
+    throw new UsageError(`Cannot use "${text}" for --overlay: write none, tmpfs or tmpfs:size=64m`);
+  }
+  return size === undefined ? { kind: "tmpfs" } : { kind: "tmpfs", sizeBytes: sizeBytes(size, "overlay") };
+}

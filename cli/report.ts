@@ -1,0 +1,51 @@
+import { LaunchError } from "../mod.ts";
+import type { Global } from "./main.ts";
+
+/** Exit codes of the shell and of runc for a program that is not there, or may not be run. */
+const [NOT_FOUND, NOT_EXECUTABLE, FAILED] = [127, 126, 1];
+const [ENOENT, EACCES] = [2, 13];
+
+/** Says in one line what failed, and returns the exit code that stands for it. */
+export function report(error: unknown, { log, logFormat }: Global): number {
+  const message = messageOf(error);
+  const bytes = new TextEncoder().encode(`runtime: ${message}\n`);
+  Deno.stderr.writeSync(bytes);
+  if (log !== undefined) writeLog(log, logFormat, message);
+  return exitCode(error);
+}
+
+function messageOf(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  // An error that nobody foresaw is a defect: its stack tells where.
+  const known = error instanceof Error && error.constructor !== TypeError &&
+    error.constructor !== ReferenceError &&
+    error.constructor !== RangeError;
+  const line = text.replaceAll(/\s*\n\s*/g, " ");
+  return known
+    ? line
+    : `${line} (a defect, please report it: ${String((error as Error)?.stack).replaceAll(/\s*\n\s*/g, " ")})`;
+}
+
+/** The exit code that stands for an error. */
+export function exitCode(error: unknown): number {
+  if (error instanceof LaunchError && ["faccessat2", "execve"].includes(error.op.call)) {
+    if (error.errno === ENOENT) return NOT_FOUND;
+    if (error.errno === EACCES) return NOT_EXECUTABLE;
+  }
+  return FAILED;
+}
+
+/** Appends a line as runc does, for those who parse it. */
+function writeLog(file: string, format: Global["logFormat"], msg: string): void {
+  const time = new Date().toISOString();
+  const line = format === "json"
+    ? JSON.stringify({ level: "error", msg, time })
+    : `time="${time}" level=error msg=${JSON.stringify(msg)}`;
+  try {
+    Deno.writeTextFileSync(file, line + "\n", { append: true, create: true });
+  } catch (cause) {
+    Deno.stderr.writeSync(
+      new TextEncoder().encode(`runtime: Cannot write the log "${file}": ${messageOf(cause)}\n`),
+    );
+  }
+}

@@ -1,0 +1,26 @@
+/**
+ * ai-sandbox: runs untrusted programs on one Linux host, each in a sandbox of its own.
+ *
+ * @example
+ * ```ts
+ * import { Sandbox } from "./mod.ts";
+ * await using sandbox = await Sandbox.run({ command: ["echo", "hello"] });
+ * console.log(await new Response(sandbox.stdout).text());
+ * ```
+ *
+ * @module
+ */
+export { Sandbox, type SandboxOptions, type StdioChoice, type Terminal } from "./runtime/sandbox.ts";
+export type { Exit, Limit, Result } from "./runtime/supervise/result.ts";
+export { type Bundle, loadBundle, type OverlayChoice } from "./runtime/bundle.ts";
+export { isShareable } from "./runtime/command.ts";
+export { compile } from "./runtime/compile.ts";
+export { diffPlans, type PlanDifference, planOf, type PlanText } from "./runtime/plans.ts";
+export { starterSpec } from "./runtime/starter_spec.ts";
+export { type Issue, LifecycleError, SpecError, UnsupportedError, UsageError } from "./runtime/errors.ts";
+export { LaunchError } from "./runtime/launch/launch.ts";
+export { SyscallError } from "./ffi/errno.ts";
+export { signalNumber } from "./runtime/supervise/signals.ts";
+export { isTerminal, rawMode, type TerminalSize, terminalSize } from "./runtime/supervise/terminal.ts";
+export type { Mount, Spec } from "./runtime/spec/config.ts";
+export { VERSION } from "./runtime/version.ts";

@@ -1,0 +1,53 @@
+import { assemble } from "./launch/image.ts";
+import { type Op, op, type Plan, type Section } from "./plan/op.ts";
+import { plan } from "./plan/plan.ts";
+import { prepare, type SandboxOptions } from "./sandbox.ts";
+
+/**
+ * An executable that is the sandbox: it needs neither Deno nor this project, runs as root or as any other user, ends
+ * with the program's exit code (128 + signal), or with 125 when a step failed, after saying which.
+ *
+ * The bundle's paths and the kernel's layout are as they were found here. Environment values lie in it as plain text.
+ *
+ * @throws {SpecError} with every problem of the bundle.
+ */
+export function compile(options: SandboxOptions): Uint8Array<ArrayBuffer> {
+  const root = plan(prepare(options, { form: "standalone", caller: { uid: 0, gid: 0, privileged: true } }));
+  const user = plan(prepare(options, { form: "standalone", caller: { uid: 1, gid: 1, privileged: false } }));
+  return assemble(either(root, user), { texts: true }).elf;
+}
+
+/** A plan that goes the way of `root` when root runs it, and of `user` otherwise; both fail alike. */
+function either(root: Plan, user: Plan): Plan {
+  const ask = op("ask who runs this", "geteuid", [], { zero: "root:begin", positive: "user:begin" });
+  return {
+    arch: root.arch,
+    sections: [
+      { by: "launcher", ops: [ask] },
+      ...way(root, "root:"),
+      ...way(user, "user:"),
+      ...root.sections.filter(({ by }) => by === "end"),
+    ],
+  };
+}
+
+function way({ sections }: Plan, prefix: string): Section[] {
+  const renamed = (label: string | undefined): string | undefined => {
+    return label === undefined || label === "fail" ? label : prefix + label;
+  };
+  const own = sections.filter(({ by }) => by !== "end").map(({ by, ops }) => ({
+    by,
+    ops: ops.map((each) => relabel(each, renamed)),
+  }));
+  const begin = op("begin", "let", [0], { label: `${prefix}begin` });
+  return [{ by: "launcher", ops: [begin] }, ...own];
+}
+
+function relabel(each: Op, renamed: (label: string | undefined) => string | undefined): Op {
+  const labels: Record<string, string> = {};
+  for (const key of ["label", "zero", "positive", "failed", "ignored"] as const) {
+    const label = renamed(each[key]);
+    if (label !== undefined) labels[key] = label;
+  }
+  return { ...each, ...labels };
+}

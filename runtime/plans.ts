@@ -1,0 +1,45 @@
+import { diffArrays } from "diff";
+import { assemble } from "./launch/image.ts";
+import { formatPlan, formatSteps, type FormattedStep } from "./plan/format.ts";
+import { plan } from "./plan/plan.ts";
+import { prepare, type SandboxOptions } from "./sandbox.ts";
+
+/** A plan in words. */
+export interface PlanText {
+  /** Every step, in the order of the image. */
+  readonly steps: readonly FormattedStep[];
+  /** A line for each step. */
+  readonly text: string;
+  /** Size of the launcher image that it compiles to. */
+  readonly imageBytes: number;
+}
+
+/**
+ * What would be done for `options`, without doing it.
+ *
+ * @throws {SpecError} with every problem of the bundle.
+ */
+export function planOf(options: SandboxOptions): PlanText {
+  const made = plan(prepare(options));
+  return { steps: formatSteps(made), text: formatPlan(made), imageBytes: assemble(made).elf.length };
+}
+
+/** One line of a difference: in both, only in the first, or only in the second. */
+export interface PlanDifference {
+  readonly in: "both" | "first" | "second";
+  readonly step: FormattedStep;
+}
+
+/** How two plans differ, step by step. */
+export function diffPlans(first: PlanText, second: PlanText): PlanDifference[] {
+  const same = (a: FormattedStep, b: FormattedStep): boolean =>
+    a.by === b.by && a.call === b.call && a.does === b.does;
+  return diffArrays([...first.steps], [...second.steps], { comparator: same }).flatMap(
+    ({ added, removed, value }) => {
+      return value.map((step) => ({
+        in: added ? "second" as const : removed ? "first" as const : "both" as const,
+        step,
+      }));
+    },
+  );
+}

@@ -1,0 +1,75 @@
+import type { Ending } from "../../ffi/process.ts";
+import { signalName, SIGNALS } from "./signals.ts";
+
+/** How the program of a sandbox ended. */
+export type Exit =
+  | { readonly kind: "code"; readonly code: number }
+  | { readonly kind: "signal"; readonly signal: string }
+  | { readonly kind: "limit"; readonly limit: Limit };
+
+/** A limit that can end a run. */
+export type Limit = "time" | "memory";
+
+/** What is known of a run when it is over. */
+export interface Result {
+  readonly id: string;
+  readonly exit: Exit;
+  /** As a shell says it: the code, 128 + the number of the signal, 124 when the time was up. */
+  readonly exitCode: number;
+  /** From the start of the program to its end. */
+  readonly wallMs: number;
+  /** CPU time of the program and of those children that it waited for. */
+  readonly cpuUserMs: number;
+  readonly cpuSystemMs: number;
+  /** The most memory that one process of these had resident. */
+  readonly peakMemoryBytes: number;
+  readonly oomKilled: boolean;
+  readonly timedOut: boolean;
+  /** RFC 3339 */
+  readonly startedAt: string;
+  readonly endedAt: string;
+}
+
+/** What the supervisor did to a run, beside watching it. */
+export interface Circumstances {
+  readonly id: string;
+  /** `performance.now()` and the clock at the start and the end. */
+  readonly startedMs: number;
+  readonly endedMs: number;
+  readonly startedAt: Date;
+  readonly timedOut: boolean;
+  readonly oomKilled: boolean;
+  /** The signal that init would have died of, had it not been pid 1. */
+  readonly deliveredSignal?: number | undefined;
+}
+
+/** The record of a run from the end of its init. */
+export function result(ending: Ending, facts: Circumstances): Result {
+  const { id, timedOut, oomKilled } = facts;
+  const signal = ending.signal === SIGNALS.SIGKILL ? facts.deliveredSignal ?? ending.signal : ending.signal;
+  const wallMs = facts.endedMs - facts.startedMs;
+  const exit: Exit = timedOut
+    ? { kind: "limit", limit: "time" }
+    : oomKilled
+    ? { kind: "limit", limit: "memory" }
+    : signal !== undefined
+    ? { kind: "signal", signal: signalName(signal) }
+    : { kind: "code", code: ending.code ?? 0 };
+  return {
+    id,
+    exit,
+    exitCode: timedOut ? 124 : signal !== undefined ? 128 + signal : ending.code ?? 0,
+    wallMs: round(wallMs),
+    cpuUserMs: round(ending.userMs),
+    cpuSystemMs: round(ending.systemMs),
+    peakMemoryBytes: ending.peakMemoryBytes,
+    oomKilled,
+    timedOut,
+    startedAt: facts.startedAt.toISOString(),
+    endedAt: new Date(facts.startedAt.getTime() + wallMs).toISOString(),
+  };
+}
+
+function round(ms: number): number {
+  return Math.round(ms * 1000) / 1000;
+}

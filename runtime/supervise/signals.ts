@@ -1,0 +1,77 @@
+/** Linux signal numbers by name (signal(7); alike on x86-64 and aarch64). */
+export const SIGNALS = {
+  SIGHUP: 1,
+  SIGINT: 2,
+  SIGQUIT: 3,
+  SIGILL: 4,
+  SIGTRAP: 5,
+  SIGABRT: 6,
+  SIGBUS: 7,
+  SIGFPE: 8,
+  SIGKILL: 9,
+  SIGUSR1: 10,
+  SIGSEGV: 11,
+  SIGUSR2: 12,
+  SIGPIPE: 13,
+  SIGALRM: 14,
+  SIGTERM: 15,
+  SIGSTKFLT: 16,
+  SIGCHLD: 17,
+  SIGCONT: 18,
+  SIGSTOP: 19,
+  SIGTSTP: 20,
+  SIGTTIN: 21,
+  SIGTTOU: 22,
+  SIGURG: 23,
+  SIGXCPU: 24,
+  SIGXFSZ: 25,
+  SIGVTALRM: 26,
+  SIGPROF: 27,
+  SIGWINCH: 28,
+  SIGIO: 29,
+  SIGPWR: 30,
+  SIGSYS: 31,
+} as const;
+
+/** The name of a signal. */
+export type Signal = keyof typeof SIGNALS;
+
+/** `SIGTERM` for 15; real-time signals are counted from `SIGRTMIN`. */
+export function signalName(number: number): string {
+  for (const name in SIGNALS) if (SIGNALS[name as Signal] === number) return name;
+  return number >= 34 ? `SIGRTMIN+${number - 34}` : `signal ${number}`;
+}
+
+/**
+ * The number of a signal given as `SIGTERM`, `term` or `15`.
+ *
+ * @throws {TypeError} if there is no such signal.
+ */
+export function signalNumber(signal: string | number): number {
+  const word = String(signal).toUpperCase();
+  const number = /^\d+$/.test(word)
+    ? Number(word)
+    : SIGNALS[(word.startsWith("SIG") ? word : `SIG${word}`) as Signal];
+  if (number === undefined || number < 1 || number > 64) {
+    throw new TypeError(`Cannot send signal "${signal}": there is none`);
+  }
+  return number;
+}
+
+/** Signals that end a process unless it has something else in mind for them. */
+const ENDS = new Set([1, 2, 3, 14, 15, 10, 12]);
+
+/**
+ * Whether `signal` would end an ordinary process of this state but does nothing to the init of a pid namespace: the
+ * kernel drops what pid 1 has no handler for (pid_namespaces(7)), so that Ctrl-C alone could not end a sandbox.
+ *
+ * @param status The text of /proc/<pid>/status.
+ */
+export function isLostOnInit(signal: number, status: string): boolean {
+  if (!ENDS.has(signal)) return false;
+  const has = (field: string): boolean => {
+    const mask = new RegExp(`^${field}:\\s*([0-9a-f]+)$`, "m").exec(status)?.[1] ?? "0";
+    return ((BigInt(`0x${mask}`) >> BigInt(signal - 1)) & 1n) === 1n;
+  };
+  return !has("SigCgt") && !has("SigIgn") && !has("SigBlk");
+}
