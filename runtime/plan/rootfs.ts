@@ -76,7 +76,13 @@ export function rootfs(context: Context): Steps {
 }
 
 function* tmpfs(does: string, sizeBytes: number, into: string): Iterable<Op> {
-  const data = [{ key: "size", value: String(sizeBytes) }, { key: "mode", value: "0755" }];
+  // An inode takes about 1 KiB of the kernel's memory, which the size does not count.
+  const inodes = Math.max(1024, Math.ceil(sizeBytes / 1024));
+  const data = [
+    { key: "size", value: String(sizeBytes) },
+    { key: "nr_inodes", value: String(inodes) },
+    { key: "mode", value: "0755" },
+  ];
   yield* newFileSystem(does, { type: "tmpfs", source: "ai-sandbox", data, set: {} }, into);
 }
 
