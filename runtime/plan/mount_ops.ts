@@ -1,5 +1,13 @@
 import type { Context } from "./context.ts";
-import { AT, FSCONFIG, FSMOUNT_CLOEXEC, FSOPEN_CLOEXEC, MOVE_MOUNT, OPEN_TREE } from "./kernel.ts";
+import {
+  AT,
+  FSCONFIG,
+  FSMOUNT_CLOEXEC,
+  FSOPEN_CLOEXEC,
+  MOVE_MOUNT,
+  OPEN_TREE,
+  PROPAGATION,
+} from "./kernel.ts";
 import type { Attributes, MountOptions } from "./mount_options.ts";
 import { type Arg, flags, type Named, named, type Op, op, slot, type Struct } from "./op.ts";
 
@@ -75,32 +83,31 @@ export function setAttributes(does: string, directory: Arg, change: Change, path
   return op(does, "mount_setattr", [directory, path, how, attr, 32]);
 }
 
-/** The attribute changes that the options of a copied mount ask for; `fallback` is the propagation if they name none. */
+/**
+ * The attribute changes that the options of a copied mount ask for. `first` is the propagation of the whole tree before
+ * the one that they name.
+ */
 export function* optionAttributes(
   does: string,
   directory: Arg,
   options: MountOptions,
-  fallback?: { readonly value: Named; readonly recursive: boolean },
+  first?: Named,
 ): Iterable<Op> {
   const { set, clear, setAll, clearAll, propagation } = options;
-  const spread = propagation
-    ? { value: named(propagation.name, propagation.value), recursive: propagation.recursive }
-    : fallback;
-  if (Object.keys(setAll).length + Object.keys(clearAll).length > 0 || spread?.recursive) {
+  const wanted = propagation && named(propagation.name, propagation.value);
+  // Only what takes every mount of the tree out of its peer group makes the first one needless.
+  const replaced = propagation?.recursive && propagation.value !== PROPAGATION.SHARED;
+  const whole = replaced ? wanted : first ?? (propagation?.recursive ? wanted : undefined);
+  if (Object.keys(setAll).length + Object.keys(clearAll).length > 0 || whole) {
     const change = { set: setAll, clear: clearAll, recursive: true };
-    yield setAttributes(
-      does,
-      directory,
-      spread?.recursive ? { ...change, propagation: spread.value } : change,
-    );
+    yield setAttributes(does, directory, whole ? { ...change, propagation: whole } : change);
   }
-  if (Object.keys(set).length + Object.keys(clear).length > 0 || (spread && !spread.recursive)) {
+  const left = whole === wanted ? undefined : wanted;
+  const recursive = left !== undefined && propagation?.recursive === true;
+  if (recursive) yield setAttributes(does, directory, { propagation: left, recursive });
+  if (Object.keys(set).length + Object.keys(clear).length > 0 || (left && !recursive)) {
     const change = { set, clear };
-    yield setAttributes(
-      does,
-      directory,
-      spread && !spread.recursive ? { ...change, propagation: spread.value } : change,
-    );
+    yield setAttributes(does, directory, left && !recursive ? { ...change, propagation: left } : change);
   }
 }
 

@@ -73,12 +73,14 @@ interface Names {
 function bind(context: Context, mount: Mount, options: MountOptions, { does, fd, target }: Names): Steps {
   const source = sourcePath(context, mount.source ?? "");
   const kind = context.sources.get(source) ?? "directory";
-  // A copy of a shared mount stays in its peer group: without this, mounts made inside would appear on the host.
-  const fallback = { value: named("MS_SLAVE", PROPAGATION.SLAVE), recursive: true };
+  // A copy of a shared mount stays in its peer group: without this, mounts made inside would appear on the host. As in
+  // runc that takes a shared root to ask for.
+  const spreads = context.spec.linux?.rootfsPropagation?.endsWith("shared") ?? false;
+  const first = spreads ? undefined : named("MS_SLAVE", PROPAGATION.SLAVE);
   const open = [
     cloneMount(does, AT_FDCWD, source, options.recursive, fd),
     ...idMaps(context, mount, options, { does, fd, target }),
-    ...optionAttributes(does, slot(fd), options, fallback),
+    ...optionAttributes(does, slot(fd), options, first),
   ];
   const place = resolveOrCreate(`find the place of "${mount.destination}"`, mount.destination, target, {
     arch: context.arch,
