@@ -45,6 +45,9 @@ export function explain({ call, does }: Op, errno: number): string {
       if (is("ENOENT")) return "no such file or directory on the host";
       if (is("EINVAL")) return "only whole trees can be copied here: use rbind instead of bind";
       break;
+    case "move_mount":
+      if (is("EINVAL", "ENOTDIR")) return "a directory can only be mounted on a directory, a file on a file";
+      break;
     case "fsconfig":
     case "fsopen":
       if (is("EINVAL")) return "the file system does not know the option or its value (dmesg may say more)";

@@ -63,12 +63,13 @@ function mustBind(context: Context): boolean {
 export function* populateDev(context: Context, dev: string): Iterable<Op> {
   const { spec, arch } = context;
   for (const [name, device] of devices(context).near) {
-    yield mustBind(context) && device.type !== "p"
+    const bound = mustBind(context) && device.type !== "p";
+    yield bound
       ? createFile(arch, dev, name, `make file "/dev/${name}"`, "file")
       : makeNode(device, dev, name);
-    if (mustBind(context)) {
-      yield cloneMount(`bind device "${device.path}"`, AT_FDCWD, device.path, false, `device:${name}`);
-    } else yield* ownership(device, dev, name);
+    yield* bound
+      ? [cloneMount(`bind device "${device.path}"`, AT_FDCWD, device.path, false, `device:${name}`)]
+      : ownership(device, dev, name);
   }
   for (const [name, to] of LINKS) yield op(`link "/dev/${name}"`, "symlinkat", [to, slot(dev), name]);
   if (spec.process?.terminal) yield createFile(arch, dev, "console", `make file "/dev/console"`, "file");
