@@ -61,6 +61,7 @@ function* init(all: Context, { root, mounted, masks, devices }: Parts): Iterable
   const own = all.namespace("mount") === "new";
   yield { ...deathSignal(), label: "init" };
   if (all.namespace("user") === "new") yield* becomeRoot(all);
+  if (all.namespace("user") === "joined") yield* becomeJoinedRoot();
   yield op("leave the launcher's session", "setsid", []);
   yield* resetSignals();
   // KEYCTL_JOIN_SESSION_KEYRING without a name: a new, empty one. Kernels without keys have nothing to leak.
@@ -121,7 +122,8 @@ function* init(all: Context, { root, mounted, masks, devices }: Parts): Iterable
 /** Waits until the ids are mapped, then takes the user namespace's root for the work to come, or another id it has. */
 function* becomeRoot({ spec }: Context): Iterable<Op> {
   const { uidMappings = [], gidMappings = [] } = spec.linux ?? {};
-  const lowest = (maps: typeof uidMappings): number => Math.min(...maps.map(({ containerID }) => containerID));
+  const lowest = (maps: typeof uidMappings): number =>
+    Math.min(...maps.map(({ containerID }) => containerID));
   const [uid, gid] = [lowest(uidMappings), lowest(gidMappings)];
   const does = "wait for the id maps";
   yield op(does, "close", [slot("mapped:write")]);
@@ -132,6 +134,14 @@ function* becomeRoot({ spec }: Context): Iterable<Op> {
   yield op("end, the launcher is gone", "exit_group", [1], { label: "unmapped" });
   yield op(`become group ${gid} of the user namespace`, "setresgid", [gid, gid, gid], { label: "mapped" });
   yield op(`become user ${uid} of the user namespace`, "setresuid", [uid, uid, uid]);
+  yield deathSignal();
+}
+
+/** Takes the root of the user namespace that was joined: the caller's own ids may not be in its maps, which only it knows. */
+function* becomeJoinedRoot(): Iterable<Op> {
+  const rest = { ignore: ["EINVAL"] } as const;
+  yield op("become group 0 of the user namespace", "setresgid", [0, 0, 0], rest);
+  yield op("become user 0 of the user namespace", "setresuid", [0, 0, 0], rest);
   yield deathSignal();
 }
 

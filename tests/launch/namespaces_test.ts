@@ -119,6 +119,18 @@ launchTest("launch() joins several namespaces of one process, the user namespace
   equal(seen.join(), "true,true,true,true");
 });
 
+launchTest(
+  "launch() joins a user namespace that denies setgroups unless groups are asked for",
+  async (bundle) => {
+    await using holder = await new Holder("--map-root-user").ready();
+    const namespace = { type: "user", path: `/proc/${holder.pid}/ns/user` } as const;
+    const part: Part = { linux: { namespaces: [...namespaces(), namespace] }, mounts: MOUNTS };
+    equal(await bundle.output("id -u", part), "0");
+    const process = { user: { uid: 0, gid: 0, additionalGids: [7] } };
+    match((await bundle.failure("true", { ...part, process })).message, /^Cannot set the groups 7 .*EPERM/);
+  },
+);
+
 launchTest("launch() shares a namespace that the spec does not name", async (bundle) => {
   const net = await bundle.output("readlink /proc/self/ns/net; hostname", {
     linux: { namespaces: namespaces([], ["network", "uts"]) },
