@@ -73,9 +73,11 @@ export function readArguments(
   for (const name of valued) {
     if (values(name).includes("")) throw new UsageError(`Cannot use "--${name}": it needs a value`);
   }
+  const ours = separator(help, argv, stopEarly);
+  const theirs = !ours && argv.includes("--") ? ["--", ...parsed["--"]] : [];
   return {
-    words: parsed._.map(String),
-    rest: separator(help, argv, stopEarly) ? parsed["--"] : undefined,
+    words: [...parsed._.map(String), ...theirs],
+    rest: ours ? parsed["--"] : undefined,
     has: (name) => parsed[name] === true,
     value: (name) => values(name).at(-1),
     values,

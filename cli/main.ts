@@ -1,4 +1,4 @@
-import { VERSION } from "../mod.ts";
+import config from "../deno.json" with { type: "json" };
 import type { CommandHelp } from "./args.ts";
 
 /** A command: its help, and what it does; the number is the exit code. */
@@ -56,7 +56,7 @@ async function main(argv: readonly string[]): Promise<number> {
     for (; index < argv.length && argv[index]!.startsWith("-"); index++) {
       const [flag, inline] = argv[index]!.replace(/^-+/, "").split(/=(.*)/s);
       if (flag === "version" || flag === "v") {
-        return print(`ai-sandbox version ${VERSION}\nspec: 1.3.0\ndeno: ${Deno.version.deno}\n`);
+        return print(`ai-sandbox version ${config.version}\nspec: 1.3.0\ndeno: ${Deno.version.deno}\n`);
       }
       if (flag === "help" || flag === "h") return print(usage());
       const value = inline ?? argv[++index];

@@ -104,6 +104,16 @@ async function readRun(args: Arguments, argv: readonly string[]): Promise<Run> {
     throw new UsageError(`Cannot run nothing: name a bundle or a program; see "runtime run --help"`);
   } else if (more.length === 0 && rest === undefined && await isBundle(first)) {
     options = { ...common, bundle: loaded(first, args) };
+  } else if (more.length > 0 && await isBundle(first)) {
+    // A directory is no program: what stands behind it is ours.
+    const all = readArguments(help, argv);
+    const [, second = all.rest && "--"] = all.words;
+    if (second !== undefined) {
+      throw new UsageError(
+        `Cannot use "${second}" behind "${first}": a bundle's program is in its config.json, only flags may follow`,
+      );
+    }
+    return readRun(all, argv);
   } else if (more[0]?.startsWith("-") && await namesBundle(more)) {
     // Some engines put the id first.
     return readRun(readArguments(help, argv), argv);
@@ -114,7 +124,7 @@ async function readRun(args: Arguments, argv: readonly string[]): Promise<Run> {
   } else if (more.length === 0 && rest === undefined && await isDirectory(first)) {
     options = { ...common, bundle: loaded(first, args) }; // its error says what is missing
   } else {
-    options = commandForm([first, ...more, ...(rest ? ["--", ...rest] : [])], args, common);
+    options = commandForm([first, ...more], args, common);
   }
   return { options, resultFile: args.value("result"), pidFile: args.value("pid-file") };
 }
