@@ -4,7 +4,7 @@ import { otherDevices } from "./devices.ts";
 import { resolveOrCreate, writeFile } from "./files.ts";
 import { maskedPaths, readonlyPaths } from "./hidden.ts";
 import { deathSignal, dropBounding, setCapabilities, setUser } from "./identity.ts";
-import { CLONE } from "./kernel.ts";
+import { CLONE, PR } from "./kernel.ts";
 import { launcher, offsetLines, writeOffsets } from "./launcher.ts";
 import { rlimits, scheduling } from "./limits.ts";
 import { mounts } from "./mounts.ts";
@@ -77,7 +77,13 @@ function* init(all: Context, { root, mounted, masks, devices }: Parts): Iterable
   const offsets = offsetLines(all);
   if (offsets !== undefined && all.namespace("user") === "new") {
     yield op("make a time namespace", "unshare", [named("CLONE_NEWTIME", CLONE.NEWTIME)]);
+    // The change of user gave /proc/self to the host's root; nobody else is in this user namespace yet.
+    const dumpable = (value: number): Op => {
+      return op("set the time offsets", "prctl", [named("PR_SET_DUMPABLE", PR.SET_DUMPABLE), value, 0, 0, 0]);
+    };
+    yield dumpable(1);
     yield* writeOffsets(offsets);
+    yield dumpable(0);
   }
   yield op("make files with exactly the modes asked for", "umask", [0]);
   if (own) {
