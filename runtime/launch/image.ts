@@ -103,7 +103,7 @@ class Assembler {
         }
         const does = `fill in ${member}`;
         this.#steps.push({ op: { does, call: "let", args: [value] }, member: { struct, offset } });
-      }
+      } else if (typeof value === "object" && "members" in value) this.#copy(value);
       offset += size;
     }
   }
