@@ -1,0 +1,192 @@
+import { SyscallError } from "../ffi/errno.ts";
+import { ATTRIBUTE, hasSeccomp, resolveSyscall, ScmpFilter } from "../ffi/seccomp.ts";
+import { SpecError, UnsupportedError } from "./errors.ts";
+import type { Host } from "./host/facts.ts";
+import type { Filter } from "./plan/context.ts";
+import {
+  ACTIONS,
+  ARCHES,
+  firstSyscall,
+  FLAG_NEW_LISTENER,
+  FLAG_TSYNC_ESRCH,
+  FLAGS,
+  NATIVE,
+  NEWER_SYSCALLS,
+} from "./seccomp/numbers.ts";
+import {
+  type Call,
+  calls,
+  defaultValue,
+  isIgnored,
+  isMultiplexed,
+  multiplexes,
+  UNKNOWN,
+  verdictOf,
+} from "./seccomp/rules.ts";
+import { type Section, withSearch } from "./seccomp/search.ts";
+import type { Seccomp } from "./spec/linux.ts";
+
+/** A filter, and what of its spec it leaves out. */
+export interface CompiledFilter extends Filter {
+  /** Calls that nothing was made of, as in runc: nobody here knows their number. */
+  readonly ignored: readonly string[];
+}
+
+/** BPF_MAXINSNS: the kernel takes no longer filter. */
+const MAX_INSTRUCTIONS = 4096;
+const INSTRUCTION_BYTES = 8;
+/** What libseccomp's errno values mean for a rule. */
+const REFUSALS: Readonly<Record<number, string>> = {
+  17: "an earlier rule about the same call does something else", // EEXIST
+  22: "libseccomp takes no such rule", // EINVAL
+  33: "an architecture cannot express it", // EDOM
+};
+/** Calls that nobody has heard of get through these, or reach someone who can see to them: no ENOSYS for them. */
+const PERMISSIVE: readonly string[] = ["SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE"];
+/** libseccomp's token for what it was built for, and the one that this is. */
+const [LIBRARY, LIBRARY_ARCH] = [0, NATIVE[Deno.build.arch as Host["arch"]]];
+
+/**
+ * Compiles `linux.seccomp` to the program that the kernel runs at each system call, with the meaning runc gives it:
+ *
+ * - Calls of an architecture that is not listed kill the process; the sandbox's own is always listed.
+ * - Where one argument appears twice in a rule, each of its conditions is a rule of its own; else all must hold.
+ * - Calls above the highest one that the spec names fail with ENOSYS, unless the default lets calls through: programs
+ *   then fall back to what the author of the spec knew.
+ *
+ * Calls whose arguments do not matter are found by a binary search over their numbers, which libseccomp would take
+ * ten times as long to compile; it makes the rest of the program.
+ *
+ * @param path What to call the spec in errors.
+ * @returns Nothing if there is nothing to filter by.
+ * @throws {SpecError} where libseccomp or the kernel would refuse it.
+ * @throws {UnsupportedError} if libseccomp is not installed.
+ *
+ * @example
+ * ```ts ignore
+ * const filter = compileFilter(bundle.spec.linux?.seccomp, probeHost());
+ * ```
+ */
+export function compileFilter(seccomp: Seccomp, host: Pick<Host, "arch">, path?: string): CompiledFilter;
+export function compileFilter(
+  seccomp: Seccomp | undefined,
+  host: Pick<Host, "arch">,
+  path?: string,
+): CompiledFilter | undefined;
+export function compileFilter(
+  seccomp: Seccomp | undefined,
+  { arch }: Pick<Host, "arch">,
+  path: string = "config.json",
+): CompiledFilter | undefined {
+  if (seccomp === undefined) return undefined;
+  if (!hasSeccomp()) {
+    const reason = "libseccomp.so.2 cannot be opened";
+    throw new UnsupportedError("linux.seccomp", reason, "install the Debian package libseccomp2");
+  }
+  const refuse: Refuse = (pointer, message) =>
+    new SpecError(path, [{ pointer: `/linux/seccomp${pointer}`, message }]);
+  const tokens = [...new Set([NATIVE[arch], ...(seccomp.architectures ?? []).map((name) => ARCHES[name])])];
+  const named = calls(seccomp, (name) => resolveSyscall(name, LIBRARY));
+  const sections = tokens.map((token) => section(seccomp, named, token));
+
+  using filter = new ScmpFilter(defaultValue(seccomp));
+  // runc kills the thread, which leaves the others of a program running.
+  filter.set(ATTRIBUTE.ACT_BADARCH, ACTIONS.SCMP_ACT_KILL_PROCESS);
+  // Rules apply to the architectures that are there when they are added; the library's own is, to begin with.
+  const multiplexing = tokens.filter(multiplexes);
+  addArches(filter, multiplexing, { seccomp, refuse });
+  if (multiplexing.length > 0 || !tokens.includes(LIBRARY_ARCH)) filter.removeArch(LIBRARY_ARCH);
+  if (multiplexing.length > 0) {
+    addRules(filter, named.filter((call) => verdictOf(call) !== undefined && isMultiplexed(call)), refuse);
+  }
+  addArches(filter, tokens, { seccomp, refuse });
+  addRules(filter, named.filter((call) => verdictOf(call) === undefined), refuse);
+  const program = withSearch(sections, filter.program());
+  const count = program.length / INSTRUCTION_BYTES;
+  if (count > MAX_INSTRUCTIONS) {
+    throw refuse("/syscalls", `Cannot filter by ${count} instructions: Linux takes ${MAX_INSTRUCTIONS}`);
+  }
+  const notify = (seccomp.syscalls ?? []).some(({ action }) => action === "SCMP_ACT_NOTIFY");
+  const ignored = named.filter(isIgnored).flatMap(({ names }) => names);
+  return { program, flags: flags(seccomp, notify), notify, ignored };
+}
+
+type Refuse = (pointer: string, message: string) => SpecError;
+
+/** Adds architectures to filter; those that are there already are left alone. */
+function addArches(
+  filter: ScmpFilter,
+  tokens: readonly number[],
+  { seccomp: { architectures = [] }, refuse }: { seccomp: Seccomp; refuse: Refuse },
+): void {
+  for (const token of tokens) {
+    try {
+      filter.addArch(token);
+    } catch (cause) {
+      if (!(cause instanceof SyscallError)) throw cause;
+      const index = architectures.findIndex((name) => ARCHES[name] === token);
+      const message = `Cannot filter the calls of ${architectures[index]}: libseccomp cannot on this machine`;
+      throw refuse(`/architectures/${index}`, message);
+    }
+  }
+}
+
+/** What an architecture's numbers alone decide. */
+function section(seccomp: Seccomp, named: readonly Call[], token: number): Section {
+  const verdicts = new Map<number, number>();
+  let last = 0;
+  for (const call of named) {
+    const verdict = multiplexes(token) && isMultiplexed(call) ? undefined : verdictOf(call);
+    for (const name of call.names) {
+      const number = numberOf(name, call.number, token);
+      if (number < 0) continue;
+      last = Math.max(last, number);
+      if (verdict !== undefined) verdicts.set(number, verdict);
+    }
+  }
+  const { defaultAction } = seccomp;
+  const closed = last > 0 && !PERMISSIVE.includes(defaultAction);
+  return { token, verdicts, last: closed ? last : undefined };
+}
+
+/** The number of a call on an architecture; negative if there is none. */
+function numberOf(name: string, number: number, token: number): number {
+  if (number !== UNKNOWN) return token === LIBRARY_ARCH ? number : resolveSyscall(name, token);
+  const newer = NEWER_SYSCALLS.get(name);
+  return newer === undefined ? UNKNOWN : firstSyscall(token) + newer;
+}
+
+/** Leaves to libseccomp what it knows of the calls. */
+function addRules(filter: ScmpFilter, rest: readonly Call[], refuse: Refuse): void {
+  let count = 0;
+  for (const { number, names, rules } of rest) {
+    if (number === UNKNOWN) continue;
+    const done = new Set<string>();
+    for (const { value, alternatives } of rules) {
+      for (const { comparisons, key, pointer } of alternatives) {
+        const rule = `${value} ${key}`;
+        if (done.has(rule)) continue;
+        done.add(rule);
+        // libseccomp takes time that grows with their square, for a filter that would be refused.
+        if (++count > MAX_INSTRUCTIONS) {
+          throw refuse("/syscalls", `Cannot filter by more than ${MAX_INSTRUCTIONS} rules`);
+        }
+        try {
+          filter.addRule(value, number, comparisons);
+        } catch (cause) {
+          if (!(cause instanceof SyscallError)) throw cause;
+          throw refuse(pointer, `Cannot filter "${names[0]}": ${REFUSALS[cause.errno] ?? cause.message}`);
+        }
+      }
+    }
+  }
+}
+
+/** The flags of seccomp(2), in the combinations that it takes. */
+function flags({ flags = [] }: Seccomp, notify: boolean): number {
+  let bits = flags.reduce((bits, name) => bits | FLAGS[name], 0);
+  if (!notify) return bits & ~FLAGS.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV; // nobody receives
+  // The result is the listener: it has no room for the thread that would not synchronise.
+  if (bits & FLAGS.SECCOMP_FILTER_FLAG_TSYNC) bits |= FLAG_TSYNC_ESRCH;
+  return bits | FLAG_NEW_LISTENER;
+}

@@ -1,0 +1,118 @@
+/** The rules of `linux.seccomp`, sorted by the call they are about. */
+
+import type { Comparison } from "../../ffi/seccomp.ts";
+import type { Seccomp, SeccompArg } from "../spec/linux.ts";
+import { ARCHES, NEWER_SYSCALLS, OPERATORS, returnValue } from "./numbers.ts";
+
+/** What libseccomp calls a call it does not know. */
+export const UNKNOWN = -1;
+
+/** One rule of the spec. */
+export interface Rule {
+  /** What the filter returns. */
+  readonly value: number;
+  /** The ways for it to hold. */
+  readonly alternatives: readonly Alternative[];
+}
+
+/** Conditions that must hold together; none: it always holds. */
+export interface Alternative {
+  readonly comparisons: readonly Comparison[];
+  /** Tells it from others. */
+  readonly key: string;
+  /** JSON pointer of what it comes from, from `linux.seccomp`. */
+  readonly pointer: string;
+}
+
+/** A call with all rules about it. */
+export interface Call {
+  /** libseccomp's number, {@linkcode UNKNOWN} or that of an alias too. */
+  readonly number: number;
+  readonly names: readonly string[];
+  /** Those that do something else than the default, in the order of the spec. */
+  readonly rules: readonly Rule[];
+}
+
+/** The value that the filter returns where no rule holds. */
+export function defaultValue({ defaultAction, defaultErrnoRet }: Seccomp): number {
+  return returnValue(defaultAction, defaultErrnoRet);
+}
+
+/** Every call that the spec names; calls that libseccomp does not know each by itself. */
+export function calls(seccomp: Seccomp, resolve: (name: string) => number): Call[] {
+  const found = new Map<number | string, { number: number; names: string[]; rules: Rule[] }>();
+  const byName = new Map<string, { names: string[]; rules: Rule[] }>();
+  const unlike = defaultValue(seccomp);
+  for (const [index, { names, action, errnoRet, args = [] }] of (seccomp.syscalls ?? []).entries()) {
+    const value = returnValue(action, errnoRet);
+    const rule = { value, alternatives: alternatives(args, `/syscalls/${index}`) };
+    for (const name of names) {
+      let call = byName.get(name);
+      if (call === undefined) {
+        const number = resolve(name);
+        const key = number === UNKNOWN ? name : number;
+        const known = found.get(key) ?? { number, names: [], rules: [] };
+        found.set(key, known);
+        byName.set(name, call = known);
+        call.names.push(name);
+      }
+      if (value !== unlike && call.rules.at(-1) !== rule) call.rules.push(rule);
+    }
+  }
+  return [...found.values()];
+}
+
+/**
+ * As in runc: where an argument is compared twice, each condition holds by itself.
+ */
+function alternatives(args: readonly SeccompArg[], pointer: string): Alternative[] {
+  const all = args.map(({ index, op, value, valueTwo = 0 }): Comparison => {
+    return { arg: index, op: OPERATORS[op], a: BigInt(value), b: BigInt(valueTwo) };
+  });
+  const twice = new Set(all.map(({ arg }) => arg)).size < all.length;
+  const groups = twice ? all.map((one) => [one]) : [all];
+  return groups.map((comparisons, index) => ({
+    comparisons,
+    key: comparisons.map(({ arg, op, a, b }) => `${arg} ${op} ${a} ${b}`).join(),
+    pointer: comparisons.length === 1 ? `${pointer}/args/${index}` : pointer,
+  }));
+}
+
+/** What the filter returns for a call whatever its arguments are, if there is such a thing. */
+export function verdictOf({ rules }: Call): number | undefined {
+  const [first] = rules;
+  const always = rules.every(({ value, alternatives: [one] }) => {
+    return value === first!.value && one!.comparisons.length === 0;
+  });
+  return always ? first?.value : undefined;
+}
+
+/** Whether nothing can be made of the rules about a call. */
+export function isIgnored(call: Call): boolean {
+  if (call.number !== UNKNOWN) return false;
+  return !NEWER_SYSCALLS.has(call.names[0]!) || (call.rules.length > 0 && verdictOf(call) === undefined);
+}
+
+/** Calls that some architectures also make through socketcall(2) and ipc(2), where libseccomp looks for them. */
+const MULTIPLEXED: ReadonlySet<string> = new Set(
+  ("socket bind connect listen accept getsockname getpeername socketpair send recv sendto recvfrom shutdown " +
+    "setsockopt getsockopt sendmsg recvmsg accept4 recvmmsg recvmmsg_time64 sendmmsg socketcall ipc semop semget " +
+    "semctl semtimedop semtimedop_time64 msgsnd msgrcv msgget msgctl shmat shmdt shmget shmctl").split(" "),
+);
+
+const WITHOUT_MULTIPLEXERS: readonly number[] = [
+  ARCHES.SCMP_ARCH_X86_64,
+  ARCHES.SCMP_ARCH_X32,
+  ARCHES.SCMP_ARCH_AARCH64,
+  ARCHES.SCMP_ARCH_ARM,
+];
+
+/** Whether an architecture has socketcall(2) and ipc(2). */
+export function multiplexes(token: number): boolean {
+  return !WITHOUT_MULTIPLEXERS.includes(token);
+}
+
+/** Whether a call may also be made through another one. */
+export function isMultiplexed({ names }: Call): boolean {
+  return names.some((name) => MULTIPLEXED.has(name));
+}
