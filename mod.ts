@@ -10,7 +10,8 @@
  *
  * @module
  */
-export { Sandbox, type SandboxOptions, type StdioChoice, type Terminal } from "./runtime/sandbox.ts";
+export { Sandbox, type Terminal } from "./runtime/sandbox.ts";
+export type { SandboxOptions, StdioChoice } from "./runtime/options.ts";
 export type { Exit, Limit, Result } from "./runtime/supervise/result.ts";
 export { type Bundle, loadBundle, type OverlayChoice } from "./runtime/bundle.ts";
 export { isShareable } from "./runtime/command.ts";
@@ -23,4 +24,3 @@ export { SyscallError } from "./ffi/errno.ts";
 export { signalNumber } from "./runtime/supervise/signals.ts";
 export { isTerminal, rawMode, type TerminalSize, terminalSize } from "./runtime/supervise/terminal.ts";
 export type { Mount, Spec } from "./runtime/spec/config.ts";
-export { VERSION } from "./runtime/version.ts";

@@ -36,6 +36,8 @@ export const libc = openLibrary("libc.so.6", {
   tcgetattr: { parameters: ["i32", "buffer"], result: "i32" }, // (int fd, struct termios *)
   tcsetattr: { parameters: ["i32", "i32", "buffer"], result: "i32" }, // (int fd, int optional_actions, const struct termios *)
   cfmakeraw: { parameters: ["buffer"], result: "void" }, // (struct termios *)
+  timerfd_create: { parameters: ["i32", "i32"], result: "i32" }, // (int clockid, int flags)
+  timerfd_settime: { parameters: ["i32", "i32", "buffer", "buffer"], result: "i32" }, // (int fd, int flags, const struct itimerspec *new, *old)
   wait4: { parameters: ["i32", "buffer", "i32", "buffer"], result: "i32" }, // (pid_t, int *wstatus, int options, struct rusage *)
   write: { parameters: ["i32", "buffer", "usize"], result: "isize" },
 });

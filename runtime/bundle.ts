@@ -1,4 +1,5 @@
 import { isAbsolute, join, normalize, resolve } from "@std/path";
+import { readConfig } from "./config_file.ts";
 import { SpecError } from "./errors.ts";
 import type { Host } from "./host/facts.ts";
 import type { Filter, PlanRequest, Root } from "./plan/context.ts";
@@ -14,47 +15,16 @@ export interface Bundle {
   readonly spec: Spec;
 }
 
-/** More than any real config.json; what is longer is not read. */
-const MAX_CONFIG_BYTES = 4 << 20;
 const DEFAULT_UPPER_BYTES = 256 << 20;
 
 /**
  * Reads the bundle at `path`.
  *
- * @param config The file to read instead of `config.json` in it.
  * @throws {SpecError} with every problem of the config.json.
  */
-export function loadBundle(path: string, config = "config.json"): Bundle {
+export function loadBundle(path: string): Bundle {
   const directory = resolve(path);
-  const file = isAbsolute(config) ? config : join(directory, config);
-  return { path: directory, spec: parseSpec(readBounded(file), file) };
-}
-
-/** Reads a regular file of bounded size: a fifo or a device would keep us waiting. */
-function readBounded(file: string): Uint8Array {
-  try {
-    const info = Deno.statSync(file);
-    if (!info.isFile) throw refused(file, "it is not a regular file");
-    if (info.size > MAX_CONFIG_BYTES) {
-      throw refused(file, `it has ${info.size} bytes, at most ${MAX_CONFIG_BYTES} are read`);
-    }
-    return Deno.readFileSync(file);
-  } catch (cause) {
-    if (cause instanceof Deno.errors.NotFound) {
-      throw refused(file, "no such file: name a directory that holds a config.json");
-    }
-    if (cause instanceof Deno.errors.PermissionDenied) {
-      throw refused(file, "permission denied: it must be readable for this user");
-    }
-    if (cause instanceof Deno.errors.NotADirectory) {
-      throw refused(file, "a part of its path is not a directory");
-    }
-    throw cause;
-  }
-}
-
-function refused(file: string, message: string): SpecError {
-  return new SpecError(file, [{ pointer: "", message }]);
+  return { path: directory, spec: parseSpec(readConfig(directory), join(directory, "config.json")) };
 }
 
 /** What to put over the root file system: nothing, or an overlay whose upper layer is a tmpfs of this size. */

@@ -1,7 +1,8 @@
 import { assemble } from "./launch/image.ts";
 import { type Op, op, type Plan, type Section } from "./plan/op.ts";
 import { plan } from "./plan/plan.ts";
-import { prepare, type SandboxOptions } from "./sandbox.ts";
+import type { SandboxOptions } from "./options.ts";
+import { prepare } from "./prepare.ts";
 
 /**
  * An executable that is the sandbox: it needs neither Deno nor this project, runs as root or as any other user, ends

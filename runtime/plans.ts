@@ -2,7 +2,8 @@ import { diffArrays } from "diff";
 import { assemble } from "./launch/image.ts";
 import { formatPlan, formatSteps, type FormattedStep } from "./plan/format.ts";
 import { plan } from "./plan/plan.ts";
-import { prepare, type SandboxOptions } from "./sandbox.ts";
+import type { SandboxOptions } from "./options.ts";
+import { prepare } from "./prepare.ts";
 
 /** A plan in words. */
 export interface PlanText {

@@ -1,53 +1,13 @@
 import { type Fd, open, pipe } from "../ffi/fd.ts";
-import { type Bundle, loadBundle, type OverlayChoice, request } from "./bundle.ts";
-import { type Command, commandSpec } from "./command.ts";
 import { LifecycleError } from "./errors.ts";
-import type { Host } from "./host/facts.ts";
-import { probeHost } from "./host/probe.ts";
-import { assemble, type Image } from "./launch/image.ts";
+import { type Found, imageFor } from "./images.ts";
 import { type Child, launch } from "./launch/launch.ts";
-import type { PlanRequest } from "./plan/context.ts";
-import { plan } from "./plan/plan.ts";
-import { rootless } from "./rootless.ts";
-import { compileFilter } from "./seccomp.ts";
-import type { Mount, Spec } from "./spec/config.ts";
+import { reactor } from "./launch/reactor.ts";
+import type { SandboxOptions, StdioChoice } from "./options.ts";
 import { type Result, result } from "./supervise/result.ts";
 import { isLostOnInit, signalNumber, SIGNALS } from "./supervise/signals.ts";
 import { readable, writable } from "./supervise/streams.ts";
 import { resizeTerminal, type TerminalSize } from "./supervise/terminal.ts";
-
-/** What one of stdin, stdout and stderr is connected to: ours, a stream of the sandbox object, or nothing. */
-export type StdioChoice = "inherit" | "piped" | "null";
-
-/** What to run, and how. */
-export interface SandboxOptions {
-  /** An OCI bundle: its directory, or what {@linkcode loadBundle} made of it. One of `bundle` and `command` is given. */
-  readonly bundle?: string | Bundle;
-  /** A program with its arguments, run in a sandbox made for it. */
-  readonly command?: readonly string[];
-  /** Its name. @default made up */
-  readonly id?: string;
-  /** @default {"null"} */
-  readonly stdin?: StdioChoice;
-  /** @default {"piped"} */
-  readonly stdout?: StdioChoice;
-  /** @default {"piped"} */
-  readonly stderr?: StdioChoice;
-  /** Kills the sandbox this long after its start. */
-  readonly timeoutMs?: number;
-  /** More environment, as `NAME=value`. */
-  readonly env?: readonly string[];
-  /** Working directory inside. */
-  readonly cwd?: string;
-  /** More mounts, as in config.json. */
-  readonly mounts?: readonly Mount[];
-  /** A directory of the host to show read-only at the same path; for `command` only. */
-  readonly share?: string;
-  /** Whether the program gets a terminal of its own. @default as the bundle says */
-  readonly terminal?: boolean;
-  /** What lies over the root file system; `command` always has a root in memory. @default {"tmpfs"} */
-  readonly overlay?: OverlayChoice;
-}
 
 /** The terminal of a sandbox, from outside. */
 export interface Terminal {
@@ -55,62 +15,6 @@ export interface Terminal {
   readonly writable: WritableStream<Uint8Array<ArrayBuffer>>;
   /** Gives it another size; the programs in it get SIGWINCH. */
   resize(size: TerminalSize): void;
-}
-
-/** Who is to run a plan, if not the calling process. */
-export interface Preparation {
-  readonly form: PlanRequest["form"];
-  readonly caller?: Pick<Host, "uid" | "gid" | "privileged">;
-}
-
-/**
- * What the plan for `options` is made from, without running anything.
- *
- * @throws {SpecError} with every problem of the bundle.
- */
-export function prepare(
-  options: SandboxOptions,
-  { form, caller }: Preparation = { form: "supervised" },
-): PlanRequest {
-  const host = probeHost(caller);
-  const { bundle, command } = options;
-  if ((bundle === undefined) === (command === undefined)) {
-    throw new TypeError("Cannot make a sandbox: give it either a bundle or a command");
-  }
-  if (command !== undefined) {
-    const { spec, root } = commandSpec(commandOf(command, options), host);
-    const made = { path: "/", spec: rootless(spec, host) };
-    return request(made, { host, overlay: { kind: "none" }, root, form });
-  }
-  const loaded = typeof bundle === "string" ? loadBundle(bundle) : bundle!;
-  const spec = rootless(withOptions(loaded.spec, options), host);
-  const filter = spec.linux?.seccomp && compileFilter(spec.linux.seccomp, host);
-  return request({ ...loaded, spec }, { host, overlay: options.overlay ?? { kind: "tmpfs" }, filter, form });
-}
-
-function commandOf(args: readonly string[], { env, cwd, mounts, share, terminal }: SandboxOptions): Command {
-  return {
-    args,
-    ...(env && { env }),
-    ...(cwd !== undefined && { cwd }),
-    ...(mounts && { mounts }),
-    ...(share !== undefined && { share }),
-    ...(terminal !== undefined && { terminal }),
-  };
-}
-
-function withOptions(spec: Spec, { env, cwd, mounts, terminal }: SandboxOptions): Spec {
-  if (!spec.process || (!env && cwd === undefined && !mounts && terminal === undefined)) return spec;
-  return {
-    ...spec,
-    mounts: [...(spec.mounts ?? []), ...(mounts ?? [])],
-    process: {
-      ...spec.process,
-      env: [...(spec.process.env ?? []), ...(env ?? [])],
-      ...(cwd !== undefined && { cwd }),
-      ...(terminal !== undefined && { terminal }),
-    },
-  };
 }
 
 /**
@@ -140,7 +44,7 @@ export class Sandbox implements AsyncDisposable {
   #terminalFd: Fd | undefined;
   #startedMs: number | undefined;
   #startedAt = new Date(0);
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #timer: Disposable | undefined;
   #timedOut = false;
   #deliveredSignal: number | undefined;
   #result: Promise<Result> | undefined;
@@ -162,7 +66,7 @@ export class Sandbox implements AsyncDisposable {
    * @throws {LaunchError} if the kernel refuses a step.
    */
   static async create(options: SandboxOptions): Promise<Sandbox> {
-    const sandbox = Sandbox.#launch(options);
+    const sandbox = Sandbox.#launch(options, await imageFor(options));
     try {
       await sandbox.#child.ready;
       sandbox.#openTerminal();
@@ -175,7 +79,7 @@ export class Sandbox implements AsyncDisposable {
 
   /** Builds a sandbox and starts its program at once. @throws as {@linkcode Sandbox.create} does. */
   static async run(options: SandboxOptions): Promise<Sandbox> {
-    const sandbox = Sandbox.#launch(options);
+    const sandbox = Sandbox.#launch(options, await imageFor(options));
     try {
       sandbox.start();
       await sandbox.#child.executed;
@@ -187,8 +91,7 @@ export class Sandbox implements AsyncDisposable {
     }
   }
 
-  static #launch(options: SandboxOptions): Sandbox {
-    const image = imageOf(options);
+  static #launch(options: SandboxOptions, { image, keep }: Found): Sandbox {
     using ours = new DisposableStack();
     using theirs = new DisposableStack();
     const { stdin = "null", stdout = "piped", stderr = "piped" } = options;
@@ -196,6 +99,7 @@ export class Sandbox implements AsyncDisposable {
     const output = connect(stdout, 1, ours, theirs);
     const errors = connect(stderr, 2, ours, theirs);
     const child = launch(image, { stdin: input.fd, stdout: output.fd, stderr: errors.fd });
+    keep?.();
     ours.move(); // the streams close them
     const ends = { stdin: input.end, stdout: output.end, stderr: errors.end };
     return new Sandbox(options.id ?? crypto.randomUUID().slice(0, 13), child, ends, options.timeoutMs);
@@ -220,10 +124,10 @@ export class Sandbox implements AsyncDisposable {
     this.#startedAt = new Date();
     this.#child.start();
     if (this.#timeoutMs !== undefined) {
-      this.#timer = setTimeout(() => {
+      this.#timer = reactor.after(this.#timeoutMs, () => {
         this.#timedOut = true;
         this.#child.signal(SIGNALS.SIGKILL);
-      }, this.#timeoutMs);
+      });
     }
   }
 
@@ -235,7 +139,7 @@ export class Sandbox implements AsyncDisposable {
   async #wait(): Promise<Result> {
     const ending = await this.#child.ended;
     const endedMs = performance.now();
-    clearTimeout(this.#timer);
+    this.#timer?.[Symbol.dispose]();
     if (this.#startedMs !== undefined && !this.#timedOut && this.#deliveredSignal === undefined) {
       await this.#child.executed;
     }
@@ -278,7 +182,7 @@ export class Sandbox implements AsyncDisposable {
 
   /** Ends the program, if it still runs, with everything that it has started, and waits until nothing is left. */
   async [Symbol.asyncDispose](): Promise<void> {
-    clearTimeout(this.#timer);
+    this.#timer?.[Symbol.dispose]();
     await this.#child[Symbol.asyncDispose]();
     if (this.#terminalFd && !this.#terminalFd.closed) this.#terminalFd[Symbol.dispose]();
     for (const stream of [this.stdin, this.stdout, this.stderr]) {
@@ -320,8 +224,4 @@ function connect(
   const [end, other] = number === 0 ? [write, read] : [read, write];
   ours.use(end);
   return { fd: theirs.use(other).raw, end };
-}
-
-function imageOf(options: SandboxOptions): Image {
-  return assemble(plan(prepare(options)));
 }

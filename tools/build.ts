@@ -2,7 +2,7 @@
  * Builds `bin/runtime`: one executable file that needs neither this checkout nor anything else of Deno.
  *
  *     deno task build [--output FILE] [--entry FILE] [--warm="ARGUMENTS"]… [--denort FILE]
- *                     [--no-minify] [--no-prelink] [--no-code-cache]
+ *                     [--no-minify] [--prelink] [--no-code-cache]
  *
  * The file is a copy of the Deno executable that builds it, with a few instructions that run first and the
  * bundled program at its end. `--warm` names a command line of the program to run once, so that its code is in the
@@ -17,7 +17,9 @@ import { prelink, randomBase } from "./build/prelink.ts";
 import { STUBS } from "./build/stubs.ts";
 
 const ROOT = fromFileUrl(new URL("..", import.meta.url));
-const WARM = ["--version", "--help", `plan ${join(ROOT, "bundles/hello")}`];
+const HELLO = join(ROOT, "bundles/hello");
+/** Twice `run`: the second finds its image made. */
+const WARM = ["--version", "--help", `plan ${HELLO}`, `run ${HELLO}`, `run ${HELLO}`];
 const WARM_TIMEOUT_MS = 10_000;
 
 /** What to build, and where to. */
@@ -45,7 +47,7 @@ export async function build(options: Build): Promise<string[]> {
   const host = await Deno.readFile(Deno.execPath());
   const { machine } = readElf(host);
   const stub = Uint8Array.fromHex(STUBS[machine]);
-  if (options.prelink ?? true) prelink(host, randomBase(machine));
+  if (options.prelink ?? false) prelink(host, randomBase(machine));
   const { text, imports } = await bundle(options.entry, { minify: options.minify ?? true });
   const source = new TextEncoder().encode(text);
   const report = [`program: ${source.length} bytes from ${options.entry}`];
@@ -130,7 +132,7 @@ async function main(): Promise<void> {
     collect: ["warm"],
     default: {
       minify: true,
-      prelink: true,
+      prelink: false,
       "code-cache": true,
       output: join(ROOT, "bin/runtime"),
       entry: join(ROOT, "cli/main.ts"),

@@ -1,13 +1,4 @@
-import {
-  type Bundle,
-  isShareable,
-  isTerminal,
-  loadBundle,
-  type Result,
-  Sandbox,
-  type SandboxOptions,
-  UsageError,
-} from "../../mod.ts";
+import { isShareable, isTerminal, type Result, Sandbox, type SandboxOptions, UsageError } from "../../mod.ts";
 import { type Arguments, type CommandHelp, durationMs, readArguments } from "../args.ts";
 import { attachTerminal, forwardSignals } from "../attach.ts";
 import { isBundle, looksLikeSpec } from "../bundles.ts";
@@ -103,7 +94,7 @@ async function readRun(args: Arguments, argv: readonly string[]): Promise<Run> {
   } else if (first === undefined) {
     throw new UsageError(`Cannot run nothing: name a bundle or a program; see "runtime run --help"`);
   } else if (more.length === 0 && rest === undefined && await isBundle(first)) {
-    options = { ...common, bundle: loaded(first, args) };
+    options = { ...common, bundle: first };
   } else if (more.length > 0 && await isBundle(first)) {
     // A directory is no program: what stands behind it is ours.
     const all = readArguments(help, argv);
@@ -122,7 +113,7 @@ async function readRun(args: Arguments, argv: readonly string[]): Promise<Run> {
   ) {
     options = runcForm(args, common);
   } else if (more.length === 0 && rest === undefined && await isDirectory(first)) {
-    options = { ...common, bundle: loaded(first, args) }; // its error says what is missing
+    options = { ...common, bundle: first }; // its error says what is missing
   } else {
     options = commandForm([first, ...more], args, common);
   }
@@ -160,11 +151,7 @@ function runcForm(args: Arguments, common: SandboxOptions): SandboxOptions {
     throw new UsageError(`Cannot run "${args.words.join(" ")}": --bundle takes exactly one id behind it`);
   }
   checkId(id);
-  return { overlay: { kind: "none" }, ...common, id, bundle: loaded(args.value("bundle") ?? ".", args) };
-}
-
-function loaded(path: string, _args: Arguments): Bundle {
-  return loadBundle(path);
+  return { overlay: { kind: "none" }, ...common, id, bundle: args.value("bundle") ?? "." };
 }
 
 function checkId(id: string): void {

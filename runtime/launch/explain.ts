@@ -1,8 +1,8 @@
 import { ERRNO } from "../plan/abi.ts";
-import type { Op } from "../plan/op.ts";
+import type { StepWords } from "./image.ts";
 
 /** What a person can do about a step that failed so; empty if nothing is known. */
-export function explain({ call, does }: Op, errno: number): string {
+export function explain({ call, does }: StepWords, errno: number): string {
   const is = (...names: (keyof typeof ERRNO)[]): boolean => names.some((name) => ERRNO[name] === errno);
   if (is("ENOSYS")) return "this kernel is too old: Linux 5.12 or later is needed";
   switch (call) {

@@ -18,12 +18,15 @@ const RECORD_BYTES = 96;
 const RETRIES = 128;
 const PSEUDO = { let: -1, load: -2, decimal: -3 } as const;
 
+/** What a step says of itself when it fails. */
+export type StepWords = Pick<Op, "does" | "call">;
+
 /** A plan in executable form. */
 export interface Image {
   /** A complete ELF64 executable. */
   readonly elf: Uint8Array<ArrayBuffer>;
-  /** The steps in the order of their records. */
-  readonly steps: readonly Op[];
+  /** What the steps do, in the order of their records. */
+  readonly steps: readonly StepWords[];
 }
 
 /** Options of {@linkcode assemble}. */
@@ -200,7 +203,10 @@ class Assembler {
   #string(value: string): number {
     let address = this.#strings.get(value);
     if (address === undefined) {
-      address = this.#put(this.#encoder.encode(value + "\0"), 1);
+      const most = value.length * 3 + 1;
+      address = this.#reserve(most, 1);
+      const { written } = this.#encoder.encodeInto(value, this.#bytes.subarray(address - DATA_ADDRESS));
+      this.#end -= most - written - 1; // the NUL is there already
       this.#strings.set(value, address);
     }
     return address;
@@ -231,7 +237,9 @@ class Assembler {
   }
 
   #put64(at: number, value: number | bigint): void {
-    if (typeof value === "number" && value >= 0 && value <= 0xffffffff) this.#view.setUint32(at, value, true);
-    else this.#view.setBigUint64(at, BigInt.asUintN(64, BigInt(value)), true);
+    // BigInts are slow before the compiler has warmed up, and most of what runs here runs once.
+    if (typeof value === "bigint") return this.#view.setBigUint64(at, BigInt.asUintN(64, value), true);
+    this.#view.setUint32(at, value >>> 0, true);
+    if (value < 0 || value > 0xffffffff) this.#view.setInt32(at + 4, Math.floor(value / 2 ** 32), true);
   }
 }

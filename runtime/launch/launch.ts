@@ -3,10 +3,9 @@ import { duplicate, Fd, pipe, socketPair } from "../../ffi/fd.ts";
 import { executable } from "../../ffi/memfd.ts";
 import { type Ending, openPidFd, reap, signalPidFd, spawn } from "../../ffi/process.ts";
 import { receive, writeAll } from "../../ffi/socket.ts";
-import type { Op } from "../plan/op.ts";
 import { FIRST_FREE_FD, MESSAGE, MESSAGE_BYTES } from "../plan/protocol.ts";
 import { explain } from "./explain.ts";
-import { type Image, stepAt } from "./image.ts";
+import { type Image, stepAt, type StepWords } from "./image.ts";
 import { DATA_ADDRESS } from "./machine.ts";
 import { EPOLLIN, reactor, type Watch } from "./reactor.ts";
 
@@ -15,7 +14,7 @@ const SIGKILL = 9;
 /** A step of the launch failed: which of how many, on what, and why. */
 export class LaunchError extends Error {
   override readonly name = "LaunchError";
-  constructor(readonly op: Op, readonly step: number, readonly steps: number, readonly errno: number) {
+  constructor(readonly op: StepWords, readonly step: number, readonly steps: number, readonly errno: number) {
     const remedy = explain(op, errno);
     super(
       `Cannot ${op.does} (step ${step} of ${steps}, ${op.call}): ${errnoName(errno)}${

@@ -11,6 +11,8 @@ const EFD_NONBLOCK = 0o4000;
 /** `struct epoll_event` is packed on x86-64 only. */
 const [EVENT_BYTES, DATA_OFFSET] = Deno.build.arch === "x86_64" ? [12, 4] : [16, 8];
 const EVENTS = 64;
+/** Goes on while the machine sleeps: what was given 30 s ends 30 s later. */
+const CLOCK_BOOTTIME = 7;
 
 /** Something that is watched until it is disposed of. */
 export interface Watch extends Disposable {
@@ -56,6 +58,29 @@ class Reactor {
         resolve();
       });
     });
+  }
+
+  /** Calls `handler` once after `timeoutMs`, unless it is disposed of before. Deno's own timers take 6 ms to load. */
+  after(timeoutMs: number, handler: () => void): Disposable {
+    const timer = new Fd(check(libc.timerfd_create(CLOCK_BOOTTIME, EPOLL_CLOEXEC), "make a timer"));
+    const [seconds, nanoseconds] = [Math.floor(timeoutMs / 1000), Math.round(timeoutMs % 1000 * 1e6)];
+    // struct itimerspec: the interval, then the first time; all zero would switch the timer off.
+    const when = new BigInt64Array([
+      0n,
+      0n,
+      BigInt(seconds),
+      BigInt(Math.max(nanoseconds, seconds === 0 ? 1 : 0)),
+    ]);
+    check(libc.timerfd_settime(timer.raw, 0, when, null), "set a timer");
+    const stop = (): void => {
+      watch[Symbol.dispose]();
+      timer[Symbol.dispose]();
+    };
+    const watch = this.watch(timer, EPOLLIN, () => {
+      stop();
+      handler();
+    });
+    return { [Symbol.dispose]: stop };
   }
 
   #control(operation: number, raw: number, events: number, token: number): void {

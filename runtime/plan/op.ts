@@ -109,11 +109,11 @@ export interface Plan {
 }
 
 /** `flags("O_", { PATH, CLOEXEC })`: the values joined, printed by their names. */
-export function flags(prefix: string, parts: Readonly<Record<string, number | bigint>>): Named {
-  let value = 0n;
+export function flags(prefix: string, parts: Readonly<Record<string, number>>): Named {
+  let value = 0;
   let named = "";
   for (const key in parts) {
-    value |= BigInt(parts[key]!);
+    value = (value | parts[key]!) >>> 0;
     named += (named && "|") + prefix + key;
   }
   return { named: named || "0", value };

@@ -7,6 +7,15 @@ export interface Script {
   readonly imports: readonly string[];
 }
 
+/** What runtime/build_id.ts holds in a checkout. */
+const BUILD_ID = "@BUILD_ID@";
+
+/** A name for the program that changes with it. */
+async function nameOf(text: string): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+  return new Uint8Array(digest).slice(0, 12).toHex();
+}
+
 /**
  * Bundles `entry` with everything it imports.
  *
@@ -23,7 +32,8 @@ export async function bundle(entry: string, options: { minify: boolean }): Promi
     const { success, stderr } = await new Deno.Command(Deno.execPath(), { args: [...args, entry], env })
       .output();
     if (!success) throw new Error(`Cannot bundle "${entry}": ${new TextDecoder().decode(stderr).trim()}`);
-    return toScript(await Deno.readTextFile(output));
+    const script = toScript(await Deno.readTextFile(output));
+    return { ...script, text: script.text.replaceAll(BUILD_ID, await nameOf(script.text)) };
   } finally {
     await Deno.remove(output);
   }

@@ -1,0 +1,36 @@
+import { assemble, type Image } from "./launch/image.ts";
+import type { SandboxOptions } from "./options.ts";
+import type { PlanRequest } from "./plan/context.ts";
+import { plan } from "./plan/plan.ts";
+import { prepare } from "./prepare.ts";
+
+/** A new image, and what it depends on besides its configuration. */
+export interface Made {
+  readonly image: Image;
+  readonly kinds: Record<string, string>;
+  /** Whether another sandbox with the same configuration can have it too. */
+  readonly reusable: boolean;
+}
+
+/**
+ * Plans and assembles the image for `options`.
+ *
+ * @throws {SpecError} with every problem of the bundle.
+ */
+export function imageOf(options: SandboxOptions): Made {
+  const request = prepare(options);
+  const image = assemble(plan(request));
+  return { image, kinds: kindsOf(request), reusable: isReusable(request) };
+}
+
+function kindsOf({ root, sources }: PlanRequest): Record<string, string> {
+  const kinds: Record<string, string> = Object.fromEntries(sources);
+  if (root.kind === "directory") kinds[root.path] = "root";
+  if (root.kind === "overlay") { for (const lower of root.lowers) kinds[lower] = "root"; }
+  return kinds;
+}
+
+/** A cgroup mount shows the caller's own group, which may be another one next time. */
+function isReusable({ spec }: PlanRequest): boolean {
+  return !spec.mounts?.some(({ type }) => type === "cgroup" || type === "cgroup2");
+}

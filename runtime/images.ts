@@ -1,0 +1,71 @@
+import { libc } from "../ffi/libc.ts";
+import { readConfig } from "./config_file.ts";
+import { readCached, writeCached } from "./image_cache.ts";
+import type { Image } from "./launch/image.ts";
+import type { SandboxOptions } from "./options.ts";
+
+/** How many images a process keeps at hand. */
+const MOST_IMAGES = 64;
+
+/** An image, with everything that it was made from. */
+export interface KeyedImage {
+  /** Whatever decides over the content of the image, but for `kinds`: the same key makes the same image. */
+  readonly key: string;
+  /** What lay at the paths that the plan depends on, `directory` or `file`. */
+  readonly kinds: Readonly<Record<string, string>>;
+  readonly image: Image;
+}
+
+/** An image, and how to keep it for later commands: to be called when the sandbox is on its way, so that nobody waits. */
+export interface Found {
+  readonly image: Image;
+  readonly keep?: () => void;
+}
+
+const images = new Map<string, KeyedImage>();
+
+/**
+ * The launcher image for `options`: one that was made before from exactly the same configuration, or a new one. The
+ * planner is loaded only when it is needed.
+ *
+ * @throws {SpecError} with every problem of the bundle.
+ */
+export async function imageFor(options: SandboxOptions): Promise<Found> {
+  const { bundle } = options;
+  if (typeof bundle !== "string") return { image: (await import("./image_of.ts")).imageOf(options).image };
+  const name = nameOf(options, bundle);
+  const key = `${name}\n${readConfig(bundle)}`;
+  const known = images.get(name) ?? readCached(name);
+  if (known?.key === key && stillThere(known.kinds)) {
+    remember(name, known);
+    return { image: known.image };
+  }
+  const { image, kinds, reusable } = (await import("./image_of.ts")).imageOf(options);
+  if (!reusable) return { image };
+  remember(name, { key, kinds, image });
+  return { image, keep: () => writeCached(name, { key, kinds, image }) };
+}
+
+function nameOf({ env, cwd, mounts, terminal, overlay }: SandboxOptions, bundle: string): string {
+  const path = bundle.startsWith("/") ? bundle : `${Deno.cwd()}/${bundle}`;
+  return JSON.stringify([libc.geteuid(), libc.getegid(), path, env, cwd, mounts, terminal, overlay]);
+}
+
+function remember(name: string, keyed: KeyedImage): void {
+  images.delete(name);
+  images.set(name, keyed);
+  if (images.size > MOST_IMAGES) images.delete(images.keys().next().value!);
+}
+
+/** Whether every path is still what it was; a missing one is found by the planner, which says so. */
+function stillThere(kinds: KeyedImage["kinds"]): boolean {
+  for (const path in kinds) {
+    try {
+      const { isDirectory, isSymlink } = kinds[path] === "root" ? Deno.lstatSync(path) : Deno.statSync(path);
+      if (isSymlink || isDirectory !== (kinds[path] !== "file")) return false;
+    } catch {
+      return false;
+    }
+  }
+  return true;
+}

@@ -1,0 +1,35 @@
+import type { Bundle, OverlayChoice } from "./bundle.ts";
+import type { Mount } from "./spec/config.ts";
+
+/** What one of stdin, stdout and stderr is connected to: ours, a stream of the sandbox object, or nothing. */
+export type StdioChoice = "inherit" | "piped" | "null";
+
+/** What to run, and how. */
+export interface SandboxOptions {
+  /** An OCI bundle: its directory, or what {@linkcode loadBundle} made of it. One of `bundle` and `command` is given. */
+  readonly bundle?: string | Bundle;
+  /** A program with its arguments, run in a sandbox made for it. */
+  readonly command?: readonly string[];
+  /** Its name. @default made up */
+  readonly id?: string;
+  /** @default {"null"} */
+  readonly stdin?: StdioChoice;
+  /** @default {"piped"} */
+  readonly stdout?: StdioChoice;
+  /** @default {"piped"} */
+  readonly stderr?: StdioChoice;
+  /** Kills the sandbox this long after its start. */
+  readonly timeoutMs?: number;
+  /** More environment, as `NAME=value`. */
+  readonly env?: readonly string[];
+  /** Working directory inside. */
+  readonly cwd?: string;
+  /** More mounts, as in config.json. */
+  readonly mounts?: readonly Mount[];
+  /** A directory of the host to show read-only at the same path; for `command` only. */
+  readonly share?: string;
+  /** Whether the program gets a terminal of its own. @default as the bundle says */
+  readonly terminal?: boolean;
+  /** What lies over the root file system; `command` always has a root in memory. @default {"tmpfs"} */
+  readonly overlay?: OverlayChoice;
+}
