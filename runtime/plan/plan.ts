@@ -20,7 +20,7 @@ import {
   seccomp,
   startGate,
 } from "./process.ts";
-import { STATUS_FD } from "./protocol.ts";
+import { FIRST_FREE_FD, STATUS_FD } from "./protocol.ts";
 import { finishRoot, rootfs } from "./rootfs.ts";
 import { terminal } from "./terminal.ts";
 
@@ -112,6 +112,7 @@ function* init(all: Context, { root, mounted, masks, devices }: Parts): Iterable
     yield* seccomp(all);
   }
   yield* setUser(all);
+  yield* closeDescriptors(all);
   yield* enterDirectory(all);
   yield* setCapabilities(all);
   if (!early) yield noNewPrivileges();
@@ -165,6 +166,12 @@ function* sysctls({ spec }: Context): Iterable<Op> {
     const path = "sys/" + (key.includes("/") ? key : key.replaceAll(".", "/"));
     yield* writeFile(`set ${key} to "${value}"`, slot("sysctl"), path, text(value), byteLength(value));
   }
+}
+
+/** No path of the spec or the rootfs may begin at a descriptor of ours: /proc/self/fd/7 (CVE-2024-21626). */
+function* closeDescriptors({ form }: Context): Iterable<Op> {
+  const first = form === "supervised" ? FIRST_FREE_FD : 3;
+  yield op("close what is not needed any more", "close_range", [first, named("~0", 0xffffffff), 0]);
 }
 
 /** The working directory is made if it is missing, as runc does. */
