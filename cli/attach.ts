@@ -22,8 +22,11 @@ export function forwardSignals(sandbox: Sandbox): Disposable {
   };
 }
 
-/** Connects our stdin and stdout with the program's terminal: raw mode, and the size of ours as it changes. */
-export function attachTerminal(terminal: Terminal): AsyncDisposable {
+/**
+ * Connects our stdin and stdout with the program's terminal: raw mode, and the size of ours as it changes. `hangUp` is
+ * called when nobody reads our stdout any more.
+ */
+export function attachTerminal(terminal: Terminal, hangUp: () => void): AsyncDisposable {
   using stack = new DisposableStack();
   if (isTerminal(0)) stack.use(rawMode(0));
   if (isTerminal(1)) {
@@ -32,9 +35,8 @@ export function attachTerminal(terminal: Terminal): AsyncDisposable {
     Deno.addSignalListener("SIGWINCH", resize);
     stack.defer(() => Deno.removeSignalListener("SIGWINCH", resize));
   }
-  // Either side may end first: a closed stdin, or a program that is gone.
-  Deno.stdin.readable.pipeTo(terminal.writable).catch(() => {});
-  const output = terminal.readable.pipeTo(Deno.stdout.writable, { preventClose: true }).catch(() => {});
+  void passInput(terminal.writable).catch(() => {}); // either side may end first
+  const output = terminal.readable.pipeTo(Deno.stdout.writable, { preventClose: true }).catch(hangUp);
   const kept = stack.move();
   return {
     [Symbol.asyncDispose]: async () => {
@@ -42,4 +44,13 @@ export function attachTerminal(terminal: Terminal): AsyncDisposable {
       kept.dispose();
     },
   };
+}
+
+/** The end of our input becomes the key that ends input on a terminal, which itself stays open. */
+async function passInput(input: Terminal["writable"]): Promise<void> {
+  const END_OF_INPUT = 4; // Ctrl-D
+  await Deno.stdin.readable.pipeTo(input, { preventClose: true });
+  const writer = input.getWriter();
+  await writer.write(new Uint8Array([END_OF_INPUT]));
+  writer.releaseLock();
 }

@@ -71,7 +71,7 @@ async function run(argv: readonly string[], _global: Global): Promise<number> {
 async function supervise(sandbox: Sandbox): Promise<Result> {
   using _signals = forwardSignals(sandbox);
   if (!sandbox.terminal) return await sandbox.wait();
-  await using _terminal = attachTerminal(sandbox.terminal);
+  await using _terminal = attachTerminal(sandbox.terminal, () => void sandbox.deliver("SIGHUP"));
   return await sandbox.wait();
 }
 
