@@ -7,6 +7,7 @@ import { openLibrary } from "./library.ts";
 export const libc = openLibrary("libc.so.6", {
   __errno_location: { parameters: [], result: "pointer" },
   close: { parameters: ["i32"], result: "i32" }, // int close(int fd)
+  connect: { parameters: ["i32", "buffer", "u32"], result: "i32" }, // (int sockfd, const struct sockaddr *, socklen_t)
   dup3: { parameters: ["i32", "i32", "i32"], result: "i32" }, // (int oldfd, int newfd, int flags)
   epoll_create1: { parameters: ["i32"], result: "i32" }, // (int flags)
   epoll_ctl: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" }, // (int epfd, int op, int fd, struct epoll_event *)
@@ -31,6 +32,7 @@ export const libc = openLibrary("libc.so.6", {
   read: { parameters: ["i32", "buffer", "usize"], result: "isize" },
   recvmsg: { parameters: ["i32", "buffer", "i32"], result: "isize" }, // (int sockfd, struct msghdr *msg, int flags)
   sendmsg: { parameters: ["i32", "buffer", "i32"], result: "isize" }, // (int sockfd, const struct msghdr *msg, int flags)
+  socket: { parameters: ["i32", "i32", "i32"], result: "i32" }, // (int domain, int type, int protocol)
   socketpair: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" }, // (int domain, int type, int protocol, int sv[2])
   syscall: { parameters: ["i64", "i64", "i64", "i64", "i64"], result: "i64" }, // (long number, …)
   tcgetattr: { parameters: ["i32", "buffer"], result: "i32" }, // (int fd, struct termios *)

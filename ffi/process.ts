@@ -6,6 +6,7 @@ import { addressOf, cstring } from "./memory.ts";
 // Numbers of calls that older C libraries have no wrapper for; alike on every architecture since Linux 5.1.
 const SYS_pidfd_open = 434n;
 const SYS_pidfd_send_signal = 424n;
+const SYS_pidfd_getfd = 438n;
 const ECHILD = 10;
 const ESRCH = 3;
 
@@ -22,6 +23,12 @@ export interface Ending {
 /** A descriptor that names a process for as long as it is held (pidfd_open(2)). */
 export function openPidFd(pid: number): Fd {
   return new Fd(check(libc.syscall(SYS_pidfd_open, BigInt(pid), 0n, 0n, 0n), "open process", String(pid)));
+}
+
+/** A copy of the descriptor `number` of another process (pidfd_getfd(2)). */
+export function takeFd(pidFd: Fd, number: number): Fd {
+  const raw = libc.syscall(SYS_pidfd_getfd, BigInt(pidFd.raw), BigInt(number), 0n, 0n);
+  return new Fd(check(raw, "take a descriptor of", "init"));
 }
 
 /** Sends a signal; false if the process has ended already. */

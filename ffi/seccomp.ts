@@ -29,7 +29,7 @@ export function hasSeccomp(): boolean {
 export const ATTRIBUTE = { ACT_BADARCH: 2, CTL_OPTIMIZE: 8 } as const;
 
 const EEXIST = 17;
-const ENOMEM = 12;
+const EINVAL = 22;
 const MFD_CLOEXEC = 1;
 /** `sizeof(struct scmp_arg_cmp)` */
 const COMPARISON_BYTES = 24;
@@ -71,7 +71,7 @@ export class ScmpFilter implements Disposable {
   /** @param action What to do about calls that no rule is about. */
   constructor(action: number) {
     this.#context = this.#library.seccomp_init(action);
-    if (this.#context === null) throw new SyscallError("make a seccomp filter", ENOMEM);
+    if (this.#context === null) throw new SyscallError("make a seccomp filter", EINVAL);
   }
 
   /** Filters the calls of another architecture too; adding one twice does nothing. */

@@ -1,3 +1,4 @@
+import { UnsupportedError } from "./errors.ts";
 import { assemble } from "./launch/image.ts";
 import { type Op, op, type Plan, type Section } from "./plan/op.ts";
 import { plan } from "./plan/plan.ts";
@@ -13,8 +14,16 @@ import { prepare } from "./prepare.ts";
  * @throws {SpecError} with every problem of the bundle.
  */
 export function compile(options: SandboxOptions): Uint8Array<ArrayBuffer> {
-  const root = plan(prepare(options, { form: "standalone", caller: { uid: 0, gid: 0, privileged: true } }));
+  const asked = prepare(options, { form: "standalone", caller: { uid: 0, gid: 0, privileged: true } });
+  const root = plan(asked);
   const user = plan(prepare(options, { form: "standalone", caller: { uid: 1, gid: 1, privileged: false } }));
+  if (asked.filter?.notify) {
+    throw new UnsupportedError(
+      "/linux/seccomp/listenerPath",
+      "nobody is there to pass the listener on",
+      "use another action than SCMP_ACT_NOTIFY",
+    );
+  }
   return assemble(either(root, user), { texts: true }).elf;
 }
 

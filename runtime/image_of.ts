@@ -10,6 +10,14 @@ export interface Made {
   readonly kinds: Record<string, string>;
   /** Whether another sandbox with the same configuration can have it too. */
   readonly reusable: boolean;
+  readonly listener?: Listener;
+}
+
+/** Where the listener of the sandbox's seccomp filter is to go. */
+export interface Listener {
+  readonly path: string;
+  readonly metadata?: string;
+  readonly bundle: string;
 }
 
 /**
@@ -20,7 +28,14 @@ export interface Made {
 export function imageOf(options: SandboxOptions): Made {
   const request = prepare(options);
   const image = assemble(plan(request));
-  return { image, kinds: kindsOf(request), reusable: isReusable(request) };
+  const made = { image, kinds: kindsOf(request), reusable: isReusable(request) };
+  const { listenerPath: path, listenerMetadata: metadata } = request.spec.linux?.seccomp ?? {};
+  if (!request.filter?.notify || path === undefined) return made;
+  return {
+    ...made,
+    reusable: false,
+    listener: { path, ...(metadata !== undefined && { metadata }), bundle: request.bundle },
+  };
 }
 
 function kindsOf({ root, sources }: PlanRequest): Record<string, string> {

@@ -1,6 +1,7 @@
 import { libc } from "../ffi/libc.ts";
 import { readConfig } from "./config_file.ts";
 import { readCached, writeCached } from "./image_cache.ts";
+import type { Listener } from "./image_of.ts";
 import type { Image } from "./launch/image.ts";
 import type { SandboxOptions } from "./options.ts";
 
@@ -20,6 +21,7 @@ export interface KeyedImage {
 export interface Found {
   readonly image: Image;
   readonly keep?: () => void;
+  readonly listener?: Listener;
 }
 
 const images = new Map<string, KeyedImage>();
@@ -32,7 +34,7 @@ const images = new Map<string, KeyedImage>();
  */
 export async function imageFor(options: SandboxOptions): Promise<Found> {
   const { bundle } = options;
-  if (typeof bundle !== "string") return { image: (await import("./image_of.ts")).imageOf(options).image };
+  if (typeof bundle !== "string") return (await import("./image_of.ts")).imageOf(options);
   const name = nameOf(options, bundle);
   const key = `${name}\n${readConfig(bundle)}`;
   const known = images.get(name) ?? readCached(name);
@@ -40,8 +42,9 @@ export async function imageFor(options: SandboxOptions): Promise<Found> {
     remember(name, known);
     return { image: known.image };
   }
-  const { image, kinds, reusable } = (await import("./image_of.ts")).imageOf(options);
-  if (!reusable) return { image };
+  const made = (await import("./image_of.ts")).imageOf(options);
+  if (!made.reusable) return made;
+  const { image, kinds } = made;
   remember(name, { key, kinds, image });
   return { image, keep: () => writeCached(name, { key, kinds, image }) };
 }

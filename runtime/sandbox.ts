@@ -6,6 +6,7 @@ import { reactor } from "./launch/reactor.ts";
 import type { SandboxOptions, StdioChoice } from "./options.ts";
 import { type Result, result } from "./supervise/result.ts";
 import { isLostOnInit, signalNumber, SIGNALS } from "./supervise/signals.ts";
+import { sendListener } from "./supervise/seccomp_listener.ts";
 import { readable, writable } from "./supervise/streams.ts";
 import { resizeTerminal, type TerminalSize } from "./supervise/terminal.ts";
 
@@ -91,7 +92,7 @@ export class Sandbox implements AsyncDisposable {
     }
   }
 
-  static #launch(options: SandboxOptions, { image, keep }: Found): Sandbox {
+  static #launch(options: SandboxOptions, { image, keep, listener }: Found): Sandbox {
     using ours = new DisposableStack();
     using theirs = new DisposableStack();
     const { stdin = "null", stdout = "piped", stderr = "piped" } = options;
@@ -102,7 +103,9 @@ export class Sandbox implements AsyncDisposable {
     keep?.();
     ours.move(); // the streams close them
     const ends = { stdin: input.end, stdout: output.end, stderr: errors.end };
-    return new Sandbox(options.id ?? crypto.randomUUID().slice(0, 13), child, ends, options.timeoutMs);
+    const id = options.id ?? crypto.randomUUID().slice(0, 13);
+    if (listener) child.onListener = (fd) => sendListener(fd, { ...listener, id, pid: child.pid });
+    return new Sandbox(id, child, ends, options.timeoutMs);
   }
 
   /** The program's pid as this process sees it. */

@@ -12,10 +12,12 @@ import {
   FLAGS,
   NATIVE,
   NEWER_SYSCALLS,
+  OPERATORS,
 } from "./seccomp/numbers.ts";
 import {
   type Call,
   calls,
+  conditionalsOf,
   defaultValue,
   isIgnored,
   isMultiplexed,
@@ -23,7 +25,7 @@ import {
   UNKNOWN,
   verdictOf,
 } from "./seccomp/rules.ts";
-import { type Section, withSearch } from "./seccomp/search.ts";
+import { type Section, type Verdict, withSearch } from "./seccomp/search.ts";
 import type { Seccomp } from "./spec/linux.ts";
 
 /** A filter, and what of its spec it leaves out. */
@@ -35,6 +37,7 @@ export interface CompiledFilter extends Filter {
 /** BPF_MAXINSNS: the kernel takes no longer filter. */
 const MAX_INSTRUCTIONS = 4096;
 const INSTRUCTION_BYTES = 8;
+const MAX_ARGUMENTS = 6;
 /** What libseccomp's errno values mean for a rule. */
 const REFUSALS: Readonly<Record<number, string>> = {
   17: "an earlier rule about the same call does something else", // EEXIST
@@ -51,11 +54,13 @@ const [LIBRARY, LIBRARY_ARCH] = [0, NATIVE[Deno.build.arch as Host["arch"]]];
  *
  * - Calls of an architecture that is not listed kill the process; the sandbox's own is always listed.
  * - Where one argument appears twice in a rule, each of its conditions is a rule of its own; else all must hold.
+ * - A call's first rule without conditions wins; else, of those that hold, the strictest.
  * - Calls above the highest one that the spec names fail with ENOSYS, unless the default lets calls through: programs
  *   then fall back to what the author of the spec knew.
  *
- * Calls whose arguments do not matter are found by a binary search over their numbers, which libseccomp would take
- * ten times as long to compile; it makes the rest of the program.
+ * libseccomp gives the calls their numbers. It makes only the part of the program that finds calls within others, such
+ * as socketcall(2) of i386: what it makes of two rules about one argument is not always what they say (with `< 2³²`
+ * allowed, `== 2` and `< 40` beside it take 40 away), and it takes ten times as long.
  *
  * @param path What to call the spec in errors.
  * @returns Nothing if there is nothing to filter by.
@@ -87,21 +92,22 @@ export function compileFilter(
     new SpecError(path, [{ pointer: `/linux/seccomp${pointer}`, message }]);
   const tokens = [...new Set([NATIVE[arch], ...(seccomp.architectures ?? []).map((name) => ARCHES[name])])];
   const named = calls(seccomp, (name) => resolveSyscall(name, LIBRARY));
+  check(named, refuse);
   const sections = tokens.map((token) => section(seccomp, named, token));
 
-  using filter = new ScmpFilter(defaultValue(seccomp));
+  using filter = attempt(() => new ScmpFilter(defaultValue(seccomp)), () => {
+    const { defaultAction, defaultErrnoRet = "" } = seccomp;
+    return refuse("/defaultAction", `Cannot do this by default: ${defaultAction} ${defaultErrnoRet}`.trim());
+  });
   // runc kills the thread, which leaves the others of a program running.
   filter.set(ATTRIBUTE.ACT_BADARCH, ACTIONS.SCMP_ACT_KILL_PROCESS);
   // Rules apply to the architectures that are there when they are added; the library's own is, to begin with.
   const multiplexing = tokens.filter(multiplexes);
   addArches(filter, multiplexing, { seccomp, refuse });
   if (multiplexing.length > 0 || !tokens.includes(LIBRARY_ARCH)) filter.removeArch(LIBRARY_ARCH);
-  if (multiplexing.length > 0) {
-    addRules(filter, named.filter((call) => verdictOf(call) !== undefined && isMultiplexed(call)), refuse);
-  }
+  if (multiplexing.length > 0) addRules(filter, named.filter(isMultiplexed), refuse);
   addArches(filter, tokens, { seccomp, refuse });
-  addRules(filter, named.filter((call) => verdictOf(call) === undefined), refuse);
-  const program = withSearch(sections, filter.program());
+  const program = withSearch(sections, defaultValue(seccomp), filter.program());
   const count = program.length / INSTRUCTION_BYTES;
   if (count > MAX_INSTRUCTIONS) {
     throw refuse("/syscalls", `Cannot filter by ${count} instructions: Linux takes ${MAX_INSTRUCTIONS}`);
@@ -113,6 +119,15 @@ export function compileFilter(
 
 type Refuse = (pointer: string, message: string) => SpecError;
 
+/** Turns what libseccomp says into what it means for the spec. */
+function attempt<T>(action: () => T, meaning: (cause: SyscallError) => SpecError): T {
+  try {
+    return action();
+  } catch (cause) {
+    throw cause instanceof SyscallError ? meaning(cause) : cause;
+  }
+}
+
 /** Adds architectures to filter; those that are there already are left alone. */
 function addArches(
   filter: ScmpFilter,
@@ -120,23 +135,20 @@ function addArches(
   { seccomp: { architectures = [] }, refuse }: { seccomp: Seccomp; refuse: Refuse },
 ): void {
   for (const token of tokens) {
-    try {
-      filter.addArch(token);
-    } catch (cause) {
-      if (!(cause instanceof SyscallError)) throw cause;
+    attempt(() => filter.addArch(token), () => {
       const index = architectures.findIndex((name) => ARCHES[name] === token);
       const message = `Cannot filter the calls of ${architectures[index]}: libseccomp cannot on this machine`;
-      throw refuse(`/architectures/${index}`, message);
-    }
+      return refuse(`/architectures/${index}`, message);
+    });
   }
 }
 
 /** What an architecture's numbers alone decide. */
 function section(seccomp: Seccomp, named: readonly Call[], token: number): Section {
-  const verdicts = new Map<number, number>();
+  const verdicts = new Map<number, Verdict>();
   let last = 0;
   for (const call of named) {
-    const verdict = multiplexes(token) && isMultiplexed(call) ? undefined : verdictOf(call);
+    const verdict = multiplexes(token) && isMultiplexed(call) ? undefined : decision(call);
     for (const name of call.names) {
       const number = numberOf(name, call.number, token);
       if (number < 0) continue;
@@ -156,27 +168,35 @@ function numberOf(name: string, number: number, token: number): number {
   return newer === undefined ? UNKNOWN : firstSyscall(token) + newer;
 }
 
-/** Leaves to libseccomp what it knows of the calls. */
-function addRules(filter: ScmpFilter, rest: readonly Call[], refuse: Refuse): void {
+/** What to do about a call where its number is all there is of it. */
+function decision(call: Call): Verdict | undefined {
+  return call.rules.length === 0 ? undefined : verdictOf(call) ?? conditionalsOf(call);
+}
+
+/** Keeps out what no filter can say, before time is spent on it. */
+function check(named: readonly Call[], refuse: Refuse): void {
   let count = 0;
-  for (const { number, names, rules } of rest) {
-    if (number === UNKNOWN) continue;
-    const done = new Set<string>();
+  for (
+    const { comparisons, pointer } of named.flatMap(({ rules }) => rules).flatMap((rule) => rule.alternatives)
+  ) {
+    if (comparisons.some(({ arg }) => arg >= MAX_ARGUMENTS)) {
+      throw refuse(pointer, "Cannot compare an argument of a system call: index goes from 0 to 5");
+    }
+    if (comparisons.length > 0 && ++count > MAX_INSTRUCTIONS) {
+      throw refuse("/syscalls", `Cannot filter by more than ${MAX_INSTRUCTIONS} conditions`);
+    }
+  }
+}
+
+/** Leaves to libseccomp the calls that it finds in others. */
+function addRules(filter: ScmpFilter, named: readonly Call[], refuse: Refuse): void {
+  for (const { number, names, rules } of named) {
     for (const { value, alternatives } of rules) {
-      for (const { comparisons, key, pointer } of alternatives) {
-        const rule = `${value} ${key}`;
-        if (done.has(rule)) continue;
-        done.add(rule);
-        // libseccomp takes time that grows with their square, for a filter that would be refused.
-        if (++count > MAX_INSTRUCTIONS) {
-          throw refuse("/syscalls", `Cannot filter by more than ${MAX_INSTRUCTIONS} rules`);
-        }
-        try {
-          filter.addRule(value, number, comparisons);
-        } catch (cause) {
-          if (!(cause instanceof SyscallError)) throw cause;
-          throw refuse(pointer, `Cannot filter "${names[0]}": ${REFUSALS[cause.errno] ?? cause.message}`);
-        }
+      for (const { comparisons, pointer } of alternatives) {
+        const packed = comparisons.map(({ arg, op, a, b }) => ({ arg, op: OPERATORS[op], a, b }));
+        attempt(() => filter.addRule(value, number, packed), ({ errno, message }) => {
+          return refuse(pointer, `Cannot filter "${names[0]}": ${REFUSALS[errno] ?? message}`);
+        });
       }
     }
   }

@@ -1,7 +1,7 @@
 import { errnoName } from "../../ffi/errno_names.ts";
 import { duplicate, Fd, pipe, socketPair } from "../../ffi/fd.ts";
 import { executable } from "../../ffi/memfd.ts";
-import { type Ending, openPidFd, reap, signalPidFd, spawn } from "../../ffi/process.ts";
+import { type Ending, openPidFd, reap, signalPidFd, spawn, takeFd } from "../../ffi/process.ts";
 import { receive, writeAll } from "../../ffi/socket.ts";
 import { FIRST_FREE_FD, MESSAGE, MESSAGE_BYTES } from "../plan/protocol.ts";
 import { explain } from "./explain.ts";
@@ -41,8 +41,8 @@ export class Child implements AsyncDisposable {
   #failure: Error | undefined;
   /** The other side of the terminal, if the plan opened one. */
   terminal: Fd | undefined;
-  /** The listener of a seccomp filter that asks user space. */
-  listener: number | undefined;
+  /** Takes the listener of a seccomp filter that asks user space. Without anybody to take it the launch fails. */
+  onListener: ((listener: Fd) => void) | undefined;
 
   /** @internal Use {@linkcode launch}. */
   constructor(image: Image, launcher: number, status: Fd, gate: Fd) {
@@ -109,8 +109,21 @@ export class Child implements AsyncDisposable {
       this.#isReady = true;
       this.#ready.resolve();
     } else if (what === MESSAGE.terminal) this.terminal = fd;
-    else if (what === MESSAGE.listener) this.listener = value;
+    else if (what === MESSAGE.listener) this.#listener(value);
     else if (what >= DATA_ADDRESS) this.#fail(this.#launchError(what, value));
+  }
+
+  #listener(number: number): void {
+    try {
+      if (!this.onListener) {
+        throw new Error("Cannot start the sandbox: nobody takes the listener of its seccomp filter");
+      }
+      this.onListener(takeFd(this.#pidFd!, number));
+      this.start(); // init waits a second time
+    } catch (error) {
+      this.#fail(error as Error);
+      this.signal(SIGKILL);
+    }
   }
 
   #launchError(record: number, errno: number): LaunchError {

@@ -24,6 +24,12 @@ export function returnValue(action: SeccompAction, errno: number = EPERM): numbe
   return takesErrno ? ACTIONS[action] + (errno & 0xffff) : ACTIONS[action];
 }
 
+/** How little a value lets through: as the kernel compares several filters, from ALLOW up to KILL_PROCESS. */
+export function strictness(value: number): number {
+  const action = (value & 0xffff0000) | 0; // signed: KILL_PROCESS is the lowest
+  return -action;
+}
+
 /** `enum scmp_compare` */
 export const OPERATORS: Record<SeccompOperator, number> = {
   SCMP_CMP_NE: 1,

@@ -1,8 +1,8 @@
 /** The rules of `linux.seccomp`, sorted by the call they are about. */
 
-import type { Comparison } from "../../ffi/seccomp.ts";
 import type { Seccomp, SeccompArg } from "../spec/linux.ts";
-import { ARCHES, NEWER_SYSCALLS, OPERATORS, returnValue } from "./numbers.ts";
+import type { Comparison, Conditional } from "./conditions.ts";
+import { ARCHES, NEWER_SYSCALLS, returnValue, strictness } from "./numbers.ts";
 
 /** What libseccomp calls a call it does not know. */
 export const UNKNOWN = -1;
@@ -67,7 +67,7 @@ export function calls(seccomp: Seccomp, resolve: (name: string) => number): Call
  */
 function alternatives(args: readonly SeccompArg[], pointer: string): Alternative[] {
   const all = args.map(({ index, op, value, valueTwo = 0 }): Comparison => {
-    return { arg: index, op: OPERATORS[op], a: BigInt(value), b: BigInt(valueTwo) };
+    return { arg: index, op, a: BigInt(value), b: BigInt(valueTwo) };
   });
   const twice = new Set(all.map(({ arg }) => arg)).size < all.length;
   const groups = twice ? all.map((one) => [one]) : [all];
@@ -78,19 +78,26 @@ function alternatives(args: readonly SeccompArg[], pointer: string): Alternative
   }));
 }
 
-/** What the filter returns for a call whatever its arguments are, if there is such a thing. */
+/**
+ * What the filter returns for a call whatever its arguments are, if there is such a thing: in libseccomp the first
+ * rule without conditions wins over all others.
+ */
 export function verdictOf({ rules }: Call): number | undefined {
-  const [first] = rules;
-  const always = rules.every(({ value, alternatives: [one] }) => {
-    return value === first!.value && one!.comparisons.length === 0;
-  });
-  return always ? first?.value : undefined;
+  return rules.find(({ alternatives: [one] }) => one!.comparisons.length === 0)?.value;
+}
+
+/** The conditions on a call without such a verdict, the strictest first: where several hold, that one counts. */
+export function conditionalsOf({ rules }: Call): Conditional[] {
+  const found = new Map<string, Conditional>();
+  for (const { value, alternatives } of rules) {
+    for (const { comparisons, key } of alternatives) found.set(`${value} ${key}`, { value, comparisons });
+  }
+  return [...found.values()].sort((one, other) => strictness(other.value) - strictness(one.value));
 }
 
 /** Whether nothing can be made of the rules about a call. */
-export function isIgnored(call: Call): boolean {
-  if (call.number !== UNKNOWN) return false;
-  return !NEWER_SYSCALLS.has(call.names[0]!) || (call.rules.length > 0 && verdictOf(call) === undefined);
+export function isIgnored({ number, names }: Call): boolean {
+  return number === UNKNOWN && !NEWER_SYSCALLS.has(names[0]!);
 }
 
 /** Calls that some architectures also make through socketcall(2) and ipc(2), where libseccomp looks for them. */

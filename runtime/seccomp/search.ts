@@ -1,70 +1,39 @@
-/** The part of a filter that decides by number alone: a binary search, where libseccomp compares one by one. */
+/** The part of a filter that finds a call by its number: a binary search, where libseccomp compares one by one. */
 
+import { ARCH_OFFSET, Code, JUMP_BITS, JUMP_EQUAL, JUMP_NOT_BELOW, LOAD, NR_OFFSET, RETURN } from "./code.ts";
+import { type Conditional, emitConditions } from "./conditions.ts";
 import { ARCHES, auditArch, X32_BIT } from "./numbers.ts";
 
 /** One architecture, in libseccomp's sense: x32 is one. */
 export interface Section {
   /** `SCMP_ARCH_*` */
   readonly token: number;
-  /** What to return for calls by their number, whatever their arguments. */
-  readonly verdicts: ReadonlyMap<number, number>;
+  /** What to return for calls by their number; the same conditions are the same object. */
+  readonly verdicts: ReadonlyMap<number, Verdict>;
   /** The last number that anything is known about: calls above it fail with ENOSYS. */
   readonly last?: number | undefined;
 }
 
-const LOAD = 0x20; // BPF_LD | BPF_W | BPF_ABS
-const [JUMP, JUMP_EQUAL, JUMP_NOT_BELOW, JUMP_BITS] = [0x05, 0x15, 0x35, 0x45];
-const RETURN = 0x06; // BPF_RET | BPF_K
-const [NR_OFFSET, ARCH_OFFSET] = [0, 4]; // in struct seccomp_data
+/** What is asked about the calls of one number: the first that holds, else the default. */
+export type Verdict = number | readonly Conditional[];
+
 const ENOSYS = 0x00050000 + 38;
 /** Conditional jumps have 8 bits for their distance. */
 const MAX_SKIP = 255;
 
-/** `struct sock_filter[]` in the making: two words each, {code, jt, jf} and k. */
-class Code {
-  readonly words: number[] = [];
-  readonly #open: number[] = [];
-
-  emit(code: number, k: number, yes: number = 0, no: number = 0): void {
-    this.words.push(code | (yes << 16) | (no << 24), k);
-  }
-
-  /** A jump to what will follow the whole code. */
-  emitGoOn(): void {
-    this.#open.push(this.words.length);
-    this.emit(JUMP, 0);
-  }
-
-  /** A jump over what `body` emits. */
-  emitSkip(body: () => void): void {
-    const at = this.words.length;
-    this.emit(JUMP, 0);
-    body();
-    this.words[at + 1] = (this.words.length - at) / 2 - 1;
-  }
-
-  before(program: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
-    const { words } = this;
-    for (const at of this.#open) words[at + 1] = (words.length - at) / 2 - 1;
-    const whole = new Uint8Array(words.length * 4 + program.length);
-    new Uint32Array(whole.buffer, 0, words.length).set(words); // both machines are little-endian
-    whole.set(program, words.length * 4);
-    return whole;
-  }
-}
-
 /** A run of numbers with the same verdict, up to where the next one begins; no verdict: the program decides. */
 interface Run {
   readonly from: number;
-  readonly verdict: number | undefined;
+  readonly verdict: Verdict | undefined;
 }
 
 /**
- * `program` with the sections' verdicts before it: a call that none of them decides, and every call of another
- * architecture, goes on to `program`.
+ * `program` with the sections' verdicts before it: a call that none of them knows, and every call of another
+ * architecture, goes on to `program`. `fallback` is for calls whose conditions do not hold.
  */
 export function withSearch(
   sections: readonly Section[],
+  fallback: number,
   program: Uint8Array<ArrayBuffer>,
 ): Uint8Array<ArrayBuffer> {
   const needed = sections.filter(({ verdicts, last }) => verdicts.size > 0 || last !== undefined);
@@ -74,31 +43,47 @@ export function withSearch(
   for (const arch of new Set(needed.map(({ token }) => auditArch(token)))) {
     const parts = needed.filter(({ token }) => auditArch(token) === arch);
     code.emit(JUMP_EQUAL, arch, 1);
-    code.emitSkip(() => {
-      code.emit(LOAD, NR_OFFSET);
-      if (arch === ARCHES.SCMP_ARCH_X86_64) x86(code, parts);
-      else search(code, runs(parts[0]!));
-    });
+    const land = code.emitJump();
+    code.emit(LOAD, NR_OFFSET);
+    if (arch === ARCHES.SCMP_ARCH_X86_64) x86(code, parts, fallback);
+    else decide(code, parts[0]!, fallback);
+    land();
   }
   return code.before(program);
 }
 
 /** x86-64 and x32 calls arrive under one name, told apart by a bit. */
-function x86(code: Code, parts: readonly Section[]): void {
+function x86(code: Code, parts: readonly Section[], fallback: number): void {
   const side = (token: number): void => {
     const part = parts.find((each) => each.token === token);
-    if (part) search(code, runs(part));
+    if (part) decide(code, part, fallback);
     else code.emitGoOn();
   };
   code.emit(JUMP_BITS, X32_BIT, 0, 1);
-  code.emitSkip(() => side(ARCHES.SCMP_ARCH_X86_64));
+  const land = code.emitJump();
+  side(ARCHES.SCMP_ARCH_X86_64);
+  land();
   side(ARCHES.SCMP_ARCH_X32);
+}
+
+function decide(code: Code, section: Section, fallback: number): void {
+  const found = runs(section);
+  const open = new Map<readonly Conditional[], (() => void)[]>();
+  const ask = (conditionals: readonly Conditional[]): void => {
+    const land = code.emitJump();
+    open.set(conditionals, [...open.get(conditionals) ?? [], land]);
+  };
+  search(code, found, ask);
+  for (const [conditionals, jumps] of open) {
+    for (const land of jumps) land();
+    emitConditions(code, conditionals, fallback);
+  }
 }
 
 /** The section as runs from 0 upwards. */
 function runs({ verdicts, last }: Section): Run[] {
   const found: Run[] = [{ from: 0, verdict: undefined }];
-  const add = (from: number, verdict: number | undefined): void => {
+  const add = (from: number, verdict: Verdict | undefined): void => {
     if (found.at(-1)!.from === from) found.pop();
     if (found.length === 0 || found.at(-1)!.verdict !== verdict) found.push({ from, verdict });
   };
@@ -111,12 +96,21 @@ function runs({ verdicts, last }: Section): Run[] {
   return found;
 }
 
+type Ask = (conditionals: readonly Conditional[]) => void;
+
 /** Finds the run of a number among those from `first` up to `end`. */
-function search(code: Code, runs: readonly Run[], first: number = 0, end: number = runs.length): void {
+function search(
+  code: Code,
+  runs: readonly Run[],
+  ask: Ask,
+  first: number = 0,
+  end: number = runs.length,
+): void {
   if (end - first === 1) {
     const { verdict } = runs[first]!;
     if (verdict === undefined) code.emitGoOn();
-    else code.emit(RETURN, verdict);
+    else if (typeof verdict === "number") code.emit(RETURN, verdict);
+    else ask(verdict);
     return;
   }
   const middle = (first + end) >> 1;
@@ -124,12 +118,14 @@ function search(code: Code, runs: readonly Run[], first: number = 0, end: number
   const below = size(middle - first);
   if (below <= MAX_SKIP) {
     code.emit(JUMP_NOT_BELOW, from, below);
-    search(code, runs, first, middle);
+    search(code, runs, ask, first, middle);
   } else {
     code.emit(JUMP_NOT_BELOW, from, 0, 1);
-    code.emitSkip(() => search(code, runs, first, middle));
+    const land = code.emitJump();
+    search(code, runs, ask, first, middle);
+    land();
   }
-  search(code, runs, middle, end);
+  search(code, runs, ask, middle, end);
 }
 
 /** How many instructions {@linkcode search} makes of `count` runs. */

@@ -1,0 +1,53 @@
+/** Classic BPF, as far as seccomp needs it (linux/filter.h, linux/bpf_common.h). */
+
+export const LOAD = 0x20; // BPF_LD | BPF_W | BPF_ABS
+export const AND = 0x54; // BPF_ALU | BPF_AND | BPF_K
+const JUMP = 0x05; // BPF_JMP | BPF_JA
+export const JUMP_EQUAL = 0x15;
+export const JUMP_ABOVE = 0x25;
+export const JUMP_NOT_BELOW = 0x35;
+export const JUMP_BITS = 0x45;
+export const RETURN = 0x06; // BPF_RET | BPF_K
+
+/** Where things are in `struct seccomp_data`; arguments are 64 bits, on our machines the low half first. */
+export const [NR_OFFSET, ARCH_OFFSET, ARGS_OFFSET] = [0, 4, 16];
+
+const WORD_BYTES = 4;
+
+/** `struct sock_filter[]` in the making: two words each, {code, jt, jf} and k. */
+export class Code {
+  readonly #words: number[] = [];
+  readonly #open: number[] = [];
+
+  /** Adds an instruction; `yes` and `no` are how many a conditional jump skips. */
+  emit(code: number, k: number, yes: number = 0, no: number = 0): void {
+    this.#words.push(code | (yes << 16) | (no << 24), k);
+  }
+
+  /** Adds a jump; the function returned says that it lands here. */
+  emitJump(): () => void {
+    const at = this.#words.length;
+    this.emit(JUMP, 0);
+    return () => this.#land(at);
+  }
+
+  /** Adds a jump to what will follow the whole code. */
+  emitGoOn(): void {
+    this.#open.push(this.#words.length);
+    this.emit(JUMP, 0);
+  }
+
+  /** The code and then `program`. */
+  before(program: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+    for (const at of this.#open) this.#land(at);
+    const size = this.#words.length * WORD_BYTES;
+    const whole = new Uint8Array(size + program.length);
+    new Uint32Array(whole.buffer, 0, this.#words.length).set(this.#words);
+    whole.set(program, size);
+    return whole;
+  }
+
+  #land(at: number): void {
+    this.#words[at + 1] = (this.#words.length - at) / 2 - 1;
+  }
+}

@@ -1,0 +1,31 @@
+import type { Fd } from "../../ffi/fd.ts";
+import { connect, sendWithFd } from "../../ffi/socket.ts";
+
+/** Where the listener of a seccomp filter goes, and what is said along (OCI config-linux.md, "The Container Process State"). */
+export interface ListenerTarget {
+  /** Path of a Unix socket. */
+  readonly path: string;
+  readonly metadata?: string;
+  readonly id: string;
+  readonly pid: number;
+  readonly bundle: string;
+}
+
+/**
+ * Hands the listener to the agent that decides over system calls.
+ *
+ * @throws {SyscallError} if nobody listens at the path: the program does not begin.
+ */
+export function sendListener(listener: Fd, { path, metadata, id, pid, bundle }: ListenerTarget): void {
+  const state = { ociVersion: "1.2.0", id, status: "creating", pid, bundle };
+  const message = {
+    ociVersion: "1.2.0",
+    fds: ["seccompFd"],
+    pid,
+    ...(metadata !== undefined && { metadata }),
+    state,
+  };
+  using socket = connect(path);
+  using fd = listener;
+  sendWithFd(socket, new TextEncoder().encode(JSON.stringify(message)), fd);
+}
