@@ -3,7 +3,7 @@ import { exitCode } from "./report.ts";
 
 /** Writes the record of a run, whole or not at all. */
 export function writeResult(file: string, result: Result): Promise<void> {
-  return write(file, result);
+  return write("the result", file, json(result));
 }
 
 /** Writes why a run did not come about. */
@@ -13,19 +13,33 @@ export function writeError(file: string, id: string | undefined, error: unknown)
   const step = error instanceof LaunchError
     ? { step: error.step, steps: error.steps, errno: error.errno }
     : {};
-  return write(file, { id, exitCode: exitCode(error), error: { name, message, ...step } });
+  return write(
+    "the result",
+    file,
+    json({ id, exitCode: exitCode(error), error: { name, message, ...step } }),
+  );
 }
 
-async function write(file: string, value: unknown): Promise<void> {
+/** Writes the pid of the program: whoever waits for the file never finds a part of it. */
+export function writePid(file: string, pid: number): Promise<void> {
+  return write("the pid", file, String(pid));
+}
+
+function json(value: unknown): string {
+  return JSON.stringify(value, null, 2) + "\n";
+}
+
+async function write(what: string, file: string, text: string): Promise<void> {
   const temporary = `${file}.${crypto.randomUUID().slice(0, 8)}`;
   try {
     using opened = await Deno.open(temporary, { write: true, createNew: true });
-    await opened.write(new TextEncoder().encode(JSON.stringify(value, null, 2) + "\n"));
+    const bytes = new TextEncoder().encode(text);
+    for (let done = 0; done < bytes.length;) done += await opened.write(bytes.subarray(done));
     await opened.syncData();
     await Deno.rename(temporary, file);
   } catch (cause) {
     await Deno.remove(temporary).catch(() => {});
-    throw new Error(`Cannot write the result "${file}": ${cause instanceof Error ? cause.message : cause}`, {
+    throw new Error(`Cannot write ${what} "${file}": ${cause instanceof Error ? cause.message : cause}`, {
       cause,
     });
   }

@@ -1,10 +1,18 @@
-import { isShareable, isTerminal, type Result, Sandbox, type SandboxOptions, UsageError } from "../../mod.ts";
+import {
+  isShareable,
+  isTerminal,
+  type Result,
+  Sandbox,
+  type SandboxOptions,
+  terminalSize,
+  UsageError,
+} from "../../mod.ts";
 import { type Arguments, type CommandHelp, durationMs, readArguments } from "../args.ts";
 import { attachTerminal, forwardSignals } from "../attach.ts";
 import { isBundle, looksLikeSpec } from "../bundles.ts";
 import type { Command, Global } from "../main.ts";
 import { readMount, readOverlay } from "../mounts.ts";
-import { writeError, writeResult } from "../result_file.ts";
+import { writeError, writePid, writeResult } from "../result_file.ts";
 
 const help: CommandHelp = {
   name: "run",
@@ -56,8 +64,8 @@ async function run(argv: readonly string[], _global: Global): Promise<number> {
   const { options, resultFile, pidFile } = await readRun(args, argv);
   let sandbox: Sandbox | undefined;
   try {
-    sandbox = await Sandbox.run({ ...options, stdin: "inherit", stdout: "inherit", stderr: "inherit" });
-    if (pidFile !== undefined) await Deno.writeTextFile(pidFile, String(sandbox.pid));
+    sandbox = await begin({ ...options, stdin: "inherit", stdout: "inherit", stderr: "inherit" });
+    if (pidFile !== undefined) await writePid(pidFile, sandbox.pid);
     const result = await supervise(sandbox);
     if (resultFile !== undefined) await writeResult(resultFile, result);
     return result.exitCode;
@@ -66,6 +74,15 @@ async function run(argv: readonly string[], _global: Global): Promise<number> {
     if (resultFile !== undefined) await writeError(resultFile, options.id, error);
     throw error;
   }
+}
+
+/** A program on a terminal finds it as large as ours from its first moment. */
+async function begin(options: SandboxOptions): Promise<Sandbox> {
+  if (!isTerminal(1)) return await Sandbox.run(options);
+  const sandbox = await Sandbox.create(options);
+  sandbox.terminal?.resize(terminalSize(1));
+  sandbox.start();
+  return sandbox;
 }
 
 async function supervise(sandbox: Sandbox): Promise<Result> {
