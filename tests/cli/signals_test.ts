@@ -1,0 +1,154 @@
+import { deepEqual, equal, match, ok } from "node:assert/strict";
+import { leavesNothing } from "../helpers/census.ts";
+import { finish, start, Temporary, until } from "../helpers/cli.ts";
+
+const TEXT = new TextDecoder();
+
+/** Starts a program that says "ready", sends `signal` to the command line, and returns how that ends. */
+async function signalled(
+  signal: Deno.Signal,
+  command: readonly string[],
+  flags: readonly string[] = [],
+): Promise<{ code: number; stdout: string; stderr: string; ms: number }> {
+  const child = start(["run", ...flags, "--", ...command]);
+  const said = await until(child.stdout, "ready\n");
+  child.kill(signal);
+  const { code, stdout, stderr, ms } = await finish(child);
+  return { code, stdout: said + TEXT.decode(stdout), stderr: TEXT.decode(stderr), ms };
+}
+
+const SLEEP = ["sh", "-c", "echo ready; exec sleep 60"];
+
+for (
+  const [signal, code] of [
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+    ["SIGHUP", 129],
+    ["SIGQUIT", 131],
+    ["SIGUSR1", 138],
+  ] as const
+) {
+  Deno.test(`run passes ${signal} on, which ends a sleep that is pid 1`, async () => {
+    const said = await leavesNothing([], () => signalled(signal, SLEEP));
+    deepEqual([said.code, said.stderr], [code, ""]);
+    ok(said.ms < 5_000);
+  });
+}
+
+Deno.test("run leaves it to a program with handlers what a signal does", async () => {
+  const script = `
+import signal, sys, time
+def handler(number, frame):
+    print("caught", number, flush=True)
+    if number == signal.SIGTERM: sys.exit(42)
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2): signal.signal(number, handler)
+print("ready", flush=True)
+while True: time.sleep(1)
+`;
+  const child = start(["run", "--", "python3", "-c", script]);
+  await until(child.stdout, "ready\n");
+  for (const [signal, number] of [["SIGINT", 2], ["SIGUSR2", 12], ["SIGINT", 2], ["SIGTERM", 15]] as const) {
+    child.kill(signal);
+    equal(await until(child.stdout, "\n"), `caught ${number}\n`);
+  }
+  equal((await finish(child)).code, 42);
+});
+
+Deno.test("run lets a program ignore a signal", async () => {
+  const script = "trap '' TERM INT; echo ready; read line; exit 5";
+  const child = start(["run", "--", "sh", "-c", script]);
+  await until(child.stdout, "ready\n");
+  for (const signal of ["SIGTERM", "SIGINT", "SIGTERM"] as const) child.kill(signal);
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  equal((await finish(child, "go on\n")).code, 5);
+});
+
+Deno.test("run ends with 137 when its program is killed from outside", async () => {
+  using here = new Temporary();
+  const file = `${here.path}/pid`;
+  await leavesNothing([], async () => {
+    const child = start(["run", "--pid-file", file, "--", "sh", "-c", "echo ready; exec sleep 60"]);
+    await until(child.stdout, "ready\n");
+    while (!await Deno.stat(file).catch(() => undefined)) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    Deno.kill(Number(Deno.readTextFileSync(file)), "SIGKILL");
+    equal((await finish(child)).code, 137);
+  });
+});
+
+/** What tries hardest to outlive its supervisor: no parent death signal, every signal ignored, a session of its own. */
+const STUBBORN = `
+import ctypes, os, signal, time
+ctypes.CDLL(None).prctl(1, 0, 0, 0, 0)
+for number in range(1, 65):
+    try: signal.signal(number, signal.SIG_IGN)
+    except (OSError, ValueError): pass
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        ctypes.CDLL(None).prctl(1, 0, 0, 0, 0)
+        while True: time.sleep(60)
+print("ready", flush=True)
+while True: time.sleep(60)
+`;
+
+Deno.test("SIGKILL of run leaves nothing of a program that does everything to stay", async () => {
+  const said = await leavesNothing([], () => signalled("SIGKILL", ["python3", "-c", STUBBORN]));
+  equal(said.code, 137);
+});
+
+Deno.test("SIGKILL of run leaves nothing of a program with a terminal", async () => {
+  await leavesNothing([], async () => {
+    const child = start(["run", "-t", "--", "python3", "-c", STUBBORN]);
+    await until(child.stdout, "ready\r\n");
+    child.kill("SIGKILL");
+    await finish(child);
+  });
+});
+
+Deno.test("SIGKILL of run at any moment of its start leaves nothing", async () => {
+  await leavesNothing([], async () => {
+    for (let delay = 10; delay < 100; delay += 6) {
+      const child = start(["run", "--", "python3", "-c", STUBBORN]);
+      await new Promise((resolve) => setTimeout(resolve, delay));
+      child.kill("SIGKILL");
+      await finish(child);
+    }
+  });
+});
+
+Deno.test("SIGTERM to run at any moment of its start ends it and leaves nothing", async () => {
+  await leavesNothing([], async () => {
+    for (let delay = 10; delay < 100; delay += 10) {
+      const child = start(["run", "--", "sleep", "60"]);
+      await new Promise((resolve) => setTimeout(resolve, delay));
+      child.kill("SIGTERM");
+      const { code, ms } = await finish(child);
+      equal(code, 143);
+      ok(ms < 5_000, `it took ${ms} ms after ${delay} ms`);
+    }
+  });
+});
+
+Deno.test("run ends everything that the program has left running", async () => {
+  const said = await leavesNothing([], async () => {
+    const child = start([
+      "run",
+      "--",
+      "sh",
+      "-c",
+      "(setsid sleep 60 </dev/null >/dev/null 2>&1 &) ; echo done",
+    ]);
+    return await finish(child);
+  });
+  match(TEXT.decode(said.stdout), /^done\n$/);
+  deepEqual([said.code, said.ms < 5_000], [0, true]);
+});
+
+Deno.test("run --timeout ends a program that does everything to stay", async () => {
+  await leavesNothing([], async () => {
+    const { code } = await finish(start(["run", "--timeout", "700ms", "--", "python3", "-c", STUBBORN]));
+    equal(code, 124);
+  });
+});

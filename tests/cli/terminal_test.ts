@@ -1,0 +1,168 @@
+import { deepEqual, equal, match, ok } from "node:assert/strict";
+import { leavesNothing } from "../helpers/census.ts";
+import { cli, finish, ROOT, RUNTIME, start, until } from "../helpers/cli.ts";
+
+type Step = ["expect" | "send", string] | ["resize", number, number] | ["mode"] | ["signal", number];
+
+interface Session {
+  readonly seen: string;
+  readonly code: number | null;
+  /** How the terminal was at each "mode", and at the end. */
+  readonly modes: readonly ("raw" | "cooked")[];
+  readonly missing?: string;
+}
+
+/** Plays a person at a terminal on which `args` of the command line run. */
+async function session(
+  args: readonly string[],
+  steps: readonly Step[],
+  size?: readonly number[],
+): Promise<Session> {
+  const job = JSON.stringify({ args: [...RUNTIME, ...args], steps, ...(size && { size }) });
+  const said = await cli([], { program: ["python3", `${ROOT}/tests/testdata/cli/terminal.py`, job] });
+  equal(said.stderr, "");
+  const result = JSON.parse(said.stdout) as Session;
+  equal(result.missing, undefined, result.seen);
+  return result;
+}
+
+const CTRL_C = "\x03";
+const CTRL_D = "\x04";
+
+Deno.test("run at a terminal gives the program a terminal of its own, raw on our side until the end", async () => {
+  const { seen, code, modes } = await leavesNothing([], () => {
+    return session(["run", "--", "sh", "-c", "tty; echo ready; read line; echo got $line; exit 3"], [
+      ["expect", "ready"],
+      ["mode"],
+      ["send", "hello\r"],
+      ["expect", "got hello"],
+    ]);
+  });
+  match(seen, /^\/dev\/(console|pts\/0)\r\nready\r\nhello\r\ngot hello\r\n$/);
+  equal(code, 3);
+  deepEqual(modes, ["raw", "cooked"]);
+});
+
+Deno.test("run passes Ctrl-C on as a key, which the sandbox's terminal makes a signal", async () => {
+  const script = "import signal,time\nsignal.signal(2, lambda *_: print('interrupted', flush=True))\n" +
+    "print('ready', flush=True)\nwhile True:\n  signal.pause(); break";
+  const { code } = await session(["run", "--", "python3", "-c", script], [
+    ["expect", "ready"],
+    ["send", CTRL_C],
+    ["expect", "interrupted"],
+  ]);
+  equal(code, 0);
+});
+
+Deno.test("run passes Ctrl-C on to a child of the program", async () => {
+  const script = "trap 'echo caught' INT; sh -c 'echo ready; exec sleep 30'; echo after";
+  const { code } = await session(["run", "--", "sh", "-c", script], [
+    ["expect", "ready"],
+    ["send", CTRL_C],
+    ["expect", "caught"],
+    ["expect", "after"],
+  ]);
+  equal(code, 0);
+});
+
+Deno.test("run passes Ctrl-D on as the end of the input", async () => {
+  const { code } = await session(["run", "--", "sh", "-c", "echo ready; cat; echo end"], [
+    ["expect", "ready"],
+    ["send", CTRL_D],
+    ["expect", "end"],
+  ]);
+  equal(code, 0);
+});
+
+Deno.test("run gives the terminal our size, at the start and when it changes", async () => {
+  const script =
+    "trap 'stty size' WINCH; stty size; echo ready; while :; do sleep 0.05; test -e /tmp/x && exit; done";
+  const { code } = await session([
+    "run",
+    "--",
+    "bash",
+    "-c",
+    script.replace("test -e /tmp/x", "read -t 0.01 l"),
+  ], [
+    ["expect", "31 97"],
+    ["expect", "ready"],
+    ["resize", 40, 120],
+    ["expect", "40 120"],
+    ["resize", 10, 20],
+    ["expect", "10 20"],
+    ["send", "\r"],
+  ], [31, 97]);
+  equal(code, 0);
+});
+
+Deno.test("run restores the terminal when a signal ends the run, and where the program cannot be started", async () => {
+  const killed = await session(["run", "--", "sh", "-c", "echo ready; exec sleep 30"], [["expect", "ready"], [
+    "signal",
+    15,
+  ]]);
+  deepEqual([killed.code, killed.modes], [143, ["cooked"]]);
+  const missing = await session(["run", "--", "/none"], [["expect", "no such file"]]);
+  deepEqual([missing.code, missing.modes], [127, ["cooked"]]);
+});
+
+Deno.test("run at a terminal carries many lines without loss", async () => {
+  const { seen, code } = await session(["run", "--", "seq", "-f", "line %g.", "20000"], [[
+    "expect",
+    "line 20000.",
+  ]]);
+  equal(code, 0);
+  equal(seen, Array.from({ length: 20_000 }, (_, index) => `line ${index + 1}.\r\n`).join(""));
+});
+
+Deno.test("run --terminal gives a program a terminal where ours is none", async () => {
+  const said = await cli([
+    "run",
+    "--terminal",
+    "--",
+    "sh",
+    "-c",
+    "test -t 0 && test -t 1 && test -t 2 && tty && echo wrong >&2",
+  ]);
+  equal(said.stderr, "");
+  match(said.stdout, /^\/dev\/(console|pts\/0)\r\nwrong\r\n$/);
+  equal(said.code, 0);
+});
+
+Deno.test("run --terminal shows all that a program prints that ends at once", async () => {
+  for (let run = 0; run < 5; run++) {
+    equal((await cli(["run", "-t", "--", "echo", "short"])).stdout, "short\r\n");
+  }
+});
+
+Deno.test("run --terminal ends the input of the program when ours ends", async () => {
+  const said = await cli(["run", "-t", "--", "sh", "-c", "stty -echo; echo ready; cat; echo end"], {
+    stdin: "",
+  });
+  equal(said.code, 0);
+  match(said.stdout, /end\r\n$/);
+  ok(said.ms < 10_000);
+});
+
+Deno.test("run --terminal ends when its reader is gone", async () => {
+  await leavesNothing([], async () => {
+    const child = start(["run", "-t", "--timeout", "20s", "--", "sh", "-c", "echo ready; sleep 0.5; yes"]);
+    await until(child.stdout, "ready");
+    await child.stdout.cancel();
+    child.stdin.close();
+    const { code } = await child.status;
+    await child.stderr.cancel();
+    equal(code, 129); // as by a terminal's hang-up
+  });
+});
+
+Deno.test("run without a terminal gives the program none", async () => {
+  const child = start([
+    "run",
+    "--",
+    "sh",
+    "-c",
+    "test -t 0 || test -t 1 || echo none; test -e /dev/tty && : < /dev/tty",
+  ]);
+  const { stdout } = await finish(child);
+  equal(new TextDecoder().decode(stdout), "none\n");
+});
