@@ -16,7 +16,6 @@ import { prepare } from "./prepare.ts";
 export function compile(options: SandboxOptions): Uint8Array<ArrayBuffer> {
   const asked = prepare(options, { form: "standalone", caller: { uid: 0, gid: 0, privileged: true } });
   const root = plan(asked);
-  const user = plan(prepare(options, { form: "standalone", caller: { uid: 1, gid: 1, privileged: false } }));
   if (asked.filter?.notify) {
     throw new UnsupportedError(
       "/linux/seccomp/listenerPath",
@@ -24,7 +23,19 @@ export function compile(options: SandboxOptions): Uint8Array<ArrayBuffer> {
       "use another action than SCMP_ACT_NOTIFY",
     );
   }
-  return assemble(either(root, user), { texts: true }).elf;
+  return assemble(either(root, userPlan(options, root)), { texts: true }).elf;
+}
+
+/** The plan for a user without root's rights; where there can be none, one that fails and says why. */
+function userPlan(options: SandboxOptions, { arch }: Plan): Plan {
+  try {
+    return plan(prepare(options, { form: "standalone", caller: { uid: 1, gid: 1, privileged: false } }));
+  } catch (error) {
+    if (!(error instanceof UnsupportedError)) throw error;
+    // Only root may: fails as it should for everybody else.
+    const refuse = op(`run this without being root (${error.message})`, "chroot", ["/"]);
+    return { arch, sections: [{ by: "launcher", ops: [refuse] }] };
+  }
 }
 
 /** A plan that goes the way of `root` when root runs it, and of `user` otherwise; both fail alike. */

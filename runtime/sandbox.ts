@@ -1,9 +1,11 @@
 import { type Fd, open, pipe } from "../ffi/fd.ts";
 import { LifecycleError } from "./errors.ts";
+import type { Ending } from "../ffi/process.ts";
 import { type Found, imageFor } from "./images.ts";
 import { type Child, launch } from "./launch/launch.ts";
 import { reactor } from "./launch/reactor.ts";
 import type { SandboxOptions, StdioChoice } from "./options.ts";
+import { wasOomKilled } from "./supervise/oom.ts";
 import { type Result, result } from "./supervise/result.ts";
 import { isLostOnInit, signalNumber, SIGNALS } from "./supervise/signals.ts";
 import { sendListener } from "./supervise/seccomp_listener.ts";
@@ -47,6 +49,7 @@ export class Sandbox implements AsyncDisposable {
   #startedAt = new Date(0);
   #timer: Disposable | undefined;
   #timedOut = false;
+  #killed = false;
   #deliveredSignal: number | undefined;
   #result: Promise<Result> | undefined;
 
@@ -152,9 +155,15 @@ export class Sandbox implements AsyncDisposable {
       endedMs,
       startedAt: this.#startedAt,
       timedOut: this.#timedOut,
-      oomKilled: false,
+      oomKilled: this.#isUnexplained(ending) ? wasOomKilled(this.pid) : false,
       deliveredSignal: this.#deliveredSignal,
     });
+  }
+
+  /** Whether a SIGKILL came from somebody else: the kernel, perhaps. */
+  #isUnexplained({ signal }: Ending): boolean {
+    return signal === SIGNALS.SIGKILL && !this.#killed && !this.#timedOut &&
+      this.#deliveredSignal === undefined;
   }
 
   /**
@@ -163,7 +172,9 @@ export class Sandbox implements AsyncDisposable {
    * @param signal Such as `"SIGTERM"`, `"term"` or `15`.
    */
   kill(signal: string | number = "SIGKILL"): boolean {
-    return this.#child.signal(signalNumber(signal));
+    const number = signalNumber(signal);
+    this.#killed ||= number === SIGNALS.SIGKILL;
+    return this.#child.signal(number);
   }
 
   /**

@@ -93,7 +93,8 @@ export function compileFilter(
   const tokens = [...new Set([NATIVE[arch], ...(seccomp.architectures ?? []).map((name) => ARCHES[name])])];
   const named = calls(seccomp, (name) => resolveSyscall(name, LIBRARY));
   check(named, refuse);
-  const sections = tokens.map((token) => section(seccomp, named, token));
+  const verdicts = decide(named);
+  const sections = tokens.map((token) => section(seccomp, verdicts, token));
 
   using filter = attempt(() => new ScmpFilter(defaultValue(seccomp)), () => {
     const { defaultAction, defaultErrnoRet = "" } = seccomp;
@@ -144,11 +145,11 @@ function addArches(
 }
 
 /** What an architecture's numbers alone decide. */
-function section(seccomp: Seccomp, named: readonly Call[], token: number): Section {
+function section(seccomp: Seccomp, decided: ReadonlyMap<Call, Verdict | undefined>, token: number): Section {
   const verdicts = new Map<number, Verdict>();
   let last = 0;
-  for (const call of named) {
-    const verdict = multiplexes(token) && isMultiplexed(call) ? undefined : decision(call);
+  for (const [call, decision] of decided) {
+    const verdict = multiplexes(token) && isMultiplexed(call) ? undefined : decision;
     for (const name of call.names) {
       const number = numberOf(name, call.number, token);
       if (number < 0) continue;
@@ -168,9 +169,19 @@ function numberOf(name: string, number: number, token: number): number {
   return newer === undefined ? UNKNOWN : firstSyscall(token) + newer;
 }
 
-/** What to do about a call where its number is all there is of it. */
-function decision(call: Call): Verdict | undefined {
-  return call.rules.length === 0 ? undefined : verdictOf(call) ?? conditionalsOf(call);
+/** What to do about each call where its number is all there is of it. The same conditions are the same object. */
+function decide(named: readonly Call[]): Map<Call, Verdict | undefined> {
+  const shared = new Map<string, Verdict>();
+  return new Map(named.map((call) => {
+    if (call.rules.length === 0) return [call, undefined];
+    const always = verdictOf(call);
+    if (always !== undefined) return [call, always];
+    const conditionals = conditionalsOf(call);
+    const key = conditionals.map(({ key }) => key).join(";");
+    const same = shared.get(key) ?? conditionals;
+    shared.set(key, same);
+    return [call, same];
+  }));
 }
 
 /** Keeps out what no filter can say, before time is spent on it. */

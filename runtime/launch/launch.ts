@@ -38,6 +38,8 @@ export class Child implements AsyncDisposable {
   #pid = 0;
   #pidFd: Fd | undefined;
   #isReady = false;
+  /** Whether the launcher still has a cgroup to empty when init has ended. */
+  #tracked = false;
   #failure: Error | undefined;
   /** The other side of the terminal, if the plan opened one. */
   terminal: Fd | undefined;
@@ -104,7 +106,8 @@ export class Child implements AsyncDisposable {
   }
 
   #message(what: number, value: number, fd: Fd | undefined): void {
-    if (what === MESSAGE.cloned) this.#born(value);
+    if (what === MESSAGE.tracked) this.#tracked = true;
+    else if (what === MESSAGE.cloned) this.#born(value);
     else if (what === MESSAGE.ready) {
       this.#isReady = true;
       this.#ready.resolve();
@@ -144,7 +147,7 @@ export class Child implements AsyncDisposable {
       const ending = reap(pid, false);
       if (!ending) return;
       watch[Symbol.dispose]();
-      this.#end(ending);
+      void this.#end(ending);
     });
   }
 
@@ -154,13 +157,13 @@ export class Child implements AsyncDisposable {
     this.#status[Symbol.dispose]();
     if (this.#pidFd === undefined) {
       // The launcher died before it could report init.
-      this.#end(reap(this.#launcher, true) ?? NOTHING);
+      void this.#end(reap(this.#launcher, true) ?? NOTHING);
     } else if (this.#isReady && !this.#failure) this.#executed.resolve();
   }
 
-  #end(ending: Ending): void {
+  async #end(ending: Ending): Promise<void> {
     if (!this.#status.closed) this.#listen(); // what init said last
-    if (this.#pidFd !== undefined) this.#endLauncher();
+    if (this.#pidFd !== undefined) await this.#endLauncher();
     this.#fail(new Error(`Cannot start the sandbox: its init was killed before the program began`));
     this.#watches.dispose();
     for (const fd of [this.#status, this.#gate]) if (!fd.closed) fd[Symbol.dispose]();
@@ -168,10 +171,11 @@ export class Child implements AsyncDisposable {
     this.#ended.resolve(ending);
   }
 
-  /** The guard has nothing left to guard. It is our child and unreaped, so its pid is still its own. */
-  #endLauncher(): void {
+  /** The guard has nothing left to guard, but for a cgroup. It is our child and unreaped: its pid is still its own. */
+  async #endLauncher(): Promise<void> {
     using pidFd = openPidFd(this.#launcher);
-    signalPidFd(pidFd, SIGKILL);
+    if (this.#tracked) await reactor.ready(pidFd, EPOLLIN);
+    else signalPidFd(pidFd, SIGKILL);
     reap(this.#launcher, true);
   }
 }

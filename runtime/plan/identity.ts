@@ -25,7 +25,7 @@ export function* dropBounding({ spec, host }: Context): Iterable<Op> {
 }
 
 /** Becomes the user and groups of the spec; capabilities survive for {@linkcode setCapabilities}. */
-export function* setUser({ spec, namespace, host, form }: Context): Iterable<Op> {
+export function* setUser({ spec, namespace, host }: Context): Iterable<Op> {
   const { uid = 0, gid = 0, additionalGids = [] } = spec.process?.user ?? {};
   yield op("keep capabilities over the change of user", "prctl", [
     named("PR_SET_KEEPCAPS", PR.SET_KEEPCAPS),
@@ -47,7 +47,6 @@ export function* setUser({ spec, namespace, host, form }: Context): Iterable<Op>
   yield op(`become user ${uid}`, "setresuid", [uid, uid, uid]);
   // The change of user cleared it.
   yield deathSignal();
-  void form;
 }
 
 /** Init dies with the thread that launched it. */

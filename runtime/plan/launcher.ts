@@ -5,6 +5,7 @@ import { O } from "./abi.ts";
 import { flags, mark, named, type Op, op, slot, type Struct, text, zeros } from "./op.ts";
 import { message } from "./message.ts";
 import { GATE_FD, MESSAGE, STATUS_FD } from "./protocol.ts";
+import { isTracked, type Tracker, tracker } from "./tracker.ts";
 import { callerMap, CLONE_ARGS_BYTES, cloneArgs, idMap, pipe, SIGCHLD, writeIdMaps } from "./userns.ts";
 
 /** setns(2) takes a user namespace first: it decides over the rights to enter the others. */
@@ -83,9 +84,20 @@ function* birth(context: Context): Iterable<Op> {
   if (userns) yield* pipe("make a pipe to init", "mapped");
   const parent = form === "supervised" ? { PARENT: CLONE.PARENT } : {};
   const signal = form === "supervised" ? 0 : SIGCHLD;
-  const args = cloneArgs({ PIDFD: CLONE.PIDFD, ...parent, ...fresh }, signal, { address: "init:pidfd" });
+  const tracked = isTracked(context) ? tracker(context) : undefined;
+  const args = cloneArgs({ PIDFD: CLONE.PIDFD, ...parent, ...fresh }, signal, {
+    pidfd: { address: "init:pidfd" },
+    ...(tracked && { cgroup: slot("cgroup") }),
+  });
+  if (tracked) yield* tracked.make;
   const does = `start init in ${Object.keys(fresh).length} new namespaces`;
-  yield op(does, "clone3", [args, CLONE_ARGS_BYTES], { into: "init:pid", zero: "init", positive: "born" });
+  yield op(does, "clone3", [args, CLONE_ARGS_BYTES], {
+    into: "init:pid",
+    zero: "init",
+    positive: "born",
+    ...(tracked && { failed: "untrack" }),
+  });
+  if (tracked) yield* tracked.undo;
   yield mark("born");
   if (userns) {
     const { uidMappings = [], gidMappings = [] } = spec.linux ?? {};
@@ -100,7 +112,7 @@ function* birth(context: Context): Iterable<Op> {
     yield op("let init go on", "write", [slot("mapped:write"), text("m"), 1]);
     yield op("let init go on", "close", [slot("mapped:write")]);
   }
-  yield* (form === "supervised" ? guard() : supervise());
+  yield* (form === "supervised" ? guard(tracked) : supervise(tracked));
 }
 
 const SHORT = { pid: "PID", network: "NET", ipc: "IPC", uts: "UTS", user: "USER", time: "TIME" } as const;
@@ -114,7 +126,8 @@ function* pollFd(fd: string, events: bigint): Iterable<Op> {
  * Tells the supervisor who init is, then waits for init's end or the supervisor's: init may have cleared its parent
  * death signal, but nobody inside can reach this process.
  */
-function* guard(): Iterable<Op> {
+function* guard(tracked: Tracker | undefined): Iterable<Op> {
+  if (tracked) yield message("report that a cgroup is to be removed", MESSAGE.tracked, 0);
   yield message("report init", MESSAGE.cloned, slot("init:pid"));
   yield op("close the status socket", "close", [STATUS_FD]);
   yield* pollFd("init:pidfd", 1n); // POLLIN
@@ -124,13 +137,15 @@ function* guard(): Iterable<Op> {
   };
   yield op("wait for the end of init or of the supervisor", "ppoll", [polls, 2, 0, 0, 8]);
   yield op("end init", "pidfd_send_signal", [slot("init:pidfd"), SIGKILL, 0, 0], { ignore: ["ESRCH"] });
+  yield* tracked?.end ?? [];
   yield op("end", "exit_group", [0]);
 }
 
 /** The standalone form: waits for init and ends as it did, 128 + the signal's number if one killed it. */
-function* supervise(): Iterable<Op> {
+function* supervise(tracked: Tracker | undefined): Iterable<Op> {
   const info = zeros(128, "siginfo");
   yield op("wait for init", "waitid", [named("P_PID", 1), slot("init:pid"), info, named("WEXITED", 4), 0]);
+  yield* tracked?.end ?? [];
   yield op("read its status", "load", [{ inside: info, offset: 24 }, 0], { into: "init:status" });
   yield op("read its end", "load", [{ inside: info, offset: 8 }, 0], { into: "init:end" });
   yield op("tell exit from signal", "let", [slot("init:end"), -1, 1], { zero: "exited" });

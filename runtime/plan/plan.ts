@@ -183,7 +183,7 @@ function* directory({ spec, arch }: Context): Iterable<Op> {
 }
 
 /** Where a failed step goes: it tells the supervisor, or the person in front of it. */
-function* end({ form, spec }: Context): Iterable<Op> {
+function* end({ form }: Context): Iterable<Op> {
   if (form === "supervised") {
     yield op("report the failure", "write", [STATUS_FD, { address: "failed" }, 16], {
       label: "fail",
@@ -203,7 +203,6 @@ function* end({ form, spec }: Context): Iterable<Op> {
   yield* sayCounted("words", does);
   yield op(does, "let", [0], { label: "unnamed" });
   yield says(text("\n"), 1);
-  void spec;
   yield op("end", "exit_group", [125], { label: "over" });
 }
 

@@ -1,6 +1,7 @@
 import { O, O_DIRECTORY, O_NOFOLLOW } from "./abi.ts";
+import type { Spec } from "../spec/config.ts";
 import type { Context, Entry, Steps } from "./context.ts";
-import { AT_FDCWD, MNT_DETACH, PROPAGATION } from "./kernel.ts";
+import { AT_FDCWD, MNT_DETACH, MOUNT_ATTR, PROPAGATION } from "./kernel.ts";
 import { attach, cloneMount, newFileSystem, setAttributes } from "./mount_ops.ts";
 import { flags, named, type Op, op, slot, text } from "./op.ts";
 import { openOwn, overlay } from "./overlay.ts";
@@ -13,7 +14,7 @@ const PLACE = "/proc";
 
 /** The steps that make the new root; slot `root` is its descriptor when they are done. */
 export function rootfs(context: Context): Steps {
-  const { root, spec, arch } = context;
+  const { root, arch } = context;
   if (context.namespace("mount") !== "new") return { before: [...chroot(context)] };
   const open: Op[] = [];
   const slave = named("MS_SLAVE", PROPAGATION.SLAVE);
@@ -71,7 +72,6 @@ export function rootfs(context: Context): Steps {
     op("leave the host's files behind", "umount2", [".", MNT_DETACH]),
     op("enter the root", "chdir", ["/"]),
   );
-  void spec;
   return context.launcherOpens ? { launcher: open, before } : { before: [...open, ...before] };
 }
 
@@ -123,6 +123,12 @@ function* chroot({ root, arch }: Context): Iterable<Op> {
   yield op(does, "chroot", ["."]);
   const how = flags("O_", { PATH: O.PATH, DIRECTORY: O_DIRECTORY[arch], CLOEXEC: O.CLOEXEC });
   yield op(does, "openat", [AT_FDCWD, "/", how, 0], { into: "root" });
+}
+
+function hasNoDevices({ mounts = [], process, linux }: Spec): boolean {
+  const ownDev = mounts.some(({ destination }) => destination.replace(/\/+$/, "") === "/dev");
+  const elsewhere = linux?.devices?.some(({ path }) => !path.startsWith("/dev/")) ?? false;
+  return ownDev && !elsewhere && !process?.capabilities?.bounding?.includes("CAP_MKNOD");
 }
 
 /** What is done to the root when everything is mounted: its propagation, and read-only if the spec says so. */

@@ -35,12 +35,17 @@ export function* pipe(does: string, name: string): Iterable<Op> {
 export function cloneArgs(
   cloneFlags: Readonly<Record<string, number>>,
   exitSignal: Arg,
-  pidfd: Arg = 0,
+  { pidfd = 0, cgroup }: { readonly pidfd?: Arg; readonly cgroup?: Arg } = {},
 ): Struct {
+  const own = flags("CLONE_", cloneFlags);
   return {
     struct: "clone_args",
     members: [
-      ["flags", 8, flags("CLONE_", cloneFlags)],
+      [
+        "flags",
+        8,
+        cgroup === undefined ? own : named(`${own.named}|CLONE_INTO_CGROUP`, Number(own.value) + 2 ** 33),
+      ],
       ["pidfd", 8, pidfd],
       ["child_tid", 8, 0],
       ["parent_tid", 8, 0],
@@ -50,7 +55,7 @@ export function cloneArgs(
       ["tls", 8, 0],
       ["set_tid", 8, 0],
       ["set_tid_size", 8, 0],
-      ["cgroup", 8, 0],
+      ["cgroup", 8, cgroup ?? 0],
     ],
   };
 }

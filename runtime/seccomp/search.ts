@@ -39,24 +39,32 @@ export function withSearch(
   const needed = sections.filter(({ verdicts, last }) => verdicts.size > 0 || last !== undefined);
   if (needed.length === 0) return program;
   const code = new Code();
+  const asked = new Map<readonly Conditional[], (() => void)[]>();
+  const ask: Ask = (conditionals) => {
+    asked.set(conditionals, [...asked.get(conditionals) ?? [], code.emitJump()]);
+  };
   code.emit(LOAD, ARCH_OFFSET);
   for (const arch of new Set(needed.map(({ token }) => auditArch(token)))) {
     const parts = needed.filter(({ token }) => auditArch(token) === arch);
     code.emit(JUMP_EQUAL, arch, 1);
     const land = code.emitJump();
     code.emit(LOAD, NR_OFFSET);
-    if (arch === ARCHES.SCMP_ARCH_X86_64) x86(code, parts, fallback);
-    else decide(code, parts[0]!, fallback);
+    if (arch === ARCHES.SCMP_ARCH_X86_64) x86(code, parts, ask);
+    else search(code, runs(parts[0]!), ask);
     land();
+  }
+  for (const [conditionals, jumps] of asked) {
+    for (const land of jumps) land();
+    emitConditions(code, conditionals, fallback);
   }
   return code.before(program);
 }
 
 /** x86-64 and x32 calls arrive under one name, told apart by a bit. */
-function x86(code: Code, parts: readonly Section[], fallback: number): void {
+function x86(code: Code, parts: readonly Section[], ask: Ask): void {
   const side = (token: number): void => {
     const part = parts.find((each) => each.token === token);
-    if (part) decide(code, part, fallback);
+    if (part) search(code, runs(part), ask);
     else code.emitGoOn();
   };
   code.emit(JUMP_BITS, X32_BIT, 0, 1);
@@ -64,20 +72,6 @@ function x86(code: Code, parts: readonly Section[], fallback: number): void {
   side(ARCHES.SCMP_ARCH_X86_64);
   land();
   side(ARCHES.SCMP_ARCH_X32);
-}
-
-function decide(code: Code, section: Section, fallback: number): void {
-  const found = runs(section);
-  const open = new Map<readonly Conditional[], (() => void)[]>();
-  const ask = (conditionals: readonly Conditional[]): void => {
-    const land = code.emitJump();
-    open.set(conditionals, [...open.get(conditionals) ?? [], land]);
-  };
-  search(code, found, ask);
-  for (const [conditionals, jumps] of open) {
-    for (const land of jumps) land();
-    emitConditions(code, conditionals, fallback);
-  }
 }
 
 /** The section as runs from 0 upwards. */

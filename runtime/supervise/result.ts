@@ -7,8 +7,8 @@ export type Exit =
   | { readonly kind: "signal"; readonly signal: string }
   | { readonly kind: "limit"; readonly limit: Limit };
 
-/** A limit that can end a run. */
-export type Limit = "time" | "memory";
+/** A limit that can end a run: the timeout, the host's memory, RLIMIT_CPU, RLIMIT_FSIZE. */
+export type Limit = "time" | "memory" | "cpu" | "fileSize";
 
 /** What is known of a run when it is over. */
 export interface Result {
@@ -23,7 +23,8 @@ export interface Result {
   readonly cpuSystemMs: number;
   /** The most memory that one process of these had resident. */
   readonly peakMemoryBytes: number;
-  readonly oomKilled: boolean;
+  /** Whether the kernel killed the program for want of memory; `null` if this user cannot know. */
+  readonly oomKilled: boolean | null;
   readonly timedOut: boolean;
   /** RFC 3339 */
   readonly startedAt: string;
@@ -38,20 +39,22 @@ export interface Circumstances {
   readonly endedMs: number;
   readonly startedAt: Date;
   readonly timedOut: boolean;
-  readonly oomKilled: boolean;
+  readonly oomKilled: boolean | null;
   /** The signal that init would have died of, had it not been pid 1. */
   readonly deliveredSignal?: number | undefined;
 }
+
+/** Signals by which the kernel says that a resource limit is used up (setrlimit(2)). */
+const LIMIT_SIGNALS = new Map<number, Limit>([[SIGNALS.SIGXCPU, "cpu"], [SIGNALS.SIGXFSZ, "fileSize"]]);
 
 /** The record of a run from the end of its init. */
 export function result(ending: Ending, facts: Circumstances): Result {
   const { id, timedOut, oomKilled } = facts;
   const signal = ending.signal === SIGNALS.SIGKILL ? facts.deliveredSignal ?? ending.signal : ending.signal;
   const wallMs = facts.endedMs - facts.startedMs;
-  const exit: Exit = timedOut
-    ? { kind: "limit", limit: "time" }
-    : oomKilled
-    ? { kind: "limit", limit: "memory" }
+  const limit = timedOut ? "time" : oomKilled ? "memory" : LIMIT_SIGNALS.get(signal ?? 0);
+  const exit: Exit = limit !== undefined
+    ? { kind: "limit", limit }
     : signal !== undefined
     ? { kind: "signal", signal: signalName(signal) }
     : { kind: "code", code: ending.code ?? 0 };

@@ -1,0 +1,34 @@
+import { errno, SyscallError } from "../../ffi/errno.ts";
+import { open } from "../../ffi/fd.ts";
+import { libc } from "../../ffi/libc.ts";
+
+const O_NONBLOCK = 0o4000;
+/** The longest record that the kernel's log gives out. */
+const RECORD_BYTES = 8192;
+/** More than any log buffer holds. */
+const MOST_RECORDS = 200_000;
+const EPIPE = 32;
+
+/**
+ * Whether the kernel killed process `pid` for want of memory, as its log says (dmesg(1), Documentation/ABI/testing/dev-kmsg).
+ *
+ * @returns `null` if this user may not read the log: then it cannot be told from any other SIGKILL.
+ */
+export function wasOomKilled(pid: number): boolean | null {
+  try {
+    using log = open("/dev/kmsg", O_NONBLOCK);
+    const record = new Uint8Array(RECORD_BYTES);
+    const decoder = new TextDecoder();
+    const line = new RegExp(`out of memory.*Killed process ${pid} \\(`, "i");
+    for (let count = 0; count < MOST_RECORDS; count++) {
+      const length = Number(libc.read(log.raw, record, BigInt(RECORD_BYTES)));
+      // EPIPE: records were overwritten while we read; what follows is still to come.
+      if (length <= 0 && errno() !== EPIPE) return false;
+      if (length > 0 && line.test(decoder.decode(record.subarray(0, length)))) return true;
+    }
+    return false;
+  } catch (error) {
+    if (error instanceof SyscallError) return null;
+    throw error;
+  }
+}
