@@ -51,7 +51,7 @@ export function assemble(plan: Plan, { texts = false }: AssembleOptions = {}): I
 }
 
 /** The step of the record at `address`, as a failing launcher reports it. */
-export function stepAt(image: Image, address: number): number {
+export function stepAt(address: number): number {
   return (address - DATA_ADDRESS - HEADER_BYTES) / RECORD_BYTES;
 }
 

@@ -130,7 +130,7 @@ export class Child implements AsyncDisposable {
   }
 
   #launchError(record: number, errno: number): LaunchError {
-    const step = stepAt(this.#image, record);
+    const step = stepAt(record);
     return new LaunchError(this.#image.steps[step]!, step + 1, this.#image.steps.length, errno);
   }
 

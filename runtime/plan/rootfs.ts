@@ -141,6 +141,12 @@ export function* finishRoot({ spec, namespace }: Context): Iterable<Op> {
     const propagation = named(`MS_${name}`, PROPAGATION[name as keyof typeof PROPAGATION]);
     yield setAttributes(`make the root ${word}`, slot("root"), { propagation, recursive });
   }
+  if (hasNoDevices(spec)) {
+    // A device file of a hostile rootfs opens the host's disk. With a /dev of its own the root needs none.
+    yield setAttributes("shut the device files of the root", slot("root"), {
+      set: { NODEV: MOUNT_ATTR.NODEV },
+    });
+  }
   if (spec.root.readonly) {
     yield setAttributes("make the root read-only", slot("root"), { set: { RDONLY: 1 } });
   }

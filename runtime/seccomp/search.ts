@@ -53,6 +53,7 @@ export function withSearch(
     else search(code, runs(parts[0]!), ask);
     land();
   }
+  code.emitGoOn(); // calls of other architectures
   for (const [conditionals, jumps] of asked) {
     for (const land of jumps) land();
     emitConditions(code, conditionals, fallback);

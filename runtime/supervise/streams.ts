@@ -11,7 +11,7 @@ export function readable(fd: Fd): ReadableStream<Uint8Array<ArrayBuffer>> {
   setNonblocking(fd);
   return new ReadableStream({
     type: "bytes",
-    async pull(controller) {
+    async pull(controller): Promise<void> {
       const buffer = new Uint8Array(CHUNK_BYTES);
       for (;;) {
         if (fd.closed) return controller.close();
@@ -38,7 +38,7 @@ export function writable(fd: Fd): WritableStream<Uint8Array<ArrayBuffer>> {
   setNonblocking(fd);
   const close = (): void => fd[Symbol.dispose]();
   return new WritableStream({
-    async write(chunk) {
+    async write(chunk): Promise<void> {
       for (let done = 0; done < chunk.length;) {
         const count = Number(libc.write(fd.raw, chunk.subarray(done), BigInt(chunk.length - done)));
         if (count >= 0) done += count;
