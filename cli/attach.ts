@@ -11,9 +11,11 @@ const FORWARDED: readonly Deno.Signal[] = [
   "SIGALRM",
 ];
 
-/** Passes the signals that we get on to the program, until it is disposed of. */
-export function forwardSignals(sandbox: Sandbox): Disposable {
-  const handlers = FORWARDED.map((signal) => [signal, () => void sandbox.deliver(signal)] as const);
+/** Passes the signals that we get on to the program, as soon as there is one, until it is disposed of. */
+export function forwardSignals(starting: Promise<Sandbox>): Disposable {
+  const handlers = FORWARDED.map((signal) => {
+    return [signal, () => void starting.then((sandbox) => sandbox.deliver(signal)).catch(() => {})] as const;
+  });
   for (const [signal, handler] of handlers) Deno.addSignalListener(signal, handler);
   return {
     [Symbol.dispose]: () => {

@@ -64,7 +64,9 @@ async function run(argv: readonly string[], _global: Global): Promise<number> {
   const { options, resultFile, pidFile } = await readRun(args, argv);
   let sandbox: Sandbox | undefined;
   try {
-    sandbox = await begin({ ...options, stdin: "inherit", stdout: "inherit", stderr: "inherit" });
+    const starting = begin({ ...options, stdin: "inherit", stdout: "inherit", stderr: "inherit" });
+    using _signals = forwardSignals(starting); // before the program can do anything that somebody answers
+    sandbox = await starting;
     if (pidFile !== undefined) await writePid(pidFile, sandbox.pid);
     const result = await supervise(sandbox);
     if (resultFile !== undefined) await writeResult(resultFile, result);
@@ -86,7 +88,6 @@ async function begin(options: SandboxOptions): Promise<Sandbox> {
 }
 
 async function supervise(sandbox: Sandbox): Promise<Result> {
-  using _signals = forwardSignals(sandbox);
   if (!sandbox.terminal) return await sandbox.wait();
   await using _terminal = attachTerminal(sandbox.terminal, () => void sandbox.deliver("SIGHUP"));
   return await sandbox.wait();
