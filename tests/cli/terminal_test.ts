@@ -44,8 +44,8 @@ Deno.test("run at a terminal gives the program a terminal of its own, raw on our
 });
 
 Deno.test("run passes Ctrl-C on as a key, which the sandbox's terminal makes a signal", async () => {
-  const script = "import signal,time\nsignal.signal(2, lambda *_: print('interrupted', flush=True))\n" +
-    "print('ready', flush=True)\nwhile True:\n  signal.pause(); break";
+  const script = "import os,signal\nsignal.signal(2, lambda *_: os.write(1, b'interrupted\\n'))\n" +
+    "os.write(1, b'ready\\n')\nsignal.pause()";
   const { code } = await session(["run", "--", "python3", "-c", script], [
     ["expect", "ready"],
     ["send", CTRL_C],
