@@ -38,7 +38,7 @@ export interface AssembleOptions {
 /**
  * Compiles a plan to an executable that needs no libc, no relocation and no heap.
  *
- * @throws {Error} if a step names a label or slot that nothing defines: a defect of the planner.
+ * @throws {Error} if a step names a label or slot that nothing defines, or two have one label: a defect of the planner.
  * @example
  * ```ts
  * import { assemble } from "./image.ts";
@@ -78,7 +78,10 @@ class Assembler {
     this.#arch = plan.arch;
     for (const { ops } of plan.sections) {
       for (const op of ops) {
-        if (op.label !== undefined) this.#labels.set(op.label, this.#steps.length);
+        if (op.label !== undefined) {
+          if (this.#labels.has(op.label)) throw new Error(`Cannot label two steps "${op.label}"`);
+          this.#labels.set(op.label, this.#steps.length);
+        }
         for (const arg of op.args) if (typeof arg === "object" && "members" in arg) this.#copy(arg);
         this.#steps.push({ op });
       }

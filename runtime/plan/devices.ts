@@ -143,8 +143,9 @@ export function otherDevices(context: Context): Steps {
     const does = `make device "${path}"`;
     if (mustBind(context) && device.type !== "p") {
       before.push(cloneMount(does, AT_FDCWD, path, false, `far:${index}`));
-      inside.push(...resolveOrCreate(does, path, "target", { arch: context.arch, kind: "file" }));
-      inside.push(attach(does, `far:${index}`, "target"));
+      const place = `device:${index}`;
+      inside.push(...resolveOrCreate(does, path, place, { arch: context.arch, kind: "file" }));
+      inside.push(attach(does, `far:${index}`, place));
       return;
     }
     const directory = `device:${index}:directory`;

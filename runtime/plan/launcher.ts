@@ -43,10 +43,7 @@ function* join({ spec }: Context): Iterable<Op> {
     });
   }
   for (const type of joined) {
-    const flag = named(
-      `CLONE_NEW${type === "mount" ? "NS" : type.slice(0, 3).toUpperCase()}`,
-      NAMESPACE_FLAG[type],
-    );
+    const flag = named(`CLONE_${FLAG_NAME[type]}`, NAMESPACE_FLAG[type]);
     yield op(`join ${type} namespace "${paths.get(type)}"`, "setns", [slot(`join:${type}`), flag]);
   }
 }
@@ -77,8 +74,7 @@ function* birth(context: Context): Iterable<Op> {
   for (const { type, path } of spec.linux?.namespaces ?? []) {
     // With offsets the time namespace is made apart: by the launcher, or in a user namespace by init.
     if (path !== undefined || (type === "time" && offsetLines(context) !== undefined)) continue;
-    fresh[type === "mount" ? "NEWNS" : type === "cgroup" ? "NEWCGROUP" : `NEW${SHORT[type]}`] =
-      NAMESPACE_FLAG[type];
+    fresh[FLAG_NAME[type]] = NAMESPACE_FLAG[type];
   }
   const userns = context.namespace("user") === "new";
   if (userns) yield* pipe("make a pipe to init", "mapped");
@@ -115,7 +111,17 @@ function* birth(context: Context): Iterable<Op> {
   yield* (form === "supervised" ? guard(tracked) : supervise(tracked));
 }
 
-const SHORT = { pid: "PID", network: "NET", ipc: "IPC", uts: "UTS", user: "USER", time: "TIME" } as const;
+/** The flag of each namespace type as clone(2) calls it, behind `CLONE_`. */
+const FLAG_NAME = {
+  pid: "NEWPID",
+  network: "NEWNET",
+  mount: "NEWNS",
+  ipc: "NEWIPC",
+  uts: "NEWUTS",
+  user: "NEWUSER",
+  cgroup: "NEWCGROUP",
+  time: "NEWTIME",
+} as const;
 
 /** `struct pollfd` in one word: what a slot holds is a descriptor below 2³². */
 function* pollFd(fd: string, events: bigint): Iterable<Op> {

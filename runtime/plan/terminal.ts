@@ -48,9 +48,9 @@ export function* terminal(context: Context): Iterable<Op> {
   for (const fd of [0, 1, 2]) yield op("use the terminal", "dup3", [slot("terminal"), fd, 0]);
   yield op("control the terminal", "ioctl", [0, TIOCSCTTY, 0]);
   if (context.namespace("mount") === "new") {
-    yield* resolveOrCreate("find /dev/console", "/dev/console", "target", { arch, kind: "file" });
+    yield* resolveOrCreate("find /dev/console", "/dev/console", "console:place", { arch, kind: "file" });
     yield cloneMount("mount the terminal on /dev/console", slot("terminal"), "", false, "console");
-    yield attach("mount the terminal on /dev/console", "console", "target");
+    yield attach("mount the terminal on /dev/console", "console", "console:place");
   }
   yield* sendDescriptor("send the terminal to the supervisor", MESSAGE.terminal, "master");
   yield op(does, "close", [slot("master")]);

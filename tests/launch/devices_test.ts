@@ -74,6 +74,14 @@ launchTest("launch() binds the devices of the spec in a user namespace", async (
   equal(text, "/dev/full 1:7 character special file\n/dev/pipe 0:0 fifo\n6");
 });
 
+launchTest("launch() binds the devices in the rootfs of a user namespace", async (bundle) => {
+  Deno.chownSync(`${bundle.rootfs}/dev`, 100_000, 100_000);
+  Deno.chownSync(bundle.rootfs, 100_000, 100_000);
+  bundle.file("dev/zero", "");
+  const part = { mounts: NO_DEV, linux: USER_NAMESPACE };
+  equal(await bundle.output(`${STAT}; ${LINKS}`, part), `${DEFAULTS}\n${LINK_TARGETS}`);
+});
+
 launchTest("launch() lets a device of the spec replace the default one", async (bundle) => {
   const devices: Device[] = [{ path: "/dev/tty", type: "c", major: 1, minor: 3, fileMode: 0o644 }];
   equal(await bundle.output("stat -c '%t:%T %a' /dev/tty", { linux: { devices } }), "1:3 644");

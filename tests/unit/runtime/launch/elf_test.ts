@@ -16,6 +16,7 @@ import {
 const ARCHES = ["x86_64", "aarch64"] as const;
 const DATA_OFFSET = 0x1000;
 const RECORD_BYTES = 96;
+const MAP = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
 
 /** Real plans, from the smallest to one with everything. */
 function images(arch: Arch): [name: string, image: Image][] {
@@ -140,6 +141,27 @@ for (const arch of ARCHES) {
     });
   }
 }
+
+Deno.test("plan() gives no two steps the same label", () => {
+  const mounts = [{ destination: "/proc", type: "proc" }];
+  const userns = {
+    namespaces: [{ type: "mount" }, { type: "user" }],
+    uidMappings: MAP,
+    gidMappings: MAP,
+  } as const;
+  const requests = [
+    requestOf(),
+    everythingRequest(),
+    everythingRequest({ form: "standalone" }),
+    everythingRequest({ host: ROOTLESS }),
+    requestOf({ mounts, linux: userns, process: { terminal: true } }),
+    requestOf({ mounts, process: { terminal: true } }),
+  ];
+  for (const request of requests) {
+    const labels = opsOf(plan(request)).flatMap(({ label }) => label ?? []);
+    deepEqual(labels.filter((label, index) => labels.indexOf(label) !== index), []);
+  }
+});
 
 Deno.test("assemble() makes the same image of the same plan", () => {
   deepEqual(assemble(plan(everythingRequest())).elf, assemble(plan(everythingRequest())).elf);

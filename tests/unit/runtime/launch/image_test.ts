@@ -151,7 +151,7 @@ const ROWS: readonly Row[] = [
   ],
   [
     "EAGAIN is retried at most 128 times",
-    (arch) => [
+    () => [
       // A pipe that nobody writes to, without waiting.
       op("pipe", "pipe2", [zeros(8, "ends"), 0o4000]),
       op("read", "read", [3, zeros(8, "byte"), 1], { ignore: ["EAGAIN"], ignored: "tired" }),
@@ -271,7 +271,7 @@ for (const arch of ["x86_64", "aarch64"] as const) {
   });
 }
 
-Deno.test("assemble() refuses labels and slots that nothing defines", () => {
+Deno.test("assemble() refuses labels and slots that nothing defines, and labels that two steps have", () => {
   const of = (...ops: Op[]): () => void => () =>
     void assemble({ arch: "x86_64", sections: [{ by: "end", ops: [...ops, exit(0, { label: "fail" })] }] });
   throws(of(op("a", "let", [0], { zero: "nowhere" })), /Cannot jump to "nowhere": no step has this label/);

@@ -1,0 +1,120 @@
+import type { PlanRequest } from "../../runtime/plan/context.ts";
+import { formatPlan } from "../../runtime/plan/format.ts";
+import { plan } from "../../runtime/plan/plan.ts";
+import type { Mount } from "../../runtime/spec/config.ts";
+import { golden } from "../helpers/golden.ts";
+import { everythingRequest, HOST, HOST_V2, type Part, requestOf, ROOTLESS } from "../helpers/plan_samples.ts";
+
+/** What `runc spec` writes. */
+const MOUNTS: readonly Mount[] = [
+  { destination: "/proc", type: "proc", source: "proc" },
+  {
+    destination: "/dev",
+    type: "tmpfs",
+    source: "tmpfs",
+    options: ["nosuid", "strictatime", "mode=755", "size=65536k"],
+  },
+  {
+    destination: "/dev/pts",
+    type: "devpts",
+    source: "devpts",
+    options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+  },
+  {
+    destination: "/dev/shm",
+    type: "tmpfs",
+    source: "shm",
+    options: ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"],
+  },
+  { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"] },
+  { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"] },
+  {
+    destination: "/sys/fs/cgroup",
+    type: "cgroup",
+    source: "cgroup",
+    options: ["nosuid", "noexec", "nodev", "relatime", "ro"],
+  },
+];
+const CAPABILITIES = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"] as const;
+const PROCESS: Part["process"] = {
+  cwd: "/",
+  args: ["sh"],
+  env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm"],
+  user: { uid: 0, gid: 0 },
+  capabilities: { bounding: CAPABILITIES, effective: CAPABILITIES, permitted: CAPABILITIES },
+  rlimits: [{ type: "RLIMIT_NOFILE", hard: 1024, soft: 1024 }],
+  noNewPrivileges: true,
+};
+const HIDDEN = {
+  maskedPaths: ["/proc/acpi", "/proc/kcore", "/proc/keys", "/sys/firmware"],
+  readonlyPaths: ["/proc/bus", "/proc/sys", "/proc/sysrq-trigger"],
+};
+const NAMESPACES = (["pid", "network", "ipc", "uts", "mount", "cgroup"] as const).map((type) => ({ type }));
+const USER = {
+  namespaces: (["user", "pid", "ipc", "uts", "mount", "cgroup"] as const).map((type) => ({ type })),
+  uidMappings: [{ containerID: 0, hostID: 1000, size: 1 }],
+  gidMappings: [{ containerID: 0, hostID: 1000, size: 1 }],
+};
+
+const USUAL: Part = {
+  hostname: "runc",
+  root: { path: "rootfs", readonly: true },
+  mounts: MOUNTS,
+  process: PROCESS,
+  linux: { namespaces: NAMESPACES, ...HIDDEN },
+};
+
+const PLANS: Readonly<Record<string, PlanRequest>> = {
+  "usual": requestOf(USUAL),
+  "usual_v2_aarch64": requestOf(USUAL, { host: { ...HOST_V2, arch: "aarch64" } }),
+  "rootless": requestOf({
+    ...USUAL,
+    mounts: MOUNTS.filter(({ type }) => type !== "cgroup"),
+    linux: { ...USER, ...HIDDEN },
+  }, { host: ROOTLESS }),
+  "joined": requestOf({
+    process: PROCESS,
+    mounts: MOUNTS.slice(0, 1),
+    linux: {
+      namespaces: [
+        { type: "pid" },
+        { type: "mount" },
+        { type: "network", path: "/proc/77/ns/net" },
+        { type: "ipc", path: "/run/ns/ipc" },
+        { type: "user", path: "/proc/77/ns/user" },
+      ],
+    },
+  }),
+  "terminal": requestOf({
+    mounts: MOUNTS.slice(0, 3),
+    process: { ...PROCESS, terminal: true, consoleSize: { height: 25, width: 80 } },
+  }),
+  "overlay": requestOf({ mounts: MOUNTS.slice(0, 2), process: PROCESS }, {
+    root: { kind: "overlay", lowers: ["/top", "/bundle/rootfs"], sizeBytes: 1 << 26 },
+  }),
+  "scratch_standalone": requestOf({
+    mounts: [{ destination: "/usr", source: "/usr", options: ["rbind", "ro"] }],
+    process: { args: ["/usr/bin/true"] },
+  }, {
+    form: "standalone",
+    sources: new Map([["/usr", "directory"]]),
+    root: {
+      kind: "scratch",
+      sizeBytes: 1 << 20,
+      entries: [
+        { kind: "directory", path: "/usr", mode: 0o755 },
+        { kind: "link", path: "/bin", to: "usr/bin" },
+        { kind: "file", path: "/etc-hostname", text: "box\n" },
+      ],
+    },
+  }),
+  "shared_mounts": requestOf({ process: PROCESS, linux: { namespaces: [{ type: "pid" }] } }),
+  "everything": everythingRequest(),
+  "everything_rootless_standalone": everythingRequest({ host: { ...HOST, ...ROOTLESS }, form: "standalone" }),
+};
+
+for (const [name, request] of Object.entries(PLANS)) {
+  Deno.test(`plan() makes the steps of tests/golden/plans/${name}.txt`, () => {
+    golden(`plans/${name}.txt`, formatPlan(plan(request)));
+  });
+}
