@@ -1,0 +1,86 @@
+/**
+ * Measures how fast sandboxes start and what they take, against bubblewrap, crun and runc.
+ *
+ *     deno task bench [start|library|memory] [--runs N] [--output FILE]
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import { fromFileUrl } from "@std/path";
+import { runWithoutUnified } from "./hybrid.ts";
+import { library } from "./library.ts";
+import { machine } from "./machine.ts";
+import { memory } from "./memory.ts";
+import { markdown, type Section } from "./report.ts";
+import { start } from "./start.ts";
+import { missing } from "./workspace.ts";
+
+const HELP = `Usage: deno task bench [start|library|memory] [--runs N] [--output FILE]
+
+Measures one bench, or all of them:
+  start    whole processes that run /bin/true in a sandbox    (--runs turns, default 200)
+  library  sandboxes of one warm Deno process                 (--runs of each kind, default 200)
+  memory   sandboxes that wait at their start gate            (--runs of each, default 10)
+
+Options:
+  --runs N        how often to measure
+  --output FILE   where to write what is printed; without it, a run of all benches of the default size
+                  writes bench/results.md and anything else writes nothing
+  --help          print this
+`;
+
+const RESULTS = fromFileUrl(new URL("results.md", import.meta.url));
+
+const BENCHES = {
+  start: { bench: start, runs: 200 },
+  library: { bench: library, runs: 200 },
+  memory: { bench: memory, runs: 10 },
+} as const satisfies Record<string, { bench(options: { runs: number }): Promise<Section>; runs: number }>;
+type Name = keyof typeof BENCHES;
+
+async function main(): Promise<void> {
+  const args = parseArgs(Deno.args, {
+    string: ["runs", "output"],
+    boolean: ["help"],
+    unknown: (name: string) => {
+      if (name.startsWith("-")) throw new Error(`unknown option "${name}"; see --help`);
+    },
+  });
+  if (args.help) return console.log(HELP.trimEnd());
+  const reason = missing();
+  if (reason !== undefined) throw new Error(reason);
+  const runs = args.runs === undefined ? undefined : Number(args.runs);
+  if (runs !== undefined && !(Number.isInteger(runs) && runs > 0)) {
+    throw new Error(`--runs takes a number above 0, not "${args.runs}"`);
+  }
+  const names = (args._ as (string | number)[]).map(String).map(known);
+  const output = args.output ?? (names.length === 0 && runs === undefined ? RESULTS : undefined);
+
+  const code = await runWithoutUnified();
+  if (code !== undefined) {
+    Deno.exitCode = code;
+    return;
+  }
+
+  const command = ["deno task bench", ...Deno.args].join(" ");
+  const lines = machine().map((line) => `- ${line}`);
+  const parts = [`# Benchmarks\n\nMade by \`${command}\` on this machine:\n\n${lines.join("\n")}\n`];
+  console.log(parts[0]);
+  const begin = performance.now();
+  for (const name of names.length > 0 ? names : Object.keys(BENCHES) as Name[]) {
+    const { bench, runs: usual } = BENCHES[name];
+    const part = markdown(await bench({ runs: runs ?? usual }));
+    console.log(part);
+    parts.push(part);
+  }
+  console.log(`took ${((performance.now() - begin) / 1000).toFixed(0)} s`);
+  if (output !== undefined) await Deno.writeTextFile(output, parts.join("\n"));
+}
+
+function known(name: string): Name {
+  if (name in BENCHES) return name as Name;
+  throw new Error(`no bench "${name}": take one of ${Object.keys(BENCHES).join(", ")}`);
+}
+
+await main().catch((error) => {
+  console.error(`bench: ${error.message}`);
+  Deno.exitCode = 1;
+});
