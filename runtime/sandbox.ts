@@ -72,7 +72,7 @@ export class Sandbox implements AsyncDisposable {
   static async create(options: SandboxOptions): Promise<Sandbox> {
     const sandbox = Sandbox.#launch(options, await imageFor(options));
     try {
-      await sandbox.#child.ready;
+      await sandbox.#child.whenReady();
       sandbox.#openTerminal();
       return sandbox;
     } catch (error) {
@@ -107,7 +107,7 @@ export class Sandbox implements AsyncDisposable {
     ours.move(); // the streams close them
     const ends = { stdin: input.end, stdout: output.end, stderr: errors.end };
     const id = options.id ?? crypto.randomUUID().slice(0, 13);
-    if (listener) child.onListener = (fd) => sendListener(fd, { ...listener, id, pid: child.pid });
+    if (listener) child.onListener((fd, pid) => sendListener(fd, { ...listener, id, pid }));
     return new Sandbox(id, child, ends, options.timeoutMs);
   }
 

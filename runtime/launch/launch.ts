@@ -10,6 +10,8 @@ import { DATA_ADDRESS } from "./machine.ts";
 import { EPOLLIN, reactor, type Watch } from "./reactor.ts";
 
 const SIGKILL = 9;
+/** Hang-ups are told without asking (epoll_ctl(2)). */
+const NO_EVENTS = 0;
 
 /** A step of the launch failed: which of how many, on what, and why. */
 export class LaunchError extends Error {
@@ -30,8 +32,6 @@ export class Child implements AsyncDisposable {
   readonly #launcher: number;
   readonly #status: Fd;
   readonly #gate: Fd;
-  readonly #watches = new DisposableStack();
-  readonly #cloned = Promise.withResolvers<void>();
   readonly #ready = Promise.withResolvers<void>();
   readonly #executed = Promise.withResolvers<void>();
   readonly #ended = Promise.withResolvers<Ending>();
@@ -40,30 +40,41 @@ export class Child implements AsyncDisposable {
   #isReady = false;
   /** Whether the launcher still has a cgroup to empty when init has ended. */
   #tracked = false;
+  /** Whether the launcher has ended and was waited for. */
+  #reaped = false;
+  #watch: Watch;
   #failure: Error | undefined;
   /** The other side of the terminal, if the plan opened one. */
   terminal: Fd | undefined;
-  /** Takes the listener of a seccomp filter that asks user space. Without anybody to take it the launch fails. */
-  onListener: ((listener: Fd) => void) | undefined;
+  #onListener: ((listener: Fd, pid: number) => void) | undefined;
 
   /** @internal Use {@linkcode launch}. */
-  constructor(image: Image, launcher: number, status: Fd, gate: Fd) {
+  constructor(image: Image, launcher: number, { status, gate }: { status: Fd; gate: Fd }) {
     this.#image = image;
     this.#launcher = launcher;
     this.#status = status;
     this.#gate = gate;
-    for (const { promise } of [this.#cloned, this.#ready, this.#executed]) promise.catch(() => {});
-    this.#watches.use(reactor.watch(status, EPOLLIN, () => this.#listen()));
+    for (const { promise } of [this.#ready, this.#executed]) promise.catch(() => {});
+    // The end of the conversation tells all that was said: one wake-up instead of one for each message.
+    this.#watch = reactor.watch(status, NO_EVENTS, () => this.#listen());
   }
 
   /** The pid of init in this process's pid namespace; 0 before its birth. */
   get pid(): number {
+    if (this.#pid === 0 && !this.#status.closed) this.#listen();
     return this.#pid;
   }
 
   /** Resolves when everything is built and init waits at the start gate. @throws {LaunchError} */
-  get ready(): Promise<void> {
+  whenReady(): Promise<void> {
+    this.#hear();
     return this.#ready.promise;
+  }
+
+  /** Takes the listener of a seccomp filter that asks user space. Without anybody to take it the launch fails. */
+  onListener(take: (listener: Fd, pid: number) => void): void {
+    this.#onListener = take;
+    this.#hear();
   }
 
   /** Resolves when init has become the program. @throws {LaunchError} */
@@ -83,7 +94,7 @@ export class Child implements AsyncDisposable {
 
   /** Sends a signal to init; false if it has ended. */
   signal(number: number): boolean {
-    return this.#pidFd !== undefined && !this.#pidFd.closed && signalPidFd(this.#pidFd, number);
+    return this.pid !== 0 && !this.#pidFd!.closed && signalPidFd(this.#pidFd!, number);
   }
 
   /** Kills init and everything in its pid namespace, and waits until that is done. */
@@ -91,12 +102,20 @@ export class Child implements AsyncDisposable {
     if (!this.#gate.closed) this.#gate[Symbol.dispose](); // the guard ends init too
     this.signal(SIGKILL);
     await this.ended;
+    this.#reapLauncher();
     this.terminal?.[Symbol.dispose]();
     this.terminal = undefined;
   }
 
+  /** Hears every message as it comes. */
+  #hear(): void {
+    if (this.#status.closed) return;
+    this.#watch[Symbol.dispose]();
+    this.#watch = reactor.watch(this.#status, EPOLLIN, () => this.#listen());
+  }
+
   #listen(): void {
-    for (;;) {
+    while (!this.#status.closed) {
       const received = receive(this.#status, MESSAGE_BYTES);
       if (received === "nothing") return;
       if (received === "end") return this.#hungUp();
@@ -118,10 +137,10 @@ export class Child implements AsyncDisposable {
 
   #listener(number: number): void {
     try {
-      if (!this.onListener) {
+      if (!this.#onListener) {
         throw new Error("Cannot start the sandbox: nobody takes the listener of its seccomp filter");
       }
-      this.onListener(takeFd(this.#pidFd!, number));
+      this.#onListener(takeFd(this.#pidFd!, number), this.#pid);
       this.start(); // init waits a second time
     } catch (error) {
       this.#fail(error as Error);
@@ -136,13 +155,12 @@ export class Child implements AsyncDisposable {
 
   #fail(error: Error): void {
     this.#failure ??= error;
-    for (const { reject } of [this.#cloned, this.#ready, this.#executed]) reject(error);
+    for (const { reject } of [this.#ready, this.#executed]) reject(error);
   }
 
   #born(pid: number): void {
     this.#pid = pid;
     this.#pidFd = openPidFd(pid);
-    this.#cloned.resolve();
     const watch: Watch = reactor.watch(this.#pidFd, EPOLLIN, () => {
       const ending = reap(pid, false);
       if (!ending) return;
@@ -153,19 +171,20 @@ export class Child implements AsyncDisposable {
 
   /** Nobody holds the status socket any more: init has become the program, or there is no init. */
   #hungUp(): void {
-    this.#watches.dispose();
+    this.#watch[Symbol.dispose]();
     this.#status[Symbol.dispose]();
     if (this.#pidFd === undefined) {
       // The launcher died before it could report init.
+      this.#reaped = true;
       void this.#end(reap(this.#launcher, true) ?? NOTHING);
     } else if (this.#isReady && !this.#failure) this.#executed.resolve();
   }
 
   async #end(ending: Ending): Promise<void> {
-    if (!this.#status.closed) this.#listen(); // what init said last
-    if (this.#pidFd !== undefined) await this.#endLauncher();
+    this.#listen(); // what init said last
+    if (!this.#reaped) await this.#endLauncher();
     this.#fail(new Error(`Cannot start the sandbox: its init was killed before the program began`));
-    this.#watches.dispose();
+    this.#watch[Symbol.dispose]();
     for (const fd of [this.#status, this.#gate]) if (!fd.closed) fd[Symbol.dispose]();
     this.#pidFd?.[Symbol.dispose]();
     this.#ended.resolve(ending);
@@ -174,8 +193,15 @@ export class Child implements AsyncDisposable {
   /** The guard has nothing left to guard, but for a cgroup. It is our child and unreaped: its pid is still its own. */
   async #endLauncher(): Promise<void> {
     using pidFd = openPidFd(this.#launcher);
-    if (this.#tracked) await reactor.ready(pidFd, EPOLLIN);
-    else signalPidFd(pidFd, SIGKILL);
+    if (!this.#tracked) return void signalPidFd(pidFd, SIGKILL);
+    await reactor.ready(pidFd, EPOLLIN);
+    this.#reapLauncher();
+  }
+
+  /** Takes the end of the launcher, which is dead or dying. */
+  #reapLauncher(): void {
+    if (this.#reaped) return;
+    this.#reaped = true;
     reap(this.#launcher, true);
   }
 }
@@ -209,7 +235,7 @@ export function launch(image: Image, { stdin, stdout, stderr }: Stdio): Child {
   const fds = [...stdio, ours.use(above(theirStatus)).raw, ours.use(above(read)).raw];
   const launcher = spawn(`/proc/self/fd/${file.raw}`, "ai-sandbox", fds);
   kept.move(); // the child owns them now
-  return new Child(image, launcher, status, write);
+  return new Child(image, launcher, { status, gate: write });
 }
 
 /** The descriptor with a number that no descriptor of the launcher has. */

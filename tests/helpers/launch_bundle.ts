@@ -148,7 +148,7 @@ export class TestBundle implements Disposable {
     const child = launch(image, { stdin: stdin.raw, stdout: stdout.raw, stderr: stderr.raw });
     const timer = setTimeout(() => child.signal(9), TIMEOUT_MS);
     try {
-      await child.ready;
+      await child.whenReady();
       ready?.(child);
       child.start();
       await child.executed;
