@@ -22,26 +22,28 @@ export interface MountOptions {
 }
 
 /** Option → [attributes set, attributes cleared]; each also exists with an `r` before it (OCI config.md, "Linux mount options"). */
-const ATTRIBUTES: Record<string, readonly [set: readonly string[], clear: readonly string[]]> = {
-  ro: [["RDONLY"], []],
-  rw: [[], ["RDONLY"]],
-  nosuid: [["NOSUID"], []],
-  suid: [[], ["NOSUID"]],
-  nodev: [["NODEV"], []],
-  dev: [[], ["NODEV"]],
-  noexec: [["NOEXEC"], []],
-  exec: [[], ["NOEXEC"]],
-  nodiratime: [["NODIRATIME"], []],
-  diratime: [[], ["NODIRATIME"]],
-  nosymfollow: [["NOSYMFOLLOW"], []],
-  symfollow: [[], ["NOSYMFOLLOW"]],
-  noatime: [["NOATIME"], ["_ATIME"]],
-  atime: [[], ["_ATIME"]],
-  relatime: [[], ["_ATIME"]],
-  norelatime: [["STRICTATIME"], ["_ATIME"]],
-  strictatime: [["STRICTATIME"], ["_ATIME"]],
-  nostrictatime: [[], ["_ATIME"]],
-};
+const ATTRIBUTES = new Map<string, readonly [set: readonly string[], clear: readonly string[]]>(
+  Object.entries({
+    ro: [["RDONLY"], []],
+    rw: [[], ["RDONLY"]],
+    nosuid: [["NOSUID"], []],
+    suid: [[], ["NOSUID"]],
+    nodev: [["NODEV"], []],
+    dev: [[], ["NODEV"]],
+    noexec: [["NOEXEC"], []],
+    exec: [[], ["NOEXEC"]],
+    nodiratime: [["NODIRATIME"], []],
+    diratime: [[], ["NODIRATIME"]],
+    nosymfollow: [["NOSYMFOLLOW"], []],
+    symfollow: [[], ["NOSYMFOLLOW"]],
+    noatime: [["NOATIME"], ["_ATIME"]],
+    atime: [[], ["_ATIME"]],
+    relatime: [[], ["_ATIME"]],
+    norelatime: [["STRICTATIME"], ["_ATIME"]],
+    strictatime: [["STRICTATIME"], ["_ATIME"]],
+    nostrictatime: [[], ["_ATIME"]],
+  }),
+);
 const VALUES: Record<string, number> = { ...MOUNT_ATTR, _ATIME: MOUNT_ATTR_ATIME };
 /** Options that are the default, or that the new mount interface has no word for. */
 const NOTHING = new Set(["defaults", "async", "loud", "silent", "nolazytime", "nomand", "noiversion", "rw"]);
@@ -56,8 +58,8 @@ export function mountOptions(options: readonly string[], type?: string): MountOp
   let idmap: MountOptions["idmap"];
   const data: { key: string; value?: string }[] = [];
   for (const option of options) {
-    const all = option[0] === "r" && option.slice(1) in ATTRIBUTES && !(option in ATTRIBUTES);
-    const attribute = ATTRIBUTES[all ? option.slice(1) : option];
+    const all = option[0] === "r" && !ATTRIBUTES.has(option) && ATTRIBUTES.has(option.slice(1));
+    const attribute = ATTRIBUTES.get(all ? option.slice(1) : option);
     const spread = PROPAGATION[(option[0] === "r" ? option.slice(1) : option).toUpperCase() as "SHARED"];
     if (attribute) {
       apply(all ? setAll! : set!, all ? clearAll! : clear!, attribute);
