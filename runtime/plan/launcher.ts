@@ -133,16 +133,24 @@ function* pollFd(fd: string, events: bigint): Iterable<Op> {
  * death signal, but nobody inside can reach this process.
  */
 function* guard(tracked: Tracker | undefined): Iterable<Op> {
-  if (tracked) yield message("report that a cgroup is to be removed", MESSAGE.tracked, 0);
-  yield message("report init", MESSAGE.cloned, slot("init:pid"));
+  if (tracked) {
+    yield { ...message("report that a cgroup is to be removed", MESSAGE.tracked, 0), failed: "unguarded" };
+  }
+  // A supervisor that is gone already may have opened the start gate: init must not begin unguarded.
+  yield { ...message("report init", MESSAGE.cloned, slot("init:pid")), failed: "unguarded" };
   yield op("close the status socket", "close", [STATUS_FD]);
   yield* pollFd("init:pidfd", 1n); // POLLIN
   const polls: Struct = {
     struct: "pollfd[2]",
     members: [["init", 8, slot("init:pidfd:poll")], ["gate", 8, GATE_FD]],
   };
-  yield op("wait for the end of init or of the supervisor", "ppoll", [polls, 2, 0, 0, 8]);
-  yield op("end init", "pidfd_send_signal", [slot("init:pidfd"), SIGKILL, 0, 0], { ignore: ["ESRCH"] });
+  yield op("wait for the end of init or of the supervisor", "ppoll", [polls, 2, 0, 0, 8], {
+    failed: "unguarded",
+  });
+  yield op("end init", "pidfd_send_signal", [slot("init:pidfd"), SIGKILL, 0, 0], {
+    label: "unguarded",
+    ignore: ["ESRCH"],
+  });
   yield* tracked?.end ?? [];
   yield op("end", "exit_group", [0]);
 }
