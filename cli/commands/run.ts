@@ -69,6 +69,7 @@ async function run(argv: readonly string[], _global: Global): Promise<number> {
     sandbox = await starting;
     if (pidFile !== undefined) await writePid(pidFile, sandbox.pid);
     const result = await supervise(sandbox);
+    await sandbox[Symbol.asyncDispose](); // nothing of it is left when we end
     if (resultFile !== undefined) await writeResult(resultFile, result);
     return result.exitCode;
   } catch (error) {
