@@ -1,0 +1,48 @@
+import { deepEqual, equal, match } from "node:assert/strict";
+import { probeHost } from "../../runtime/host/probe.ts";
+import { NEW, TestBundle } from "../helpers/launch_bundle.ts";
+import { skip } from "../helpers/skip.ts";
+
+const namespaces = NEW.filter((type) => type !== "pid").map((type) => ({ type }));
+
+/** The cgroups of ours that exist, and the processes that run `words`. */
+function left(words: string): { groups: string[]; running: number } {
+  const tree = probeHost().cgroups.find(({ version }) => version === 2)!;
+  const own = `${tree.mountPoint}${tree.own === "/" ? "" : tree.own}`;
+  const groups = [...Deno.readDirSync(own)].map(({ name }) => name).filter((name) =>
+    name.startsWith("ai-sandbox-")
+  );
+  const running = [...Deno.readDirSync("/proc")].filter(({ name }) => {
+    try {
+      return /^\d+$/.test(name) && Deno.readTextFileSync(`/proc/${name}/cmdline`).includes(words);
+    } catch {
+      return false;
+    }
+  });
+  return { groups, running: running.length };
+}
+
+function hasUnified(): boolean {
+  if (probeHost().cgroups.some(({ version }) => version === 2)) return true;
+  skip("no cgroup version 2 is mounted here");
+  return false;
+}
+
+Deno.test("a sandbox without a pid namespace takes along what its program has left running", async () => {
+  if (!hasUnified()) return;
+  using bundle = new TestBundle();
+  const seconds = `1${Deno.pid}`; // long, and nobody else's
+  const script = `(nohup sleep ${seconds} >/dev/null 2>&1 &) ; grep ^0 /proc/self/cgroup`;
+  const { stdout, code } = await bundle.run(script, { linux: { namespaces } });
+  equal(code, 0);
+  match(stdout, /ai-sandbox-\d{10}/, "it ran in a cgroup of its own");
+  deepEqual(left(`sleep\0${seconds}\0`), { groups: [], running: 0 });
+});
+
+Deno.test("a failed step of a sandbox without a pid namespace leaves no cgroup behind", async () => {
+  if (!hasUnified()) return;
+  using bundle = new TestBundle();
+  const { message } = await bundle.failure(["/missing"], { linux: { namespaces } });
+  match(message, /Cannot run "\/missing"/);
+  deepEqual(left("/missing"), { groups: [], running: 0 });
+});
