@@ -33,8 +33,8 @@ export function attachTerminal(terminal: Terminal, hangUp: () => void): AsyncDis
   if (isTerminal(0)) stack.use(rawMode(0));
   if (isTerminal(1)) {
     const resize = (): void => terminal.resize(terminalSize(1));
-    resize();
     Deno.addSignalListener("SIGWINCH", resize);
+    resize();
     stack.defer(() => Deno.removeSignalListener("SIGWINCH", resize));
   }
   void passInput(terminal.writable).catch(() => {}); // either side may end first

@@ -7,10 +7,13 @@ import { reactor } from "./launch/reactor.ts";
 import type { SandboxOptions, StdioChoice } from "./options.ts";
 import { wasOomKilled } from "./supervise/oom.ts";
 import { type Result, result } from "./supervise/result.ts";
-import { isLostOnInit, signalNumber, SIGNALS } from "./supervise/signals.ts";
+import { type Fate, fateOnInit, signalNumber, SIGNALS } from "./supervise/signals.ts";
 import { sendListener } from "./supervise/seccomp_listener.ts";
 import { readable, writable } from "./supervise/streams.ts";
 import { resizeTerminal, type TerminalSize } from "./supervise/terminal.ts";
+
+/** How long after a signal it is looked at for the last time whether the program got it. */
+const LAST_LOOK_MS = 80;
 
 /** The terminal of a sandbox, from outside. */
 export interface Terminal {
@@ -47,7 +50,7 @@ export class Sandbox implements AsyncDisposable {
   #terminalFd: Fd | undefined;
   #startedMs: number | undefined;
   #startedAt = new Date(0);
-  #timer: Disposable | undefined;
+  readonly #timers = new DisposableStack();
   #timedOut = false;
   #killed = false;
   #deliveredSignal: number | undefined;
@@ -130,10 +133,10 @@ export class Sandbox implements AsyncDisposable {
     this.#startedAt = new Date();
     this.#child.start();
     if (this.#timeoutMs !== undefined) {
-      this.#timer = reactor.after(this.#timeoutMs, () => {
+      this.#timers.use(reactor.after(this.#timeoutMs, () => {
         this.#timedOut = true;
         this.#child.signal(SIGNALS.SIGKILL);
-      });
+      }));
     }
   }
 
@@ -145,7 +148,7 @@ export class Sandbox implements AsyncDisposable {
   async #wait(): Promise<Result> {
     const ending = await this.#child.ended;
     const endedMs = performance.now();
-    this.#timer?.[Symbol.dispose]();
+    this.#timers.dispose();
     if (this.#startedMs !== undefined && !this.#timedOut && this.#deliveredSignal === undefined) {
       await this.#child.executed;
     }
@@ -183,20 +186,42 @@ export class Sandbox implements AsyncDisposable {
    */
   deliver(signal: string | number): boolean {
     const number = signalNumber(signal);
-    let status: string;
-    try {
-      status = Deno.readTextFileSync(`/proc/${this.pid}/status`);
-    } catch {
-      return false;
-    }
-    if (!isLostOnInit(number, status)) return this.#child.signal(number);
-    this.#deliveredSignal = number;
+    const fate = this.#fate(number);
+    if (fate === "lost") return this.#endBy(number);
+    const sent = this.#child.signal(number);
+    if (sent && fate === "open") this.#followUp(number);
+    return sent;
+  }
+
+  #fate(signal: number): Fate {
+    const read = (file: string): string => {
+      try {
+        return Deno.readTextFileSync(`/proc/${this.pid}/${file}`);
+      } catch {
+        return ""; // it is gone, or not for us to see
+      }
+    };
+    const status = read("status");
+    return status === "" ? "taken" : fateOnInit(signal, status, read("syscall"));
+  }
+
+  #endBy(signal: number): boolean {
+    this.#deliveredSignal = signal;
     return this.#child.signal(SIGNALS.SIGKILL);
+  }
+
+  /** A shell blocks signals while it starts a child, and the kernel drops them when it goes on. */
+  #followUp(signal: number, delayMs = 5): void {
+    this.#timers.use(reactor.after(delayMs, () => {
+      const fate = this.#fate(signal);
+      if (fate === "lost") this.#endBy(signal);
+      else if (fate === "open" && delayMs < LAST_LOOK_MS) this.#followUp(signal, delayMs * 2);
+    }));
   }
 
   /** Ends the program, if it still runs, with everything that it has started, and waits until nothing is left. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#timer?.[Symbol.dispose]();
+    this.#timers.dispose();
     await this.#child[Symbol.asyncDispose]();
     if (this.#terminalFd && !this.#terminalFd.closed) this.#terminalFd[Symbol.dispose]();
     for (const stream of [this.stdin, this.stdout, this.stderr]) {

@@ -61,17 +61,31 @@ export function signalNumber(signal: string | number): number {
 /** Signals that end a process unless it has something else in mind for them. */
 const ENDS = new Set([1, 2, 3, 14, 15, 10, 12]);
 
+/** What becomes of a signal to the init of a pid namespace. */
+export type Fate =
+  /** It would have ended an ordinary process, but the kernel drops it. */
+  | "lost"
+  /** The program has a handler for it, or ignores it. */
+  | "taken"
+  /** It is blocked, by a program that fetches it or by one that is busy for a moment: later looks tell. */
+  | "open";
+
+/** rt_sigtimedwait(2), as /proc/<pid>/syscall begins. What it waits for is not blocked meanwhile. */
+const WAITS_FOR_SIGNAL = Deno.build.arch === "x86_64" ? "128 " : "137 ";
+
 /**
- * Whether `signal` would end an ordinary process of this state but does nothing to the init of a pid namespace: the
- * kernel drops what pid 1 has no handler for (pid_namespaces(7)), so that Ctrl-C alone could not end a sandbox.
+ * Tells whether `signal` would end an ordinary process of this state but does nothing to the init of a pid namespace:
+ * the kernel drops what pid 1 has no handler for (pid_namespaces(7)), so that Ctrl-C alone could not end a sandbox.
  *
  * @param status The text of /proc/<pid>/status.
+ * @param syscall The text of /proc/<pid>/syscall.
  */
-export function isLostOnInit(signal: number, status: string): boolean {
-  if (!ENDS.has(signal)) return false;
+export function fateOnInit(signal: number, status: string, syscall: string): Fate {
+  if (!ENDS.has(signal)) return "taken";
   const has = (field: string): boolean => {
     const mask = new RegExp(`^${field}:\\s*([0-9a-f]+)$`, "m").exec(status)?.[1] ?? "0";
     return ((BigInt(`0x${mask}`) >> BigInt(signal - 1)) & 1n) === 1n;
   };
-  return !has("SigCgt") && !has("SigIgn") && !has("SigBlk");
+  if (has("SigCgt") || has("SigIgn")) return "taken";
+  return has("SigBlk") || syscall.startsWith(WAITS_FOR_SIGNAL) ? "open" : "lost";
 }
