@@ -54,6 +54,35 @@ while True: time.sleep(1)
   equal((await finish(child)).code, 42);
 });
 
+Deno.test("run ends a shell that is busy starting children, which blocks signals for moments", async () => {
+  for (let run = 0; run < 8; run++) {
+    const said = await signalled("SIGTERM", ["sh", "-c", "echo ready; while :; do /usr/bin/true; done"]);
+    equal(said.code, 143);
+    ok(said.ms < 5_000);
+  }
+});
+
+for (const wait of ["signal.sigwait(mine)", "signal.sigtimedwait(mine, 30).si_signo"]) {
+  Deno.test(`run passes signals on to a program that fetches them with ${wait.split("(")[0]}`, async () => {
+    const script = `
+import os, signal, time
+mine = {signal.SIGTERM, signal.SIGINT}
+signal.pthread_sigmask(signal.SIG_BLOCK, mine)
+os.write(1, b"ready\\n")
+for _ in range(3):
+    os.write(1, b"got %d\\n" % ${wait})
+    time.sleep(0.1)
+os._exit(9)`;
+    const child = start(["run", "--", "python3", "-c", script]);
+    await until(child.stdout, "ready\n");
+    for (const [signal, number] of [["SIGINT", 2], ["SIGTERM", 15], ["SIGTERM", 15]] as const) {
+      child.kill(signal);
+      equal(await until(child.stdout, "\n"), `got ${number}\n`);
+    }
+    equal((await finish(child)).code, 9);
+  });
+}
+
 Deno.test("run lets a program ignore a signal", async () => {
   const script = "trap '' TERM INT; echo ready; read line; exit 5";
   const child = start(["run", "--", "sh", "-c", script]);
