@@ -25,7 +25,7 @@ export function sendListener(listener: Fd, { path, metadata, id, pid, bundle }: 
     ...(metadata !== undefined && { metadata }),
     state,
   };
-  using socket = connect(path);
   using fd = listener;
+  using socket = connect(path);
   sendWithFd(socket, new TextEncoder().encode(JSON.stringify(message)), fd);
 }

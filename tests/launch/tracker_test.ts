@@ -1,6 +1,7 @@
 import { deepEqual, equal, match } from "node:assert/strict";
 import { probeHost } from "../../runtime/host/probe.ts";
-import { NEW, TestBundle } from "../helpers/launch_bundle.ts";
+import { NEW } from "../helpers/launch_bundle.ts";
+import { launchTest } from "../helpers/launch_leaks.ts";
 import { skip } from "../helpers/skip.ts";
 
 const namespaces = NEW.filter((type) => type !== "pid").map((type) => ({ type }));
@@ -28,20 +29,21 @@ function hasUnified(): boolean {
   return false;
 }
 
-Deno.test("a sandbox without a pid namespace takes along what its program has left running", async () => {
-  if (!hasUnified()) return;
-  using bundle = new TestBundle();
-  const seconds = `1${Deno.pid}`; // long, and nobody else's
-  const script = `(nohup sleep ${seconds} >/dev/null 2>&1 &) ; grep ^0 /proc/self/cgroup`;
-  const { stdout, code } = await bundle.run(script, { linux: { namespaces } });
-  equal(code, 0);
-  match(stdout, /ai-sandbox-\d{10}/, "it ran in a cgroup of its own");
-  deepEqual(left(`sleep\0${seconds}\0`), { groups: [], running: 0 });
-});
+launchTest(
+  "a sandbox without a pid namespace takes along what its program has left running",
+  async (bundle) => {
+    if (!hasUnified()) return;
+    const seconds = `1${Deno.pid}`; // long, and nobody else's
+    const script = `(nohup sleep ${seconds} >/dev/null 2>&1 &) ; grep ^0 /proc/self/cgroup`;
+    const { stdout, code } = await bundle.run(script, { linux: { namespaces } });
+    equal(code, 0);
+    match(stdout, /ai-sandbox-\d{10}/, "it ran in a cgroup of its own");
+    deepEqual(left(`sleep\0${seconds}\0`), { groups: [], running: 0 });
+  },
+);
 
-Deno.test("a failed step of a sandbox without a pid namespace leaves no cgroup behind", async () => {
+launchTest("a failed step of a sandbox without a pid namespace leaves no cgroup behind", async (bundle) => {
   if (!hasUnified()) return;
-  using bundle = new TestBundle();
   const { message } = await bundle.failure(["/missing"], { linux: { namespaces } });
   match(message, /Cannot run "\/missing"/);
   deepEqual(left("/missing"), { groups: [], running: 0 });
