@@ -20,7 +20,11 @@ export { diffPlans, type PlanDifference, planOf, type PlanText } from "./runtime
 export { starterSpec } from "./runtime/starter_spec.ts";
 export { type Issue, LifecycleError, SpecError, UnsupportedError, UsageError } from "./runtime/errors.ts";
 export { LaunchError } from "./runtime/launch/launch.ts";
+export type { StepWords } from "./runtime/launch/image.ts";
+export type { FormattedStep } from "./runtime/plan/format.ts";
+export type { Call } from "./runtime/plan/op.ts";
+export type { Syscall, SYSCALLS } from "./runtime/plan/abi.ts";
 export { SyscallError } from "./ffi/errno.ts";
 export { signalNumber } from "./runtime/supervise/signals.ts";
 export { isTerminal, rawMode, type TerminalSize, terminalSize } from "./runtime/supervise/terminal.ts";
-export type { Mount, Spec } from "./runtime/spec/config.ts";
+export type * from "./runtime/spec/config.ts";

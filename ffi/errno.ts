@@ -14,7 +14,15 @@ export function errno(): number {
 
 /** The kernel refused a system call. */
 export class SyscallError extends Error {
+  /** Always `SyscallError`. */
   override readonly name = "SyscallError";
+  /**
+   * One message with the name of the errno.
+   *
+   * @param syscall What was being done, as in "Cannot …".
+   * @param errno The number of the error.
+   * @param subject What it was done to.
+   */
   constructor(readonly syscall: string, readonly errno: number, readonly subject: string = "") {
     super(`Cannot ${syscall}${subject && ` "${subject}"`}: ${errnoName(errno)}`);
   }

@@ -12,6 +12,7 @@ import { parseSpec } from "./spec/validate.ts";
 export interface Bundle {
   /** Absolute path of the directory. */
   readonly path: string;
+  /** What its config.json asks for. */
   readonly spec: Spec;
 }
 
@@ -35,9 +36,13 @@ export type OverlayChoice = { readonly kind: "none" } | {
 
 /** Options of {@linkcode request}. */
 export interface RequestOptions {
+  /** The facts of the machine. */
   readonly host: Host;
+  /** What to put over the root file system. */
   readonly overlay: OverlayChoice;
+  /** How the sandbox is to be run. */
   readonly form: PlanRequest["form"];
+  /** The compiled seccomp filter. */
   readonly filter?: Filter | undefined;
   /** Used instead of the bundle's rootfs. */
   readonly root?: Root | undefined;

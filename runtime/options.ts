@@ -12,11 +12,11 @@ export interface SandboxOptions {
   readonly command?: readonly string[];
   /** Its name. @default made up */
   readonly id?: string;
-  /** @default {"null"} */
+  /** What the program reads. @default {"null"} */
   readonly stdin?: StdioChoice;
-  /** @default {"piped"} */
+  /** Where its output goes. @default {"piped"} */
   readonly stdout?: StdioChoice;
-  /** @default {"piped"} */
+  /** Where its complaints go. @default {"piped"} */
   readonly stderr?: StdioChoice;
   /** Kills the sandbox this long after its start. */
   readonly timeoutMs?: number;

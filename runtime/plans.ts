@@ -27,7 +27,9 @@ export function planOf(options: SandboxOptions): PlanText {
 
 /** One line of a difference: in both, only in the first, or only in the second. */
 export interface PlanDifference {
+  /** Which of the two plans has the step. */
   readonly in: "both" | "first" | "second";
+  /** The step itself. */
   readonly step: FormattedStep;
 }
 

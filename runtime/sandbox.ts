@@ -17,7 +17,9 @@ const LAST_LOOK_MS = 80;
 
 /** The terminal of a sandbox, from outside. */
 export interface Terminal {
+  /** What the program writes to it. */
   readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>;
+  /** What the program reads from it, as if it were typed. */
   readonly writable: WritableStream<Uint8Array<ArrayBuffer>>;
   /** Gives it another size; the programs in it get SIGWINCH. */
   resize(size: TerminalSize): void;

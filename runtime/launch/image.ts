@@ -1,5 +1,5 @@
 import { ERRNO, type Syscall, syscallNumber } from "../plan/abi.ts";
-import { type Arg, type Bytes, counted, type Op, type Plan, type Struct } from "../plan/op.ts";
+import { type Arg, type Bytes, type Call, counted, type Op, type Plan, type Struct } from "../plan/op.ts";
 import { elf } from "./elf.ts";
 import { DATA_ADDRESS } from "./machine.ts";
 
@@ -19,7 +19,12 @@ const RETRIES = 128;
 const PSEUDO = { let: -1, load: -2, decimal: -3 } as const;
 
 /** What a step says of itself when it fails. */
-export type StepWords = Pick<Op, "does" | "call">;
+export interface StepWords {
+  /** What the step does, as in "Cannot …". */
+  readonly does: string;
+  /** What it calls. */
+  readonly call: Call;
+}
 
 /** A plan in executable form. */
 export interface Image {

@@ -15,7 +15,16 @@ const NO_EVENTS = 0;
 
 /** A step of the launch failed: which of how many, on what, and why. */
 export class LaunchError extends Error {
+  /** Always `LaunchError`. */
   override readonly name = "LaunchError";
+  /**
+   * One message with the name of the errno and, where one is known, a remedy.
+   *
+   * @param op The step in words.
+   * @param step Its number, from 1.
+   * @param steps How many the plan has.
+   * @param errno The number of the error.
+   */
   constructor(readonly op: StepWords, readonly step: number, readonly steps: number, readonly errno: number) {
     const remedy = explain(op, errno);
     super(

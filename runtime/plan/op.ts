@@ -2,6 +2,7 @@ import { type Arch, ERRNO, type Errno, type Syscall } from "./abi.ts";
 
 /** The value of the slot: what an earlier operation stored there. */
 export interface SlotValue {
+  /** Name of the slot. */
   readonly slot: string;
 }
 /**
@@ -9,32 +10,42 @@ export interface SlotValue {
  * filled in by the machine code: the record that ended the launch and why.
  */
 export interface SlotAddress {
+  /** Name of the slot. */
   readonly address: string;
 }
 /** A number with the names that it is printed by: `O_PATH|O_CLOEXEC`. */
 export interface Named {
+  /** The names. */
   readonly named: string;
+  /** The number. */
   readonly value: number | bigint;
 }
 /** Raw bytes in memory; `shows` is how they are printed. */
 export interface Bytes {
+  /** What lies in memory. */
   readonly bytes: Uint8Array;
+  /** How it is printed. */
   readonly shows: string;
 }
 /** An address inside bytes that another argument points to. */
 export interface Inside {
+  /** The bytes. */
   readonly inside: Bytes;
+  /** Bytes from their begin. */
   readonly offset: number;
 }
 /** A NULL-terminated array of C strings (argv, envp). */
 export interface Strings {
+  /** The strings, without the NULL. */
   readonly strings: readonly string[];
 }
 /** One member of a C struct: its name, its size in bytes, its value; members follow each other without padding. */
 export type Member = readonly [name: string, size: 1 | 2 | 4 | 8, value: Arg];
 /** A pointer to a C struct. */
 export interface Struct {
+  /** Its name, as in C. */
   readonly struct: string;
+  /** Its members in their order. */
   readonly members: readonly Member[];
 }
 /** An argument of a system call. A string is a pointer to its NUL-terminated UTF-8. */
@@ -60,10 +71,13 @@ export type Call = Syscall | "let" | "load" | "decimal";
 export interface Op {
   /** What the step does, as in "Cannot …". */
   readonly does: string;
+  /** What is called. */
   readonly call: Call;
+  /** The arguments, six at most. */
   readonly args: readonly Arg[];
   /** The slot that keeps the result. */
   readonly into?: string;
+  /** Errnos that do not end the launch. */
   readonly ignore?: readonly Errno[];
   /** Where other steps can jump to. */
   readonly label?: string;
@@ -99,12 +113,15 @@ export function jump(label: string): Op {
 export interface Section {
   /** Who runs them: the launcher (on the host) or the init of the sandbox. */
   readonly by: "launcher" | "init" | "end";
+  /** The steps. */
   readonly ops: readonly Op[];
 }
 
 /** Everything that will be done to build the sandbox, as data. */
 export interface Plan {
+  /** The machine that it is for. */
   readonly arch: Arch;
+  /** Its parts, in the order of the image. */
   readonly sections: readonly Section[];
 }
 

@@ -2,6 +2,7 @@
 
 /** Kinds of namespaces, as `linux.namespaces[].type` spells them. */
 export const NAMESPACES = ["mount", "pid", "network", "uts", "ipc", "user", "cgroup", "time"] as const;
+/** A kind of namespace. */
 export type NamespaceType = (typeof NAMESPACES)[number];
 
 /** Every capability the kernel knows, in the order of their numbers: the index is the number. */
@@ -48,10 +49,12 @@ export const CAPABILITIES = [
   "CAP_BPF",
   "CAP_CHECKPOINT_RESTORE",
 ] as const;
+/** The name of a capability. */
 export type CapabilityName = (typeof CAPABILITIES)[number];
 
 /** The five sets of capabilities of a process. */
 export const CAPABILITY_SETS = ["bounding", "permitted", "effective", "inheritable", "ambient"] as const;
+/** A set of capabilities of a process. */
 export type CapabilitySet = (typeof CAPABILITY_SETS)[number];
 
 /** Resource limits of getrlimit(2). */
@@ -73,6 +76,7 @@ export const RLIMITS = [
   "RLIMIT_SIGPENDING",
   "RLIMIT_STACK",
 ] as const;
+/** A resource limit. */
 export type RlimitType = (typeof RLIMITS)[number];
 
 /** Scheduling policies of sched_setattr(2). */
@@ -85,6 +89,7 @@ export const SCHEDULER_POLICIES = [
   "SCHED_IDLE",
   "SCHED_DEADLINE",
 ] as const;
+/** A scheduling policy. */
 export type SchedulerPolicy = (typeof SCHEDULER_POLICIES)[number];
 
 /** Scheduling flags of sched_setattr(2). */
@@ -97,10 +102,12 @@ export const SCHEDULER_FLAGS = [
   "SCHED_FLAG_UTIL_CLAMP_MIN",
   "SCHED_FLAG_UTIL_CLAMP_MAX",
 ] as const;
+/** A scheduling flag. */
 export type SchedulerFlag = (typeof SCHEDULER_FLAGS)[number];
 
 /** Classes of ioprio_set(2). */
 export const IO_PRIORITY_CLASSES = ["IOPRIO_CLASS_RT", "IOPRIO_CLASS_BE", "IOPRIO_CLASS_IDLE"] as const;
+/** An I/O scheduling class: real-time, best effort or idle. */
 export type IoPriorityClass = (typeof IO_PRIORITY_CLASSES)[number];
 
 /** Kinds of hooks, in the order in which a sandbox meets them. */
@@ -112,14 +119,17 @@ export const HOOKS = [
   "poststart",
   "poststop",
 ] as const;
+/** A kind of hook. */
 export type HookName = (typeof HOOKS)[number];
 
 /** Kinds of device nodes: character, unbuffered character, block and fifo. */
 export const DEVICE_TYPES = ["c", "u", "b", "p"] as const;
+/** A kind of device node. */
 export type DeviceType = (typeof DEVICE_TYPES)[number];
 
 /** Kinds of devices in a cgroup rule: all, character and block. */
 export const DEVICE_RULE_TYPES = ["a", "c", "b"] as const;
+/** A kind of device in a cgroup rule. */
 export type DeviceRuleType = (typeof DEVICE_RULE_TYPES)[number];
 
 /**
@@ -136,14 +146,17 @@ export const PROPAGATIONS = [
   "rprivate",
   "runbindable",
 ] as const;
+/** A propagation of the root mount. */
 export type Propagation = (typeof PROPAGATIONS)[number];
 
 /** Clocks of a time namespace. */
 export const CLOCKS = ["monotonic", "boottime"] as const;
+/** A clock of a time namespace. */
 export type Clock = (typeof CLOCKS)[number];
 
 /** Execution domains of personality(2). */
 export const PERSONALITY_DOMAINS = ["LINUX", "LINUX32"] as const;
+/** An execution domain. */
 export type PersonalityDomain = (typeof PERSONALITY_DOMAINS)[number];
 
 /** NUMA policies of set_mempolicy(2). */
@@ -156,6 +169,7 @@ export const MEMORY_POLICY_MODES = [
   "MPOL_PREFERRED_MANY",
   "MPOL_LOCAL",
 ] as const;
+/** A NUMA policy. */
 export type MemoryPolicyMode = (typeof MEMORY_POLICY_MODES)[number];
 
 /** Flags of set_mempolicy(2). */
@@ -164,6 +178,7 @@ export const MEMORY_POLICY_FLAGS = [
   "MPOL_F_RELATIVE_NODES",
   "MPOL_F_STATIC_NODES",
 ] as const;
+/** A flag of a NUMA policy. */
 export type MemoryPolicyFlag = (typeof MEMORY_POLICY_FLAGS)[number];
 
 /** What a seccomp filter does about a call. */
@@ -178,6 +193,7 @@ export const SECCOMP_ACTIONS = [
   "SCMP_ACT_LOG",
   "SCMP_ACT_NOTIFY",
 ] as const;
+/** What a seccomp filter does about a call. */
 export type SeccompAction = (typeof SECCOMP_ACTIONS)[number];
 
 /** How a seccomp filter compares an argument. */
@@ -190,6 +206,7 @@ export const SECCOMP_OPERATORS = [
   "SCMP_CMP_GT",
   "SCMP_CMP_MASKED_EQ",
 ] as const;
+/** How a seccomp filter compares an argument. */
 export type SeccompOperator = (typeof SECCOMP_OPERATORS)[number];
 
 /** Architectures of system calls. */
@@ -218,6 +235,7 @@ export const SECCOMP_ARCHES = [
   "SCMP_ARCH_PARISC64",
   "SCMP_ARCH_RISCV64",
 ] as const;
+/** An architecture of system calls. */
 export type SeccompArch = (typeof SECCOMP_ARCHES)[number];
 
 /** Flags of seccomp(2). */
@@ -227,4 +245,5 @@ export const SECCOMP_FLAGS = [
   "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
   "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
 ] as const;
+/** A flag of a seccomp filter. */
 export type SeccompFlag = (typeof SECCOMP_FLAGS)[number];

@@ -12,7 +12,9 @@ export type Limit = "time" | "memory" | "cpu" | "fileSize";
 
 /** What is known of a run when it is over. */
 export interface Result {
+  /** Name of the sandbox. */
   readonly id: string;
+  /** How the program ended. */
   readonly exit: Exit;
   /** As a shell says it: the code, 128 + the number of the signal, 124 when the time was up. */
   readonly exitCode: number;
@@ -20,25 +22,31 @@ export interface Result {
   readonly wallMs: number;
   /** CPU time of the program and of those children that it waited for. */
   readonly cpuUserMs: number;
+  /** CPU time that the kernel spent on them. */
   readonly cpuSystemMs: number;
   /** The most memory that one process of these had resident. */
   readonly peakMemoryBytes: number;
   /** Whether the kernel killed the program for want of memory; `null` if this user cannot know. */
   readonly oomKilled: boolean | null;
+  /** Whether the timeout ended it. */
   readonly timedOut: boolean;
-  /** RFC 3339 */
+  /** When the program started (RFC 3339, UTC). */
   readonly startedAt: string;
+  /** When the program ended (RFC 3339, UTC). */
   readonly endedAt: string;
 }
 
 /** What the supervisor did to a run, beside watching it. */
 export interface Circumstances {
+  /** Name of the sandbox. */
   readonly id: string;
   /** `performance.now()` and the clock at the start and the end. */
   readonly startedMs: number;
   readonly endedMs: number;
   readonly startedAt: Date;
+  /** Whether the timeout ended it. */
   readonly timedOut: boolean;
+  /** As in {@linkcode Result}. */
   readonly oomKilled: boolean | null;
   /** The signal that init would have died of, had it not been pid 1. */
   readonly deliveredSignal?: number | undefined;

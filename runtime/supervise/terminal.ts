@@ -8,7 +8,9 @@ const TCSADRAIN = 1;
 
 /** The size of a terminal in characters. */
 export interface TerminalSize {
+  /** Lines from top to bottom. */
   readonly rows: number;
+  /** Characters in a line. */
   readonly columns: number;
 }
 
