@@ -1,4 +1,10 @@
 const UNIFIED = "/sys/fs/cgroup/unified";
+const HIDDEN = "AI_SANDBOX_BENCH_HIDDEN";
+
+/** Whether this program runs as {@linkcode runWithoutUnified} has started it. */
+export function isUnifiedHidden(): boolean {
+  return Deno.env.get(HIDDEN) !== undefined;
+}
 
 /**
  * Runs this program again in a mount namespace without the version 2 hierarchy of a hybrid cgroup layout, and returns
@@ -7,11 +13,12 @@ const UNIFIED = "/sys/fs/cgroup/unified";
  */
 export async function runWithoutUnified(): Promise<number | undefined> {
   const controllers = await Deno.readTextFile(`${UNIFIED}/cgroup.controllers`).catch(() => "");
-  if (controllers.trim() === "") return undefined;
+  if (controllers.trim() === "" || isUnifiedHidden()) return undefined;
   const script = `umount ${UNIFIED} && exec "$@"`;
   const self = [Deno.execPath(), "run", "-A", Deno.mainModule, ...Deno.args];
   const args = ["--mount", "--propagation", "private", "sh", "-c", script, "sh", ...self];
-  const command = new Deno.Command("unshare", { args, stdin: "null", stdout: "inherit", stderr: "inherit" });
+  const io = { stdin: "null", stdout: "inherit", stderr: "inherit" } as const;
+  const command = new Deno.Command("unshare", { args, env: { [HIDDEN]: UNIFIED }, ...io });
   try {
     return (await command.spawn().status).code;
   } catch (error) {
