@@ -1,5 +1,6 @@
 import { loadBundle, request } from "./bundle.ts";
 import { type Command, commandSpec } from "./command.ts";
+import { type Issue, SpecError } from "./errors.ts";
 import type { Host } from "./host/facts.ts";
 import { probeHost } from "./host/probe.ts";
 import type { SandboxOptions } from "./options.ts";
@@ -7,6 +8,7 @@ import type { PlanRequest } from "./plan/context.ts";
 import { rootless } from "./rootless.ts";
 import { compileFilter } from "./seccomp.ts";
 import type { Spec } from "./spec/config.ts";
+import { validateSpec } from "./spec/validate.ts";
 import { refuseUnsupported } from "./unsupported.ts";
 
 /** Who is to run a plan, if not the calling process. */
@@ -31,14 +33,33 @@ export function prepare(
   }
   if (command !== undefined) {
     const { spec, root } = commandSpec(commandOf(command, options), host);
+    check(spec, "options");
     const made = { path: "/", spec: rootless(spec, host) };
     return request(made, { host, overlay: { kind: "none" }, root, form });
   }
   const loaded = typeof bundle === "string" ? loadBundle(bundle) : bundle!;
   refuseUnsupported(loaded.spec);
-  const spec = rootless(withOptions(loaded.spec, options), host);
+  const asked = withOptions(loaded.spec, options);
+  if (asked !== loaded.spec) check(asked, `${loaded.path}/config.json with options`);
+  const spec = rootless(asked, host);
   const filter = spec.linux?.seccomp && compileFilter(spec.linux.seccomp, host);
   return request({ ...loaded, spec }, { host, overlay: options.overlay ?? { kind: "tmpfs" }, filter, form });
+}
+
+/** What is made of options is checked as well as what is read from a file. */
+function check(spec: Spec, where: string): void {
+  const { process, mounts } = spec;
+  const issues = [...validateSpec(spec), ...nuls(process, "/process"), ...nuls(mounts, "/mounts")];
+  if (issues.length > 0) throw new SpecError(where, issues);
+}
+
+/** The kernel would take a string up to its NUL only. */
+function* nuls(value: unknown, pointer: string): Iterable<Issue> {
+  if (typeof value === "string" && value.includes("\0")) {
+    yield { pointer, message: "it contains a NUL" };
+  } else if (typeof value === "object" && value !== null) {
+    for (const [key, each] of Object.entries(value)) yield* nuls(each, `${pointer}/${key}`);
+  }
 }
 
 function commandOf(args: readonly string[], { env, cwd, mounts, share, terminal }: SandboxOptions): Command {

@@ -30,11 +30,12 @@ export interface Terminal {
  *
  * @example Run a program and take its output
  * ```ts
+ * import { equal } from "node:assert/strict";
  * import { Sandbox } from "../mod.ts";
  * await using sandbox = await Sandbox.create({ command: ["echo", "hello"] });
  * sandbox.start();
- * console.log(await new Response(sandbox.stdout).text()); // "hello\n"
- * console.log((await sandbox.wait()).exitCode); // 0
+ * equal(await new Response(sandbox.stdout).text(), "hello\n");
+ * equal((await sandbox.wait()).exitCode, 0);
  * ```
  */
 export class Sandbox implements AsyncDisposable {
@@ -49,8 +50,9 @@ export class Sandbox implements AsyncDisposable {
   readonly #child: Child;
   readonly #timeoutMs: number | undefined;
   #terminal: Terminal | undefined;
-  #terminalFd: Fd | undefined;
+  readonly #streams = new DisposableStack();
   #startedMs: number | undefined;
+  #over = false;
   #startedAt = new Date(0);
   readonly #timers = new DisposableStack();
   #timedOut = false;
@@ -62,9 +64,10 @@ export class Sandbox implements AsyncDisposable {
     this.id = id;
     this.#child = child;
     this.#timeoutMs = timeoutMs;
-    this.stdin = ends.stdin && writable(ends.stdin);
-    this.stdout = ends.stdout && readable(ends.stdout);
-    this.stderr = ends.stderr && readable(ends.stderr);
+    void child.ended.then(() => this.#over = true);
+    this.stdin = ends.stdin && this.#streams.use(writable(ends.stdin)).stream;
+    this.stdout = ends.stdout && this.#streams.use(readable(ends.stdout)).stream;
+    this.stderr = ends.stderr && this.#streams.use(readable(ends.stderr)).stream;
   }
 
   /**
@@ -101,6 +104,10 @@ export class Sandbox implements AsyncDisposable {
   }
 
   static #launch(options: SandboxOptions, { image, keep, listener }: Found): Sandbox {
+    const { timeoutMs } = options;
+    if (timeoutMs !== undefined && !(timeoutMs > 0 && timeoutMs < Infinity)) {
+      throw new TypeError(`Cannot end a sandbox after ${timeoutMs} ms: that is no time`);
+    }
     using ours = new DisposableStack();
     using theirs = new DisposableStack();
     const { stdin = "null", stdout = "piped", stderr = "piped" } = options;
@@ -113,7 +120,7 @@ export class Sandbox implements AsyncDisposable {
     const ends = { stdin: input.end, stdout: output.end, stderr: errors.end };
     const id = options.id ?? crypto.randomUUID().slice(0, 13);
     if (listener) child.onListener((fd, pid) => sendListener(fd, { ...listener, id, pid }));
-    return new Sandbox(id, child, ends, options.timeoutMs);
+    return new Sandbox(id, child, ends, timeoutMs);
   }
 
   /** The program's pid as this process sees it. */
@@ -131,6 +138,7 @@ export class Sandbox implements AsyncDisposable {
     if (this.#startedMs !== undefined) {
       throw new LifecycleError(`Cannot start sandbox "${this.id}": it was started before`);
     }
+    if (this.#over) throw new LifecycleError(`Cannot start sandbox "${this.id}": it has ended`);
     this.#startedMs = performance.now();
     this.#startedAt = new Date();
     this.#child.start();
@@ -142,7 +150,12 @@ export class Sandbox implements AsyncDisposable {
     }
   }
 
-  /** Resolves when the program has ended. @throws {LaunchError} if it never began. */
+  /**
+   * Resolves when the program has ended.
+   *
+   * @throws {LaunchError} if it could not begin.
+   * @throws {LifecycleError} if the sandbox ended without having been started.
+   */
   wait(): Promise<Result> {
     return this.#result ??= this.#wait();
   }
@@ -151,12 +164,13 @@ export class Sandbox implements AsyncDisposable {
     const ending = await this.#child.ended;
     const endedMs = performance.now();
     this.#timers.dispose();
-    if (this.#startedMs !== undefined && !this.#timedOut && this.#deliveredSignal === undefined) {
-      await this.#child.executed;
+    if (this.#startedMs === undefined) {
+      throw new LifecycleError(`Cannot tell how sandbox "${this.id}" ended: it was never started`);
     }
+    if (!this.#timedOut && this.#deliveredSignal === undefined) await this.#child.executed;
     return result(ending, {
       id: this.id,
-      startedMs: this.#startedMs ?? endedMs,
+      startedMs: this.#startedMs,
       endedMs,
       startedAt: this.#startedAt,
       timedOut: this.#timedOut,
@@ -223,26 +237,24 @@ export class Sandbox implements AsyncDisposable {
 
   /** Ends the program, if it still runs, with everything that it has started, and waits until nothing is left. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#over = true;
     this.#timers.dispose();
     await this.#child[Symbol.asyncDispose]();
-    if (this.#terminalFd && !this.#terminalFd.closed) this.#terminalFd[Symbol.dispose]();
-    for (const stream of [this.stdin, this.stdout, this.stderr]) {
-      if (stream && !stream.locked) {
-        await (stream instanceof ReadableStream ? stream.cancel() : stream.abort()).catch(() => {});
-      }
-    }
+    this.#streams.dispose();
   }
 
   #openTerminal(): void {
     const fd = this.#child.terminal;
     if (!fd) return;
     this.#child.terminal = undefined;
-    this.#terminalFd = fd;
     const input = fd.duplicate();
     this.#terminal = {
-      readable: readable(fd),
-      writable: writable(input),
-      resize: (size) => resizeTerminal(input, size),
+      readable: this.#streams.use(readable(fd)).stream,
+      writable: this.#streams.use(writable(input)).stream,
+      resize: (size) => {
+        const open = [fd, input].find(({ closed }) => !closed);
+        if (open) resizeTerminal(open, size);
+      },
     };
   }
 }

@@ -4,49 +4,107 @@ import { libc } from "../../ffi/libc.ts";
 import { EPOLLIN, EPOLLOUT, reactor } from "../launch/reactor.ts";
 
 const CHUNK_BYTES = 65536;
+/** More than a pipe can hold, so that a writer who is still there cannot keep us. */
+const MOST_LAST_CHUNKS = 64;
 const [EAGAIN, EIO, EPIPE] = [11, 5, 32];
 
-/** What comes out of a pipe or terminal, as it comes; closes the descriptor at its end. */
-export function readable(fd: Fd): ReadableStream<Uint8Array<ArrayBuffer>> {
-  setNonblocking(fd);
-  return new ReadableStream({
-    type: "bytes",
-    async pull(controller): Promise<void> {
-      const buffer = new Uint8Array(CHUNK_BYTES);
-      for (;;) {
-        if (fd.closed) return controller.close();
-        const count = Number(libc.read(fd.raw, buffer, BigInt(CHUNK_BYTES)));
-        const why = count === -1 ? errno() : 0;
-        // A terminal whose program is gone reads as EIO.
-        if (count === 0 || why === EIO) {
-          fd[Symbol.dispose]();
-          controller.close();
-          controller.byobRequest?.respond(0);
-          return;
-        }
-        if (count > 0) return controller.enqueue(buffer.subarray(0, count));
-        if (why !== EAGAIN) throw new SyscallError("read from the sandbox", why);
-        await reactor.ready(fd, EPOLLIN);
-      }
-    },
-    cancel: () => fd[Symbol.dispose](),
-  });
+/** A stream whose descriptor is closed with it, or by whoever disposes of this: it is the program's no more. */
+export interface Owned<Stream> extends Disposable {
+  readonly stream: Stream;
 }
 
-/** Writes into a pipe or terminal as fast as the other side takes it; closes the descriptor when it is closed. */
-export function writable(fd: Fd): WritableStream<Uint8Array<ArrayBuffer>> {
+/**
+ * What comes out of a pipe or terminal, as it comes; closes the descriptor at its end. Disposing of it puts what is
+ * there into the stream and ends it, so that a reader gets everything and one who never reads keeps no descriptor.
+ */
+export function readable(fd: Fd): Owned<ReadableStream<Uint8Array<ArrayBuffer>>> {
   setNonblocking(fd);
-  const close = (): void => fd[Symbol.dispose]();
-  return new WritableStream({
+  let waiting: Wait | undefined;
+  let controller!: ReadableByteStreamController;
+  const close = (): void => {
+    waiting?.stop();
+    fd[Symbol.dispose]();
+  };
+  const end = (): void => {
+    close();
+    controller.close();
+    controller.byobRequest?.respond(0);
+  };
+  /** Takes one chunk, or the end; false if there is neither. */
+  const take = (): boolean => {
+    const buffer = new Uint8Array(CHUNK_BYTES);
+    const count = Number(libc.read(fd.raw, buffer, BigInt(CHUNK_BYTES)));
+    const why = count === -1 ? errno() : 0;
+    if (why === EAGAIN) return false;
+    // A terminal whose program is gone reads as EIO.
+    if (count === 0 || why === EIO) end();
+    else if (count > 0) controller.enqueue(buffer.subarray(0, count));
+    else throw new SyscallError("read from the sandbox", why);
+    return true;
+  };
+  const stream = new ReadableStream({
+    type: "bytes",
+    start: (own) => void (controller = own),
+    async pull(): Promise<void> {
+      while (!fd.closed && !take()) {
+        waiting = wait(fd, EPOLLIN);
+        await waiting.done;
+      }
+    },
+    cancel: close,
+  });
+  return {
+    stream,
+    [Symbol.dispose]: () => {
+      for (let chunk = 0; chunk < MOST_LAST_CHUNKS && !fd.closed && take(); chunk++);
+      if (!fd.closed) end();
+    },
+  };
+}
+
+/**
+ * Writes into a pipe or terminal as fast as the other side takes it; closes the descriptor when it is closed, or
+ * disposed of: what is written then fails with EPIPE.
+ */
+export function writable(fd: Fd): Owned<WritableStream<Uint8Array<ArrayBuffer>>> {
+  setNonblocking(fd);
+  let waiting: Wait | undefined;
+  const close = (): void => {
+    waiting?.stop();
+    fd[Symbol.dispose]();
+  };
+  const stream = new WritableStream<Uint8Array<ArrayBuffer>>({
     async write(chunk): Promise<void> {
       for (let done = 0; done < chunk.length;) {
+        if (fd.closed) throw new SyscallError("write to the sandbox", EPIPE);
         const count = Number(libc.write(fd.raw, chunk.subarray(done), BigInt(chunk.length - done)));
+        const why = count === -1 ? errno() : 0;
         if (count >= 0) done += count;
-        else if (errno() === EAGAIN) await reactor.ready(fd, EPOLLOUT);
-        else throw new SyscallError("write to the sandbox", errno() || EPIPE);
+        else if (why !== EAGAIN) throw new SyscallError("write to the sandbox", why);
+        else {
+          waiting = wait(fd, EPOLLOUT);
+          await waiting.done;
+        }
       }
     },
     close,
     abort: close,
   });
+  return { stream, [Symbol.dispose]: close };
+}
+
+interface Wait {
+  readonly done: Promise<void>;
+  stop(): void;
+}
+
+/** Waits until `fd` has one of `events`, or until it is stopped, which must be before `fd` is closed. */
+function wait(fd: Fd, events: number): Wait {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const watch = reactor.watch(fd, events, () => stop());
+  const stop = (): void => {
+    watch[Symbol.dispose]();
+    resolve();
+  };
+  return { done: promise, stop };
 }
