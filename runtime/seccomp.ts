@@ -1,10 +1,8 @@
-import { SyscallError } from "../ffi/errno.ts";
-import { ATTRIBUTE, hasSeccomp, resolveSyscall, ScmpFilter } from "../ffi/seccomp.ts";
+import { hasSeccomp, resolveSyscall } from "../ffi/seccomp.ts";
 import { SpecError, UnsupportedError } from "./errors.ts";
 import type { Host } from "./host/facts.ts";
 import type { Filter } from "./plan/context.ts";
 import {
-  ACTIONS,
   ARCHES,
   firstSyscall,
   FLAG_NEW_LISTENER,
@@ -12,7 +10,6 @@ import {
   FLAGS,
   NATIVE,
   NEWER_SYSCALLS,
-  OPERATORS,
 } from "./seccomp/numbers.ts";
 import {
   type Call,
@@ -20,12 +17,11 @@ import {
   conditionalsOf,
   defaultValue,
   isIgnored,
-  isMultiplexed,
-  multiplexes,
   UNKNOWN,
   verdictOf,
 } from "./seccomp/rules.ts";
-import { type Section, type Verdict, withSearch } from "./seccomp/search.ts";
+import { addMultiplexed, I386_NUMBERS } from "./seccomp/multiplexed.ts";
+import { assembleFilter, type Section, type Verdict } from "./seccomp/search.ts";
 import type { Seccomp } from "./spec/linux.ts";
 
 /** A filter, and what of its spec it leaves out. */
@@ -38,12 +34,6 @@ export interface CompiledFilter extends Filter {
 const MAX_INSTRUCTIONS = 4096;
 const INSTRUCTION_BYTES = 8;
 const MAX_ARGUMENTS = 6;
-/** What libseccomp's errno values mean for a rule. */
-const REFUSALS: Readonly<Record<number, string>> = {
-  17: "an earlier rule about the same call does something else", // EEXIST
-  22: "libseccomp takes no such rule", // EINVAL
-  33: "an architecture cannot express it", // EDOM
-};
 /** Calls that nobody has heard of get through these, or reach someone who can see to them: no ENOSYS for them. */
 const PERMISSIVE: readonly string[] = ["SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE"];
 /** libseccomp's token for what it was built for, and the one that this is. */
@@ -58,13 +48,13 @@ const [LIBRARY, LIBRARY_ARCH] = [0, NATIVE[Deno.build.arch as Host["arch"]]];
  * - Calls above the highest one that the spec names fail with ENOSYS, unless the default lets calls through: programs
  *   then fall back to what the author of the spec knew.
  *
- * libseccomp gives the calls their numbers. It makes only the part of the program that finds calls within others, such
- * as socketcall(2) of i386: what it makes of two rules about one argument is not always what they say (with `< 2³²`
- * allowed, `== 2` and `< 40` beside it take 40 away), and it takes ten times as long.
+ * libseccomp only gives the calls their numbers. What it makes of several conditions on one argument is not always
+ * what they say (with `< 2³²` allowed, `== 2` or `< 40` beside it take 40 away), some rules keep it busy forever, and
+ * a filter for three architectures takes it ten times as long.
  *
  * @param path What to call the spec in errors.
  * @returns Nothing if there is nothing to filter by.
- * @throws {SpecError} where libseccomp or the kernel would refuse it.
+ * @throws {SpecError} where the kernel would refuse it.
  * @throws {UnsupportedError} if libseccomp is not installed.
  *
  * @example
@@ -93,22 +83,9 @@ export function compileFilter(
   const tokens = [...new Set([NATIVE[arch], ...(seccomp.architectures ?? []).map((name) => ARCHES[name])])];
   const named = calls(seccomp, (name) => resolveSyscall(name, LIBRARY));
   check(named, refuse);
-  const verdicts = decide(named);
-  const sections = tokens.map((token) => section(seccomp, verdicts, token));
-
-  using filter = attempt(() => new ScmpFilter(defaultValue(seccomp)), () => {
-    const { defaultAction, defaultErrnoRet = "" } = seccomp;
-    return refuse("/defaultAction", `Cannot do this by default: ${defaultAction} ${defaultErrnoRet}`.trim());
-  });
-  // runc kills the thread, which leaves the others of a program running.
-  filter.set(ATTRIBUTE.ACT_BADARCH, ACTIONS.SCMP_ACT_KILL_PROCESS);
-  // Rules apply to the architectures that are there when they are added; the library's own is, to begin with.
-  const multiplexing = tokens.filter(multiplexes);
-  addArches(filter, multiplexing, { seccomp, refuse });
-  if (multiplexing.length > 0 || !tokens.includes(LIBRARY_ARCH)) filter.removeArch(LIBRARY_ARCH);
-  if (multiplexing.length > 0) addRules(filter, named.filter(isMultiplexed), refuse);
-  addArches(filter, tokens, { seccomp, refuse });
-  const program = withSearch(sections, defaultValue(seccomp), filter.program());
+  const decided = decide(named);
+  const sections = tokens.map((token) => section(seccomp, decided, token));
+  const program = assembleFilter(sections, defaultValue(seccomp));
   const count = program.length / INSTRUCTION_BYTES;
   if (count > MAX_INSTRUCTIONS) {
     throw refuse("/syscalls", `Cannot filter by ${count} instructions: Linux takes ${MAX_INSTRUCTIONS}`);
@@ -120,42 +97,24 @@ export function compileFilter(
 
 type Refuse = (pointer: string, message: string) => SpecError;
 
-/** Turns what libseccomp says into what it means for the spec. */
-function attempt<T>(action: () => T, meaning: (cause: SyscallError) => SpecError): T {
-  try {
-    return action();
-  } catch (cause) {
-    throw cause instanceof SyscallError ? meaning(cause) : cause;
-  }
-}
-
-/** Adds architectures to filter; those that are there already are left alone. */
-function addArches(
-  filter: ScmpFilter,
-  tokens: readonly number[],
-  { seccomp: { architectures = [] }, refuse }: { seccomp: Seccomp; refuse: Refuse },
-): void {
-  for (const token of tokens) {
-    attempt(() => filter.addArch(token), () => {
-      const index = architectures.findIndex((name) => ARCHES[name] === token);
-      const message = `Cannot filter the calls of ${architectures[index]}: libseccomp cannot on this machine`;
-      return refuse(`/architectures/${index}`, message);
-    });
-  }
-}
-
 /** What an architecture's numbers alone decide. */
 function section(seccomp: Seccomp, decided: ReadonlyMap<Call, Verdict | undefined>, token: number): Section {
   const verdicts = new Map<number, Verdict>();
   let last = 0;
-  for (const [call, decision] of decided) {
-    const verdict = multiplexes(token) && isMultiplexed(call) ? undefined : decision;
+  for (const [call, verdict] of decided) {
     for (const name of call.names) {
       const number = numberOf(name, call.number, token);
       if (number < 0) continue;
       last = Math.max(last, number);
       if (verdict !== undefined) verdicts.set(number, verdict);
     }
+  }
+  if (token === ARCHES.SCMP_ARCH_X86) {
+    const named = [...decided].flatMap(([{ names }, verdict]) =>
+      verdict === undefined ? [] : names.map((name) => [name, verdict] as const)
+    );
+    addMultiplexed(verdicts, named, defaultValue(seccomp));
+    last = Math.max(last, ...verdicts.keys());
   }
   const { defaultAction } = seccomp;
   const closed = last > 0 && !PERMISSIVE.includes(defaultAction);
@@ -164,6 +123,7 @@ function section(seccomp: Seccomp, decided: ReadonlyMap<Call, Verdict | undefine
 
 /** The number of a call on an architecture; negative if there is none. */
 function numberOf(name: string, number: number, token: number): number {
+  if (token === ARCHES.SCMP_ARCH_X86 && I386_NUMBERS.has(name)) return I386_NUMBERS.get(name)!;
   if (number !== UNKNOWN) return token === LIBRARY_ARCH ? number : resolveSyscall(name, token);
   const newer = NEWER_SYSCALLS.get(name);
   return newer === undefined ? UNKNOWN : firstSyscall(token) + newer;
@@ -195,20 +155,6 @@ function check(named: readonly Call[], refuse: Refuse): void {
     }
     if (comparisons.length > 0 && ++count > MAX_INSTRUCTIONS) {
       throw refuse("/syscalls", `Cannot filter by more than ${MAX_INSTRUCTIONS} conditions`);
-    }
-  }
-}
-
-/** Leaves to libseccomp the calls that it finds in others. */
-function addRules(filter: ScmpFilter, named: readonly Call[], refuse: Refuse): void {
-  for (const { number, names, rules } of named) {
-    for (const { value, alternatives } of rules) {
-      for (const { comparisons, pointer } of alternatives) {
-        const packed = comparisons.map(({ arg, op, a, b }) => ({ arg, op: OPERATORS[op], a, b }));
-        attempt(() => filter.addRule(value, number, packed), ({ errno, message }) => {
-          return refuse(pointer, `Cannot filter "${names[0]}": ${REFUSALS[errno] ?? message}`);
-        });
-      }
     }
   }
 }

@@ -12,12 +12,9 @@ export const RETURN = 0x06; // BPF_RET | BPF_K
 /** Where things are in `struct seccomp_data`; arguments are 64 bits, on our machines the low half first. */
 export const [NR_OFFSET, ARCH_OFFSET, ARGS_OFFSET] = [0, 4, 16];
 
-const WORD_BYTES = 4;
-
 /** `struct sock_filter[]` in the making: two words each, {code, jt, jf} and k. */
 export class Code {
   readonly #words: number[] = [];
-  readonly #open: number[] = [];
 
   /** Adds an instruction; `yes` and `no` are how many a conditional jump skips. */
   emit(code: number, k: number, yes: number = 0, no: number = 0): void {
@@ -31,20 +28,9 @@ export class Code {
     return () => this.#land(at);
   }
 
-  /** Adds a jump to what will follow the whole code. */
-  emitGoOn(): void {
-    this.#open.push(this.#words.length);
-    this.emit(JUMP, 0);
-  }
-
-  /** The code and then `program`. */
-  before(program: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
-    for (const at of this.#open) this.#land(at);
-    const size = this.#words.length * WORD_BYTES;
-    const whole = new Uint8Array(size + program.length);
-    new Uint32Array(whole.buffer, 0, this.#words.length).set(this.#words);
-    whole.set(program, size);
-    return whole;
+  /** The code as the kernel takes it; our machines are little-endian, as it is. */
+  bytes(): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(Uint32Array.from(this.#words).buffer);
   }
 
   #land(at: number): void {

@@ -1,7 +1,7 @@
 /** The numbers behind the words of `linux.seccomp`: linux/seccomp.h, linux/audit.h and libseccomp's seccomp.h. */
 
 import type { Arch } from "../host/facts.ts";
-import type { SeccompAction, SeccompArch, SeccompFlag, SeccompOperator } from "../spec/words.ts";
+import type { SeccompAction, SeccompArch, SeccompFlag } from "../spec/words.ts";
 
 /** `SECCOMP_RET_*`; the lower 16 bits of errno and trace are free for their value. */
 export const ACTIONS: Record<SeccompAction, number> = {
@@ -29,17 +29,6 @@ export function strictness(value: number): number {
   const action = (value & 0xffff0000) | 0; // signed: KILL_PROCESS is the lowest
   return -action;
 }
-
-/** `enum scmp_compare` */
-export const OPERATORS: Record<SeccompOperator, number> = {
-  SCMP_CMP_NE: 1,
-  SCMP_CMP_LT: 2,
-  SCMP_CMP_LE: 3,
-  SCMP_CMP_EQ: 4,
-  SCMP_CMP_GE: 5,
-  SCMP_CMP_GT: 6,
-  SCMP_CMP_MASKED_EQ: 7,
-};
 
 /** `SECCOMP_FILTER_FLAG_*` that a spec may name. */
 export const FLAGS: Record<SeccompFlag, number> = {

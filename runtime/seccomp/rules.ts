@@ -2,7 +2,7 @@
 
 import type { Seccomp, SeccompArg } from "../spec/linux.ts";
 import type { Comparison, Conditional } from "./conditions.ts";
-import { ARCHES, NEWER_SYSCALLS, returnValue, strictness } from "./numbers.ts";
+import { NEWER_SYSCALLS, returnValue, strictness } from "./numbers.ts";
 
 /** What libseccomp calls a call it does not know. */
 export const UNKNOWN = -1;
@@ -101,28 +101,4 @@ export function conditionalsOf({ rules }: Call): Conditional[] {
 /** Whether nothing can be made of the rules about a call. */
 export function isIgnored({ number, names }: Call): boolean {
   return number === UNKNOWN && !NEWER_SYSCALLS.has(names[0]!);
-}
-
-/** Calls that some architectures also make through socketcall(2) and ipc(2), where libseccomp looks for them. */
-const MULTIPLEXED: ReadonlySet<string> = new Set(
-  ("socket bind connect listen accept getsockname getpeername socketpair send recv sendto recvfrom shutdown " +
-    "setsockopt getsockopt sendmsg recvmsg accept4 recvmmsg recvmmsg_time64 sendmmsg socketcall ipc semop semget " +
-    "semctl semtimedop semtimedop_time64 msgsnd msgrcv msgget msgctl shmat shmdt shmget shmctl").split(" "),
-);
-
-const WITHOUT_MULTIPLEXERS: readonly number[] = [
-  ARCHES.SCMP_ARCH_X86_64,
-  ARCHES.SCMP_ARCH_X32,
-  ARCHES.SCMP_ARCH_AARCH64,
-  ARCHES.SCMP_ARCH_ARM,
-];
-
-/** Whether an architecture has socketcall(2) and ipc(2). */
-export function multiplexes(token: number): boolean {
-  return !WITHOUT_MULTIPLEXERS.includes(token);
-}
-
-/** Whether a call may also be made through another one. */
-export function isMultiplexed({ names }: Call): boolean {
-  return names.some((name) => MULTIPLEXED.has(name));
 }
