@@ -18,8 +18,10 @@ import { STUBS } from "./build/stubs.ts";
 
 const ROOT = fromFileUrl(new URL("..", import.meta.url));
 const HELLO = join(ROOT, "bundles/hello");
+/** What needs no command. */
+const FLAGS = ["--version", "--help"];
 /** Twice `run`: the second finds its image made. */
-const WARM = ["--version", "--help", `plan ${HELLO}`, `run ${HELLO}`, `run ${HELLO}`];
+const WARM = [`plan ${HELLO}`, `run ${HELLO}`, `run ${HELLO}`];
 const WARM_TIMEOUT_MS = 10_000;
 
 /** What to build, and where to. */
@@ -54,22 +56,27 @@ export async function build(options: Build): Promise<string[]> {
   for (const name of imports) report.push(`imported at start, which takes time: ${name}`);
 
   const hooked = (options.codeCache ?? true) && expose(host);
-  let cache: Uint8Array = new Uint8Array();
+  let [flagsCache, cache]: Uint8Array[] = [new Uint8Array(), new Uint8Array()];
   if (hooked) {
     const record = (loader: string): Uint8Array =>
       attach(host, { stub, settings: SETTINGS, words: words(loader), payload: new Uint8Array() });
+    flagsCache = await recordCache(text, record, FLAGS);
     cache = await recordCache(text, record, options.warm ?? WARM);
     report.push(
-      cache.length > 0 ? `code cache: ${cache.length} bytes` : "no code cache: no warm-up succeeded",
+      cache!.length > 0 ? `code cache: ${cache!.length} bytes` : "no code cache: no warm-up succeeded",
     );
   } else if (options.codeCache ?? true) {
     report.push(`no code cache: Deno ${Deno.version.deno} does not have the text to hook`);
   }
 
-  const layout = { offset: payloadOffset(host), source: source.length, cache: cache.length };
-  const payload = new Uint8Array(source.length + cache.length);
-  payload.set(source);
-  payload.set(cache, source.length);
+  const parts = [source, flagsCache!, cache!];
+  const layout = {
+    offset: payloadOffset(host),
+    source: source.length,
+    flagsCache: flagsCache!.length,
+    cache: cache!.length,
+  };
+  const payload = new Uint8Array(await new Blob(parts as BlobPart[]).arrayBuffer());
   const bytes = attach(host, { stub, settings: SETTINGS, words: words(loader(layout, hooked)), payload });
   await replace(options.output, (temp) => Deno.writeFile(temp, bytes));
   report.push(`${options.output}: ${(bytes.length / 1e6).toFixed(1)} MB with Deno ${Deno.version.deno}`);

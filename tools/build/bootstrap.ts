@@ -27,10 +27,13 @@ export function words(loader: string): string[] {
   ];
 }
 
-/** Where the payload stands in the executable, and how long its two parts are, in bytes. */
+/** Where the payload stands in the executable, and how long its parts are, in bytes. */
 export interface Layout {
   readonly offset: number;
   readonly source: number;
+  /** V8's code cache for a command line that begins with a flag: 1 ms less to read than that of all commands. */
+  readonly flagsCache: number;
+  /** V8's code cache for all other command lines. */
   readonly cache: number;
 }
 
@@ -40,20 +43,29 @@ export interface Layout {
  * @param layout Where the program and V8's code cache for it are.
  * @param hooked Whether `expose` has opened this executable; without it the code cache cannot be used.
  */
-export function loader(layout: Layout, hooked: boolean): string {
+export function loader({ offset, source, flagsCache, cache }: Layout, hooked: boolean): string {
   return `${open(hooked)}
 const file = Deno.openSync("/proc/self/exe");
-file.seekSync(${layout.offset}, 0);
-const bytes = new Uint8Array(${layout.source + layout.cache});
-for (let at = 0, n; at < bytes.length; at += n) {
-  n = file.readSync(bytes.subarray(at));
-  if (n === null) throw new Error("Cannot start: the executable is truncated");
-}
-file.close();
+const read = (offset, length) => {
+  const bytes = new Uint8Array(length);
+  file.seekSync(offset, 0);
+  for (let at = 0, n; at < length; at += n) {
+    n = file.readSync(bytes.subarray(at));
+    if (n === null) throw new Error("Cannot start: the executable is truncated");
+  }
+  return bytes;
+};
+const source = read(${offset}, ${source});
 ${
     hooked
-      ? `await run(core.decode(bytes.subarray(0, ${layout.source})), bytes.subarray(${layout.source}));`
-      : `await (0, eval)(new TextDecoder().decode(bytes));`
+      ? `const flag = Deno.args[0]?.startsWith("-");
+const cache = flag ? read(${offset + source}, ${flagsCache}) : read(${
+        offset + source + flagsCache
+      }, ${cache});
+file.close();
+await run(core.decode(source), cache);`
+      : `file.close();
+await (0, eval)(new TextDecoder().decode(source));`
   }`;
 }
 
