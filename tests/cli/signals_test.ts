@@ -12,6 +12,8 @@ async function signalled(
 ): Promise<{ code: number; stdout: string; stderr: string; ms: number }> {
   const child = start(["run", ...flags, "--", ...command]);
   const said = await until(child.stdout, "ready\n");
+  // A shell that is just about to become another program may note a signal and forget it.
+  await new Promise((resolve) => setTimeout(resolve, 50));
   child.kill(signal);
   const { code, stdout, stderr, ms } = await finish(child);
   return { code, stdout: said + TEXT.decode(stdout), stderr: TEXT.decode(stderr), ms };
