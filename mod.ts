@@ -3,9 +3,10 @@
  *
  * @example
  * ```ts
+ * import { equal } from "node:assert/strict";
  * import { Sandbox } from "./mod.ts";
  * await using sandbox = await Sandbox.run({ command: ["echo", "hello"] });
- * console.log(await new Response(sandbox.stdout).text());
+ * equal(await new Response(sandbox.stdout).text(), "hello\n");
  * ```
  *
  * @module

@@ -1,9 +1,9 @@
 /**
  * Runs the whole test suite: `deno task test [paths and options of deno test]`.
  *
- * Formatting, lint and types are three checks of their own (left out when paths or options narrow
- * the run), a last one looks for what the tests left behind on the machine. The last line is
- * `N passed, N failed[, N skipped]`; the exit status is 1 if anything failed or no test ran.
+ * Formatting, lint, types, documentation and its examples are checks of their own (left out when paths
+ * or options narrow the run), a last one looks for what the tests left behind on the machine. The last
+ * line is `N passed, N failed[, N skipped]`; the exit status is 1 if anything failed or no test ran.
  */
 import { fromFileUrl, relative, resolve } from "@std/path";
 import { applySkips, type Case, count, readJunit, summary } from "./helpers/run_junit.ts";
@@ -13,6 +13,13 @@ import type { Skip } from "./helpers/skip.ts";
 const ROOT = fromFileUrl(new URL("..", import.meta.url));
 const LIMIT_MS = 35 * 60_000;
 const LEFTOVERS_WAIT_MS = 3_000;
+const CHECKS: readonly string[][] = [
+  ["fmt", "--check"],
+  ["lint"],
+  ["check", "--quiet", "--doc"],
+  ["doc", "--lint", "mod.ts"],
+  ["test", "--doc", "--no-check", "-A", "mod.ts", "cli/", "ffi/", "runtime/", "tests/helpers/"],
+];
 
 interface Result {
   readonly name: string;
@@ -28,7 +35,7 @@ Deno.chmodSync(temporary, 0o1777);
 const before = look(mark);
 const results: Result[] = [];
 if (Deno.args.length === 0) {
-  for (const args of [["fmt", "--check"], ["lint"], ["check", "--quiet"]]) results.push(await check(args));
+  for (const args of CHECKS) results.push(await check(args));
 }
 results.push(...await tests(Deno.args));
 results.push(await nothingLeft(before));
@@ -44,7 +51,7 @@ async function check(args: string[]): Promise<Result> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args,
     cwd: ROOT,
-    env: { NO_COLOR: "1" },
+    env: { NO_COLOR: "1", TMPDIR: temporary, AI_SANDBOX_TEST_RUN: id },
     stdin: "null",
   }).output();
   console.log(`${name} ... ${success ? "ok" : "FAILED"}`);

@@ -46,9 +46,12 @@ export interface AssembleOptions {
  * @throws {Error} if a step names a label or slot that nothing defines, or two have one label: a defect of the planner.
  * @example
  * ```ts
+ * import { equal } from "node:assert/strict";
  * import { assemble } from "./image.ts";
  * import { op } from "../plan/op.ts";
- * const { elf } = assemble({ arch: "x86_64", sections: [{ by: "end", ops: [op("end", "exit_group", [7])] }] });
+ * const end = op("end", "exit_group", [7], { label: "fail" }); // where steps that fail go on
+ * const { elf } = assemble({ arch: "x86_64", sections: [{ by: "end", ops: [end] }] });
+ * equal(new TextDecoder().decode(elf.subarray(1, 4)), "ELF");
  * ```
  */
 export function assemble(plan: Plan, { texts = false }: AssembleOptions = {}): Image {

@@ -20,10 +20,11 @@ export function formatSteps({ sections }: Plan): FormattedStep[] {
  *
  * @example
  * ```ts
+ * import { equal } from "node:assert/strict";
  * import { formatPlan } from "./format.ts";
  * import { op } from "./op.ts";
  * const plan = { arch: "x86_64", sections: [{ by: "end", ops: [op("end", "exit_group", [0])] }] } as const;
- * console.log(formatPlan(plan)); // "  1 end       exit_group(0)  # end"
+ * equal(formatPlan(plan), " 1 end       exit_group(0)  # end\n");
  * ```
  */
 export function formatPlan(plan: Plan): string {

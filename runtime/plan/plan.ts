@@ -29,8 +29,19 @@ import { terminal } from "./terminal.ts";
  * the same plan, on any machine.
  *
  * @example
- * ```ts ignore
- * const { sections } = plan({ spec, bundle: "/b", root: { kind: "directory", path: "/b/rootfs" }, host, sources, form: "supervised" });
+ * ```ts
+ * import { equal } from "node:assert/strict";
+ * import { plan } from "./plan.ts";
+ * const openFiles = { soft: 1024, hard: 4096 };
+ * const { sections } = plan({
+ *   spec: { ociVersion: "1.3.0", root: { path: "rootfs" }, linux: { namespaces: [{ type: "pid" }] } },
+ *   bundle: "/b",
+ *   root: { kind: "directory", path: "/b/rootfs" },
+ *   host: { arch: "x86_64", uid: 0, gid: 0, privileged: true, lastCapability: 40, openFiles, cgroups: [] },
+ *   sources: new Map(),
+ *   form: "supervised",
+ * });
+ * equal(sections.map(({ by }) => by).join(), "launcher,init,end");
  * ```
  */
 export function plan(request: PlanRequest): Plan {
