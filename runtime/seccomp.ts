@@ -17,6 +17,7 @@ import {
   conditionalsOf,
   defaultValue,
   isIgnored,
+  type Rule,
   UNKNOWN,
   verdictOf,
 } from "./seccomp/rules.ts";
@@ -129,16 +130,19 @@ function numberOf(name: string, number: number, token: number): number {
   return newer === undefined ? UNKNOWN : firstSyscall(token) + newer;
 }
 
-/** What to do about each call where its number is all there is of it. The same conditions are the same object. */
+/** What to do about each call where its number is all there is of it. Calls with the same rules share one object. */
 function decide(named: readonly Call[]): Map<Call, Verdict | undefined> {
   const shared = new Map<string, Verdict>();
+  const ids = new Map<Rule, number>();
   return new Map(named.map((call) => {
     if (call.rules.length === 0) return [call, undefined];
     const always = verdictOf(call);
     if (always !== undefined) return [call, always];
-    const conditionals = conditionalsOf(call);
-    const key = conditionals.map(({ key }) => key).join(";");
-    const same = shared.get(key) ?? conditionals;
+    const key = call.rules.map((rule) => {
+      if (!ids.has(rule)) ids.set(rule, ids.size);
+      return ids.get(rule);
+    }).join();
+    const same = shared.get(key) ?? conditionalsOf(call);
     shared.set(key, same);
     return [call, same];
   }));
@@ -147,9 +151,8 @@ function decide(named: readonly Call[]): Map<Call, Verdict | undefined> {
 /** Keeps out what no filter can say, before time is spent on it. */
 function check(named: readonly Call[], refuse: Refuse): void {
   let count = 0;
-  for (
-    const { comparisons, pointer } of named.flatMap(({ rules }) => rules).flatMap((rule) => rule.alternatives)
-  ) {
+  const rules = new Set(named.flatMap((call) => call.rules)); // calls share them
+  for (const { comparisons, pointer } of [...rules].flatMap(({ alternatives }) => alternatives)) {
     if (comparisons.some(({ arg }) => arg >= MAX_ARGUMENTS)) {
       throw refuse(pointer, "Cannot compare an argument of a system call: index goes from 0 to 5");
     }

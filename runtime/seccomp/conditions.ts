@@ -14,8 +14,6 @@ export interface Comparison {
 /** What to return where all comparisons hold. */
 export interface Conditional {
   readonly value: number;
-  /** Tells it from others. */
-  readonly key: string;
   readonly comparisons: readonly Comparison[];
 }
 

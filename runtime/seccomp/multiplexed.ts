@@ -65,7 +65,7 @@ export function addMultiplexed(
     const values = typeof verdict === "number" ? [verdict] : [...verdict.map(({ value }) => value), fallback];
     const value = values.reduce((one, other) => strictness(other) > strictness(one) ? other : one);
     const conditionals = added.get(inner.outer) ?? [];
-    if (value !== fallback) conditionals.push({ value, key: `${name} ${value}`, comparisons: [inner.is] });
+    if (value !== fallback) conditionals.push({ value, comparisons: [inner.is] });
     added.set(inner.outer, conditionals);
   }
   for (const [outer, conditionals] of added) {

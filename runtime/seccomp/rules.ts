@@ -90,10 +90,7 @@ export function verdictOf({ rules }: Call): number | undefined {
 export function conditionalsOf({ rules }: Call): Conditional[] {
   const found = new Map<string, Conditional>();
   for (const { value, alternatives } of rules) {
-    for (const { comparisons, key: conditions } of alternatives) {
-      const key = `${value} ${conditions}`;
-      found.set(key, { value, key, comparisons });
-    }
+    for (const { comparisons, key } of alternatives) found.set(`${value} ${key}`, { value, comparisons });
   }
   return [...found.values()].sort((one, other) => strictness(other.value) - strictness(one.value));
 }

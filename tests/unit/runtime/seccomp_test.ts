@@ -164,6 +164,28 @@ Deno.test("compileFilter() allows what one of several overlapping rules allows",
   equal(says({ defaultAction: "SCMP_ACT_ERRNO", syscalls }, { nr: NR.ioctl, args: [0n, 0n, 40n] }), "ALLOW");
 });
 
+Deno.test("compileFilter() makes the conditions of a rule once for all its names", () => {
+  const names = [
+    ...Object.keys(NR),
+    "open",
+    "close",
+    "stat",
+    "fstat",
+    "poll",
+    "mmap",
+    "brk",
+    "dup",
+    "getpid",
+  ];
+  const args = Array.from({ length: 300 }, (_, index) => arg(1, "SCMP_CMP_EQ", index));
+  const seccomp: Seccomp = {
+    defaultAction: "SCMP_ACT_ERRNO",
+    syscalls: [rule(names, "SCMP_ACT_ALLOW", { args })],
+  };
+  equal(says(seccomp, { nr: NR.bpf, args: [0n, 299n] }), "ALLOW");
+  equal(says(seccomp, { nr: NR.mkdir, args: [0n, 300n] }), "ERRNO(1)");
+});
+
 Deno.test("compileFilter() tells which calls nobody knows", () => {
   const syscalls = [
     rule(["read", "no_such_call", "chown32", "mseal"], "SCMP_ACT_ALLOW"),
