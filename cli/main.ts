@@ -59,11 +59,14 @@ async function main(argv: readonly string[]): Promise<number> {
         return print(`ai-sandbox version ${config.version}\nspec: 1.3.0\ndeno: ${Deno.version.deno}\n`);
       }
       if (flag === "help" || flag === "h") return print(usage());
+      if (flag !== "log" && flag !== "log-format") {
+        throw new Error(`Cannot use "${argv[index]}": there is no such flag; see "runtime --help"`);
+      }
       const value = inline ?? argv[++index];
-      if (flag === "log" && value) global = { ...global, log: value };
-      else if (flag === "log-format" && (value === "text" || value === "json")) {
-        global = { ...global, logFormat: value };
-      } else throw new Error(`Cannot use "${argv[index]}": there is no such flag; see "runtime --help"`);
+      if (!value) throw new Error(`Cannot use "--${flag}": it needs a value`);
+      if (flag === "log") global = { ...global, log: value };
+      else if (value === "text" || value === "json") global = { ...global, logFormat: value };
+      else throw new Error(`Cannot use "${value}" for --log-format: write text or json`);
     }
     const name = argv[index];
     if (name === undefined) {

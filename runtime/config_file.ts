@@ -29,7 +29,8 @@ export function readConfig(bundle: string): string {
     if (cause instanceof Deno.errors.NotADirectory) {
       throw refused(file, "a part of its path is not a directory");
     }
-    throw cause;
+    if (cause instanceof SpecError) throw cause;
+    throw refused(file, cause instanceof Error ? cause.message : String(cause));
   }
 }
 

@@ -39,6 +39,10 @@ export function prepare(
   }
   const loaded = typeof bundle === "string" ? loadBundle(bundle) : bundle!;
   refuseUnsupported(loaded.spec);
+  if (!loaded.spec.process) {
+    const message = "there is no process: say what to run";
+    throw new SpecError(`${loaded.path}/config.json`, [{ pointer: "/process", message }]);
+  }
   const asked = withOptions(loaded.spec, options);
   if (asked !== loaded.spec) check(asked, `${loaded.path}/config.json with options`);
   const spec = rootless(asked, host);

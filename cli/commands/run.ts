@@ -64,10 +64,9 @@ async function run(argv: readonly string[], _global: Global): Promise<number> {
   const { options, resultFile, pidFile } = await readRun(args, argv);
   let sandbox: Sandbox | undefined;
   try {
-    const starting = begin({ ...options, stdin: "inherit", stdout: "inherit", stderr: "inherit" });
+    const starting = begin({ ...options, stdin: "inherit", stdout: "inherit", stderr: "inherit" }, pidFile);
     using _signals = forwardSignals(starting); // before the program can do anything that somebody answers
     sandbox = await starting;
-    if (pidFile !== undefined) await writePid(pidFile, sandbox.pid);
     const result = await supervise(sandbox);
     await sandbox[Symbol.asyncDispose](); // nothing of it is left when we end
     if (resultFile !== undefined) await writeResult(resultFile, result);
@@ -79,13 +78,20 @@ async function run(argv: readonly string[], _global: Global): Promise<number> {
   }
 }
 
-/** A program on a terminal finds it as large as ours from its first moment. */
-async function begin(options: SandboxOptions): Promise<Sandbox> {
-  if (!isTerminal(1)) return await Sandbox.run(options);
+/** The program finds its terminal as large as ours, and others its pid, from its first moment. */
+async function begin(options: SandboxOptions, pidFile: string | undefined): Promise<Sandbox> {
+  const hasTerminal = isTerminal(1);
+  if (!hasTerminal && pidFile === undefined) return await Sandbox.run(options);
   const sandbox = await Sandbox.create(options);
-  sandbox.terminal?.resize(terminalSize(1));
-  sandbox.start();
-  return sandbox;
+  try {
+    if (hasTerminal) sandbox.terminal?.resize(terminalSize(1));
+    if (pidFile !== undefined) await writePid(pidFile, sandbox.pid);
+    sandbox.start();
+    return sandbox;
+  } catch (error) {
+    await sandbox[Symbol.asyncDispose]();
+    throw error;
+  }
 }
 
 async function supervise(sandbox: Sandbox): Promise<Result> {
