@@ -1,0 +1,122 @@
+import { equal, match, notEqual } from "node:assert/strict";
+import { build } from "../../tools/build.ts";
+import { cli, ROOT } from "../helpers/cli.ts";
+import { launchTest } from "../helpers/launch_leaks.ts";
+
+const IMAGES = "/run/ai-sandbox/images";
+
+/** The images that are kept now: name and time of change. */
+function kept(): Map<string, number> {
+  try {
+    return new Map(
+      [...Deno.readDirSync(IMAGES)].map((
+        { name },
+      ) => [name, Deno.statSync(`${IMAGES}/${name}`).mtime!.getTime()]),
+    );
+  } catch {
+    return new Map();
+  }
+}
+
+/** Runs `body` with a built command, whose images are kept; a checkout keeps none. */
+async function withRuntime(body: (program: readonly string[]) => Promise<void>): Promise<void> {
+  const output = Deno.makeTempFileSync({ prefix: "runtime-" });
+  try {
+    await build({ entry: `${ROOT}/cli/main.ts`, output });
+    await body([output]);
+  } finally {
+    Deno.removeSync(output);
+  }
+}
+
+launchTest(
+  "run keeps the image of a bundle, and makes a new one when the bundle has changed",
+  async (bundle) => {
+    await withRuntime(async (program) => {
+      const before = kept();
+      bundle.write("echo first");
+      equal((await cli(["run", bundle.path], { program })).stdout, "first\n");
+      const [[name, time] = ["", 0], ...more] = [...kept()].filter(([each]) => !before.has(each));
+      notEqual(name, "");
+      equal(more.length, 0);
+      equal((await cli(["run", bundle.path], { program })).stdout, "first\n");
+      equal(kept().get(name), time, "the second run took the image as it was");
+      bundle.write("echo second");
+      equal((await cli(["run", bundle.path], { program })).stdout, "second\n");
+      notEqual(kept().get(name), time);
+      Deno.removeSync(`${IMAGES}/${name}`);
+    });
+  },
+);
+
+launchTest("run makes a new image where the limits or the kind of a source differ", async (bundle) => {
+  await withRuntime(async (program) => {
+    const before = kept();
+    const source = `${bundle.path}/source`;
+    const mounts = [{ destination: "/source", source, type: "bind", options: ["bind"] }];
+    const run = (wrapper: readonly string[]): ReturnType<typeof cli> =>
+      cli(["run", bundle.path], { program, wrapper });
+    bundle.write("ulimit -Hn; test -d /source && echo directory || echo file", { mounts });
+    Deno.mkdirSync(source);
+    equal((await run(["prlimit", "--nofile=900:900"])).stdout, "900\ndirectory\n");
+    equal((await run(["prlimit", "--nofile=700:700"])).stdout, "700\ndirectory\n");
+    Deno.removeSync(source);
+    Deno.writeTextFileSync(source, "");
+    equal((await run(["prlimit", "--nofile=700:700"])).stdout, "700\nfile\n");
+    Deno.removeSync(source);
+    const { code, stderr } = await run(["prlimit", "--nofile=700:700"]);
+    equal(code, 1);
+    match(stderr, /\/mounts\/0\/source/);
+    for (const name of kept().keys()) if (!before.has(name)) Deno.removeSync(`${IMAGES}/${name}`);
+  });
+});
+
+launchTest(
+  "run takes no image from a directory that others can write to, and none that is damaged",
+  async (bundle) => {
+    await withRuntime(async (program) => {
+      const before = kept();
+      bundle.write("echo mine");
+      await cli(["run", bundle.path], { program });
+      const name = [...kept().keys()].find((each) => !before.has(each))!;
+      const file = `${IMAGES}/${name}`;
+      const whole = Deno.readFileSync(file);
+      for (
+        const damaged of [
+          new Uint8Array(),
+          whole.slice(0, 20),
+          whole.slice(0, -100),
+          new Uint8Array(4096).fill(255),
+        ]
+      ) {
+        Deno.writeFileSync(file, damaged);
+        equal((await cli(["run", bundle.path], { program })).stdout, "mine\n");
+      }
+      const other = new TextDecoder("latin1").decode(whole).replace("echo mine", "echo evil");
+      Deno.writeFileSync(file, Uint8Array.from(other, (char) => char.charCodeAt(0)));
+      equal(
+        (await cli(["run", bundle.path], { program })).stdout,
+        "mine\n",
+        "the whole configuration is compared",
+      );
+      Deno.writeFileSync(
+        file,
+        Uint8Array.from(other.replaceAll("echo mine", "echo evil"), (c) => c.charCodeAt(0)),
+      );
+      Deno.chmodSync(IMAGES, 0o777);
+      try {
+        equal((await cli(["run", bundle.path], { program })).stdout, "mine\n");
+      } finally {
+        Deno.chmodSync(IMAGES, 0o700);
+      }
+      Deno.removeSync(file);
+    });
+  },
+);
+
+launchTest("a built command says nothing of its own on a terminal", async () => {
+  await withRuntime(async ([program]) => {
+    const { stdout } = await cli(["-qec", `${program} --version`, "/dev/null"], { program: ["script"] });
+    match(stdout, /^ai-sandbox version \S+\r\nspec: 1\.3\.0\r\ndeno: \S+\r\n$/);
+  });
+});
