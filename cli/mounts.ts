@@ -36,6 +36,11 @@ export function readMount(text: string): Mount {
   }
   if (type !== "bind") throw refused(`there is no type "${type}" but bind and tmpfs`);
   if (!source) throw refused("the source is missing");
+  try {
+    Deno.statSync(source);
+  } catch (cause) {
+    throw refused(`"${source}" cannot be used (${cause instanceof Error ? cause.message : cause})`);
+  }
   const writable = options.includes("rw");
   const kept = options.filter((option) => option !== "rw" && option !== "ro");
   return {

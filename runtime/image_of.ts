@@ -45,7 +45,9 @@ function kindsOf({ root, sources }: PlanRequest): Record<string, string> {
   return kinds;
 }
 
-/** A cgroup mount shows the caller's own group, which may be another one next time. */
+/** A cgroup mount, and the group of a sandbox without a pid namespace, lie in the caller's: another one next time. */
 function isReusable({ spec }: PlanRequest): boolean {
-  return !spec.mounts?.some(({ type }) => type === "cgroup" || type === "cgroup2");
+  const ownPids = spec.linux?.namespaces?.some(({ type, path }) => type === "pid" && path === undefined) ??
+    false;
+  return ownPids && !spec.mounts?.some(({ type }) => type === "cgroup" || type === "cgroup2");
 }

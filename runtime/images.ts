@@ -1,6 +1,7 @@
-import { libc } from "../ffi/libc.ts";
 import { readConfig } from "./config_file.ts";
+import { probeCaller } from "./host/probe.ts";
 import { readCached, writeCached } from "./image_cache.ts";
+import type { Bundle } from "./bundle.ts";
 import type { Listener } from "./image_of.ts";
 import type { Image } from "./launch/image.ts";
 import type { SandboxOptions } from "./options.ts";
@@ -34,7 +35,7 @@ const images = new Map<string, KeyedImage>();
  */
 export async function imageFor(options: SandboxOptions): Promise<Found> {
   const { bundle } = options;
-  if (typeof bundle !== "string") return (await import("./image_of.ts")).imageOf(options);
+  if (typeof bundle !== "string") return await imageForLoaded(options, bundle);
   const name = nameOf(options, bundle);
   const key = `${name}\n${readConfig(bundle)}`;
   const known = images.get(name) ?? readCached(name);
@@ -49,9 +50,25 @@ export async function imageFor(options: SandboxOptions): Promise<Found> {
   return { image, keep: () => writeCached(name, { key, kinds, image }) };
 }
 
+const loaded = new WeakMap<Bundle, Map<string, KeyedImage>>();
+
+/** The same for a bundle that the caller has loaded: it stays what it is, so that its identity is the key. */
+async function imageForLoaded(options: SandboxOptions, bundle: Bundle | undefined): Promise<Found> {
+  const key = nameOf(options, bundle?.path ?? "");
+  const known = bundle && loaded.get(bundle)?.get(key);
+  if (known && stillThere(known.kinds)) return { image: known.image };
+  const made = (await import("./image_of.ts")).imageOf(options);
+  if (!bundle || !made.reusable) return made;
+  let images = loaded.get(bundle);
+  if (!images) loaded.set(bundle, images = new Map());
+  if (images.size >= MOST_IMAGES) images.clear();
+  images.set(key, { key, ...made });
+  return made;
+}
+
 function nameOf({ env, cwd, mounts, terminal, overlay }: SandboxOptions, bundle: string): string {
   const path = bundle.startsWith("/") ? bundle : `${Deno.cwd()}/${bundle}`;
-  return JSON.stringify([libc.geteuid(), libc.getegid(), path, env, cwd, mounts, terminal, overlay]);
+  return JSON.stringify([probeCaller(), path, env, cwd, mounts, terminal, overlay]);
 }
 
 function remember(name: string, keyed: KeyedImage): void {

@@ -13,6 +13,7 @@ export function refuseUnsupported(spec: Spec): void {
     "/process/apparmorProfile": process?.apparmorProfile,
     "/process/selinuxLabel": process?.selinuxLabel,
     "/linux/mountLabel": linux?.mountLabel,
+    "/linux/cgroupsPath": linux?.cgroupsPath,
     "/linux/intelRdt": linux?.intelRdt,
     "/linux/netDevices": linux?.netDevices,
     ...Object.fromEntries(Object.entries(hooks ?? {}).map(([kind, each]) => [`/hooks/${kind}`, each])),

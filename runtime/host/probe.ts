@@ -1,24 +1,36 @@
+import { check } from "../../ffi/errno.ts";
 import { libc } from "../../ffi/libc.ts";
+import { addressOf } from "../../ffi/memory.ts";
 import { UnsupportedError } from "../errors.ts";
 import type { CgroupHierarchy, Host } from "./facts.ts";
 
 const RLIMIT_NOFILE = 7n;
 /** What Linux gives a process that nobody raised it for; Deno has raised ours. */
 const USUAL_OPEN_FILES = 1024;
-const CAP_SYS_ADMIN = 21n;
+const CAP_SYS_ADMIN = 21;
+const _LINUX_CAPABILITY_VERSION_3 = 0x20080522;
+
+/** The calling process, as far as it decides over a plan. */
+export type Caller = Pick<Host, "uid" | "gid" | "privileged">;
+
+/** Who calls; two system calls each, for it is asked at every start. */
+export function probeCaller(): Caller & Pick<Host, "openFiles"> {
+  const uid = libc.geteuid();
+  const privileged = uid === 0 && hasCapability(CAP_SYS_ADMIN);
+  return { uid, gid: libc.getegid(), privileged, openFiles: openFiles() };
+}
 
 /** Asks the kernel what a plan has to know; `caller` stands for another user than the calling one. */
-export function probeHost(caller?: Pick<Host, "uid" | "gid" | "privileged">): Host {
+export function probeHost(caller?: Caller): Host {
   const { arch } = Deno.build;
   if (arch !== "x86_64" && arch !== "aarch64") {
     throw new UnsupportedError("a sandbox", `there is no launcher for ${arch}`, "use x86_64 or aarch64");
   }
-  const uid = libc.geteuid();
   return {
     arch,
-    ...(caller ?? { uid, gid: libc.getegid(), privileged: uid === 0 && hasCapability(CAP_SYS_ADMIN) }),
+    ...probeCaller(),
+    ...caller,
     lastCapability: Number(read("/proc/sys/kernel/cap_last_cap")),
-    openFiles: openFiles(),
     get cgroups() {
       return cgroups(read("/proc/self/mountinfo"), read("/proc/self/cgroup"));
     },
@@ -29,15 +41,19 @@ function read(path: string): string {
   return Deno.readTextFileSync(path);
 }
 
-function hasCapability(number: bigint): boolean {
-  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(read("/proc/self/status"))?.[1] ?? "0";
-  return ((BigInt(`0x${effective}`) >> number) & 1n) === 1n;
+/** Whether this process has capability `number` below 32, by capget(2). */
+function hasCapability(number: number): boolean {
+  const capget = Deno.build.arch === "x86_64" ? 125n : 90n;
+  const header = new Uint32Array([_LINUX_CAPABILITY_VERSION_3, 0]);
+  const sets = new Uint32Array(6); // effective, permitted, inheritable, twice
+  check(libc.syscall(capget, addressOf(header), addressOf(sets), 0n, 0n), "read the capabilities");
+  return ((sets[0]! >>> number) & 1) === 1;
 }
 
 function openFiles(): Host["openFiles"] {
   const limit = new BigUint64Array(2);
   const prlimit64 = Deno.build.arch === "x86_64" ? 302n : 261n;
-  libc.syscall(prlimit64, 0n, RLIMIT_NOFILE, 0n, Deno.UnsafePointer.value(Deno.UnsafePointer.of(limit)));
+  check(libc.syscall(prlimit64, 0n, RLIMIT_NOFILE, 0n, addressOf(limit)), "read the limit of open files");
   const hard = Number(limit[1]!);
   return { soft: Math.min(USUAL_OPEN_FILES, hard), hard };
 }

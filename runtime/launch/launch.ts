@@ -1,3 +1,4 @@
+import { SyscallError } from "../../ffi/errno.ts";
 import { errnoName } from "../../ffi/errno_names.ts";
 import { duplicate, Fd, pipe, socketPair } from "../../ffi/fd.ts";
 import { executable } from "../../ffi/memfd.ts";
@@ -9,7 +10,10 @@ import { type Image, stepAt, type StepWords } from "./image.ts";
 import { DATA_ADDRESS } from "./machine.ts";
 import { EPOLLIN, reactor, type Watch } from "./reactor.ts";
 
+export { SyscallError };
+
 const SIGKILL = 9;
+const EPIPE = 32;
 /** Hang-ups are told without asking (epoll_ctl(2)). */
 const NO_EVENTS = 0;
 
@@ -96,9 +100,13 @@ export class Child implements AsyncDisposable {
     return this.#ended.promise;
   }
 
-  /** Opens the start gate. */
+  /** Opens the start gate. If nobody waits behind it any more, {@linkcode executed} tells why. */
   start(): void {
-    writeAll(this.#gate, new Uint8Array(1), "the start gate");
+    try {
+      writeAll(this.#gate, new Uint8Array(1), "the start gate");
+    } catch (error) {
+      if (!(error instanceof SyscallError && error.errno === EPIPE)) throw error;
+    }
   }
 
   /** Sends a signal to init; false if it has ended. */

@@ -25,5 +25,5 @@ export const DATA_ADDRESS = 0x411000;
 
 /** The launcher's machine code for `arch`. */
 export function machineCode(arch: Arch): Uint8Array {
-  return Uint8Array.from(HEX[arch].match(/../g)!, (byte) => parseInt(byte, 16));
+  return Uint8Array.fromHex(HEX[arch]);
 }

@@ -51,7 +51,7 @@ export function* setUser({ spec, namespace, host }: Context): Iterable<Op> {
 
 /** Init dies with the thread that launched it. */
 export function deathSignal(): Op {
-  return op("die with the launcher", "prctl", [
+  return op("die with who launches", "prctl", [
     named("PR_SET_PDEATHSIG", PR.SET_PDEATHSIG),
     SIGKILL,
     0,

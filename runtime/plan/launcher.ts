@@ -123,6 +123,9 @@ const FLAG_NAME = {
   time: "NEWTIME",
 } as const;
 
+const POLLIN = 1n;
+const ALL_SIGNALS = { bytes: new Uint8Array(8).fill(0xff), shows: "{all}" };
+
 /** `struct pollfd` in one word: what a slot holds is a descriptor below 2³². */
 function* pollFd(fd: string, events: bigint): Iterable<Op> {
   yield op("watch init", "let", [slot(fd), 1, events << 32n], { into: `${fd}:poll` });
@@ -139,7 +142,7 @@ function* guard(tracked: Tracker | undefined): Iterable<Op> {
   // A supervisor that is gone already may have opened the start gate: init must not begin unguarded.
   yield { ...message("report init", MESSAGE.cloned, slot("init:pid")), failed: "unguarded" };
   yield op("close the status socket", "close", [STATUS_FD]);
-  yield* pollFd("init:pidfd", 1n); // POLLIN
+  yield* pollFd("init:pidfd", POLLIN);
   const polls: Struct = {
     struct: "pollfd[2]",
     members: [["init", 8, slot("init:pidfd:poll")], ["gate", 8, GATE_FD]],
@@ -151,15 +154,59 @@ function* guard(tracked: Tracker | undefined): Iterable<Op> {
     label: "unguarded",
     ignore: ["ESRCH"],
   });
-  yield* tracked?.end ?? [];
+  yield* tracked?.end("guard") ?? [];
   yield op("end", "exit_group", [0]);
+}
+
+/**
+ * The standalone form's guard: a process of its own, in a session of its own and deaf to signals, that ends init when
+ * the launcher dies. The leash is a pipe whose other end only the launcher holds.
+ */
+function* standaloneGuard(tracked: Tracker | undefined): Iterable<Op> {
+  const does = "start the guard of init";
+  yield* pipe(does, "leash");
+  yield op(does, "rt_sigprocmask", [named("SIG_SETMASK", 2), ALL_SIGNALS, { address: "signals" }, 8]);
+  yield op(does, "clone3", [cloneArgs({}, SIGCHLD), CLONE_ARGS_BYTES], {
+    into: "guard:pid",
+    zero: "guard",
+    positive: "guarded",
+  });
+  yield op(does, "setsid", [], { label: "guard" });
+  for (const fd of [0, 1, 2]) yield op(does, "close", [fd], { ignore: ["EBADF"] });
+  yield op(does, "close", [slot("leash:write")]);
+  yield* pollFd("init:pidfd", POLLIN);
+  yield* pollFd("leash:read", 0n);
+  const polls: Struct = {
+    struct: "pollfd[2]",
+    members: [["leash", 8, slot("leash:read:poll")], ["init", 8, slot("init:pidfd:poll")]],
+  };
+  yield op("wait for the end of init or of the launcher", "ppoll", [polls, 2, 0, 0, 8], {
+    failed: "leashed",
+  });
+  // If the launcher still lives, init has ended, and the launcher sees to the rest.
+  const now: Struct = { struct: "timespec", members: [["sec", 8, 0], ["nsec", 8, 0]] };
+  yield op("see whether the launcher lives", "ppoll", [polls, 1, now, 0, 8], {
+    zero: "guard:end",
+    failed: "leashed",
+  });
+  yield op("end init", "pidfd_send_signal", [slot("init:pidfd"), SIGKILL, 0, 0], {
+    label: "leashed",
+    ignore: ["ESRCH"],
+  });
+  yield* tracked?.end("guard") ?? [];
+  yield op("end", "exit_group", [0], { label: "guard:end" });
+  yield op(does, "rt_sigprocmask", [named("SIG_SETMASK", 2), { address: "signals" }, 0, 8], {
+    label: "guarded",
+  });
 }
 
 /** The standalone form: waits for init and ends as it did, 128 + the signal's number if one killed it. */
 function* supervise(tracked: Tracker | undefined): Iterable<Op> {
+  yield* standaloneGuard(tracked);
   const info = zeros(128, "siginfo");
   yield op("wait for init", "waitid", [named("P_PID", 1), slot("init:pid"), info, named("WEXITED", 4), 0]);
-  yield* tracked?.end ?? [];
+  yield op("wait for the guard", "waitid", [named("P_PID", 1), slot("guard:pid"), 0, named("WEXITED", 4), 0]);
+  yield* tracked?.end("launcher") ?? [];
   yield op("read its status", "load", [{ inside: info, offset: 24 }, 0], { into: "init:status" });
   yield op("read its end", "load", [{ inside: info, offset: 8 }, 0], { into: "init:end" });
   yield op("tell exit from signal", "let", [slot("init:end"), -1, 1], { zero: "exited" });

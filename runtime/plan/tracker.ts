@@ -36,7 +36,8 @@ function groupPath({ host }: Context): { path: Arg; end: Arg } {
 export interface Tracker {
   readonly make: readonly Op[];
   readonly undo: readonly Op[];
-  readonly end: readonly Op[];
+  /** `by` keeps the labels of two processes that do this apart. */
+  readonly end: (by: string) => readonly Op[];
 }
 
 /** The tracker of a sandbox without a pid namespace; slot `cgroup` is the group that init is born into. */
@@ -57,24 +58,26 @@ export function tracker(context: Context): Tracker {
     undo: [
       op("remove the cgroup again", "unlinkat", remove, { label: "untrack", zero: "fail", positive: "fail" }),
     ],
-    end: [
+    end: (by) => [
       op("end everything in the cgroup", "openat", [slot("cgroup"), "cgroup.kill", write, 0], {
         into: "file",
-        failed: "untrack:over",
+        failed: `${by}:untrack:over`,
       }),
-      op("end everything in the cgroup", "write", [slot("file"), text("1"), 1], { failed: "untrack:over" }),
+      op("end everything in the cgroup", "write", [slot("file"), text("1"), 1], {
+        failed: `${by}:untrack:over`,
+      }),
       op("remove the cgroup", "let", [TRIES], { into: "tries" }),
       op("remove the cgroup", "unlinkat", remove, {
-        label: "untrack:again",
-        zero: "untrack:over",
-        failed: "untrack:wait",
+        label: `${by}:untrack:again`,
+        zero: `${by}:untrack:over`,
+        failed: `${by}:untrack:wait`,
       }),
       op("wait for its processes", "ppoll", [0, 0, pause, 0, 8], {
-        label: "untrack:wait",
-        failed: "untrack:over",
+        label: `${by}:untrack:wait`,
+        failed: `${by}:untrack:over`,
       }),
-      op("try again", "let", [slot("tries"), -1, 1], { into: "tries", positive: "untrack:again" }),
-      mark("untrack:over"),
+      op("try again", "let", [slot("tries"), -1, 1], { into: "tries", positive: `${by}:untrack:again` }),
+      mark(`${by}:untrack:over`),
     ],
   };
 }

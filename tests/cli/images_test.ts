@@ -99,10 +99,11 @@ launchTest(
         "mine\n",
         "the whole configuration is compared",
       );
-      Deno.writeFileSync(
-        file,
-        Uint8Array.from(other.replaceAll("echo mine", "echo evil"), (c) => c.charCodeAt(0)),
-      );
+      // The program's text in the image itself: only who may write there decides what runs.
+      const forged = whole.slice();
+      const at = new TextDecoder("latin1").decode(whole).lastIndexOf("echo mine");
+      forged.set(new TextEncoder().encode("echo evil"), at);
+      Deno.writeFileSync(file, forged);
       Deno.chmodSync(IMAGES, 0o777);
       try {
         equal((await cli(["run", bundle.path], { program })).stdout, "mine\n");

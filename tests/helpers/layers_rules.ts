@@ -21,6 +21,8 @@ const ERRORS = "runtime/errors.ts";
 export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "ffi": [],
   "runtime/errors.ts": [],
+  // The version is written down once, there.
+  "deno.json": [],
   "runtime/spec": [ERRORS],
   "runtime/plan": ["runtime/spec", ERRORS, "type:runtime/host/facts.ts"],
   "runtime/host": ["ffi", ERRORS],
@@ -32,7 +34,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "snapshots": ["runtime", "ffi"],
   "network": ["runtime", "ffi"],
   "mod.ts": ["runtime", "snapshots", "network"],
-  "cli": ["mod.ts"],
+  "cli": ["mod.ts", "deno.json"],
   "daemon": ["mod.ts"],
   "workflow": ["mod.ts"],
   "observe": ["mod.ts"],

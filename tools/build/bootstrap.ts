@@ -9,6 +9,7 @@
 export const SETTINGS: readonly string[] = [
   "DENO_DIR=/dev/null",
   "DENO_DISABLE_NODE_SHIM=1",
+  "DENO_LOG=deno::cache=off,error", // it would complain of that to a terminal
   "DENO_NO_PACKAGE_JSON=1",
   "DENO_NO_UPDATE_CHECK=1",
 ];

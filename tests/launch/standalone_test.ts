@@ -1,0 +1,82 @@
+import { equal } from "node:assert/strict";
+import { compile } from "../../mod.ts";
+import { assemble } from "../../runtime/launch/image.ts";
+import { op, text } from "../../runtime/plan/op.ts";
+import { namespaces } from "../helpers/launch_bundle.ts";
+import { launchTest } from "../helpers/launch_leaks.ts";
+
+/** A program that forgets the signal that would end it with its parent, says "up" and stays. */
+function stubborn(): Uint8Array {
+  const ops = [
+    op("forget the parent", "prctl", [1, 0, 0, 0, 0]), // PR_SET_PDEATHSIG
+    op("say so", "write", [1, text("up\n"), 3]),
+    op("stay", "ppoll", [0, 0, 0, 0, 8]),
+    op("end", "exit_group", [1], { label: "fail" }),
+  ];
+  const { arch } = Deno.build;
+  return assemble({ arch: arch === "aarch64" ? arch : "x86_64", sections: [{ by: "end", ops }] }).elf;
+}
+
+/** Processes whose command line holds `words`. */
+function running(words: string): string[] {
+  return [...Deno.readDirSync("/proc")].map(({ name }) => name).filter((name) => {
+    try {
+      return /^\d+$/.test(name) && Deno.readTextFileSync(`/proc/${name}/cmdline`).includes(words);
+    } catch {
+      return false;
+    }
+  });
+}
+
+async function gone(words: string): Promise<boolean> {
+  for (const end = performance.now() + 3000; performance.now() < end;) {
+    if (running(words).length === 0) return true;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return false;
+}
+
+for (const [what, less] of [["in a pid namespace", []], ["without a pid namespace", ["pid"]]] as const) {
+  launchTest(`a compiled sandbox ${what} ends when its executable is killed`, async (bundle) => {
+    const word = `stubborn-${Deno.pid}-${less.length}`;
+    bundle.write(["/stubborn", word], { linux: { namespaces: namespaces([], less) } });
+    Deno.writeFileSync(`${bundle.rootfs}/stubborn`, stubborn(), { mode: 0o755 });
+    const box = `${bundle.path}/box`;
+    Deno.writeFileSync(box, compile({ bundle: bundle.path }), { mode: 0o700 });
+    const child = new Deno.Command(box, { stdout: "piped", stdin: "null" }).spawn();
+    const reader = child.stdout.getReader();
+    equal(new TextDecoder().decode((await reader.read()).value), "up\n");
+    equal(running(box).length, 2, "the executable and its guard");
+    child.kill("SIGKILL");
+    await child.status;
+    equal(await gone(word), true, "init is gone");
+    equal(await gone(box), true, "the guard is gone");
+    await reader.cancel();
+  });
+}
+
+launchTest("a compiled sandbox says which step failed, and ends with 125", async (bundle) => {
+  bundle.write(["/missing"]);
+  const box = `${bundle.path}/box`;
+  Deno.writeFileSync(box, compile({ bundle: bundle.path }), { mode: 0o700 });
+  const { code, stderr } = await new Deno.Command(box, { stdin: "null" }).output();
+  equal(code, 125);
+  equal(new TextDecoder().decode(stderr), 'sandbox: cannot run "/missing": ENOENT\n');
+});
+
+launchTest("a compiled sandbox ends as its program does", async (bundle) => {
+  const box = `${bundle.path}/box`;
+  for (
+    const [script, code, said] of [["exit 7", 7, ""], ["kill -9 $$; sleep 0; exit 3", 3, ""], [
+      "echo hi",
+      0,
+      "hi\n",
+    ]] as const
+  ) {
+    bundle.write(script);
+    Deno.writeFileSync(box, compile({ bundle: bundle.path }), { mode: 0o700 });
+    const output = await new Deno.Command(box, { stdin: "null" }).output();
+    equal(output.code, code, script);
+    equal(new TextDecoder().decode(output.stdout), said);
+  }
+});
