@@ -39,6 +39,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "workflow": ["mod.ts"],
   "observe": ["mod.ts"],
   "console": ["mod.ts"],
+  "examples": ["mod.ts"],
   // Nothing imports these, whatever they import.
   "tests": [""],
   "bench": [""],
