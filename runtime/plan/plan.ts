@@ -221,7 +221,14 @@ function* end({ form }: Context): Iterable<Op> {
 
 /** Where even exit_group is forbidden, by the seccomp filter, a fault ends the process. */
 function crash(): Op {
-  return op("end at any price", "load", [0, 0], { label: "crash", zero: "crash", positive: "crash" });
+  const label = "crash";
+  return op("end at any price", "load", [0, 0], {
+    label,
+    zero: label,
+    positive: label,
+    failed: label,
+    ignored: label,
+  });
 }
 
 function* sayCounted(words: string, does: string): Iterable<Op> {
