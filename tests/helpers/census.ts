@@ -12,13 +12,18 @@ const SHARED = ["/run", "/dev/shm", "/tmp", "/var/tmp", "/var/run"];
  *
  * @param directories Nothing below them may change; mounts, cgroups and files elsewhere count if they bear the name of
  * one of them, or the project's.
+ * @param waitMs How long what is on its way out may take.
  */
-export async function leavesNothing<T>(directories: readonly string[], body: () => Promise<T>): Promise<T> {
+export async function leavesNothing<T>(
+  directories: readonly string[],
+  body: () => Promise<T>,
+  { waitMs = WAIT_MS } = {},
+): Promise<T> {
   libc.prctl(PR_SET_CHILD_SUBREAPER, 1n, 0n, 0n, 0n);
   try {
     const before = census(directories);
     const result = await body();
-    const deadline = Date.now() + WAIT_MS;
+    const deadline = Date.now() + waitMs;
     let after = census(directories);
     while (differences(before, after).length > 0 && Date.now() < deadline) {
       await new Promise((resolve) => setTimeout(resolve, 20));
