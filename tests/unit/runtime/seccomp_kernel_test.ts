@@ -200,6 +200,7 @@ for (
       defaultAction: "SCMP_ACT_ERRNO",
       syscalls: [rule("exit_group", "SCMP_ACT_ALLOW")],
     }],
+    ["denies every call, its end too", { defaultAction: "SCMP_ACT_ERRNO" }],
     ["traps every call", { defaultAction: "SCMP_ACT_TRAP" }],
   ] as const
 ) {
