@@ -7,7 +7,8 @@ import { prepare } from "./prepare.ts";
 
 /**
  * An executable that is the sandbox: it needs neither Deno nor this project, runs as root or as any other user, ends
- * with the program's exit code (128 + signal), or with 125 when a step failed, after saying which.
+ * with the program's exit code (128 + signal), 127 or 126 if the program is missing or may
+ * not be run, and 125 when another step failed; it says which.
  *
  * The bundle's paths and the kernel's layout are as they were found here. Environment values lie in it as plain text.
  *

@@ -197,7 +197,9 @@ function environment(text: string): string {
 async function namesBundle(argv: readonly string[]): Promise<boolean> {
   const index = argv.findIndex((arg) => /^--?b(undle)?(=|$)/.test(arg));
   if (index < 0) return false;
-  const [, inline] = argv[index]!.split(/=(.*)/s);
+  // Few programs have the long flag; the short one is believed if a bundle is behind it.
+  const [flag, inline] = argv[index]!.split(/=(.*)/s);
+  if (/^--?bundle$/.test(flag!)) return true;
   return await isBundle(inline ?? argv[index + 1] ?? "");
 }
 

@@ -129,12 +129,22 @@ function* init(all: Context, { root, mounted, masks, devices }: Parts): Iterable
   if (!early) yield noNewPrivileges();
   const mask = program?.user?.umask ?? 0o22;
   yield op(`set the umask to 0${mask.toString(8)}`, "umask", [named(`0${mask.toString(8)}`, mask)]);
+  yield* blame(form, 1);
   yield* findProgram(all);
+  yield* blame(form, 0);
   if (!(early && all.filter)) {
     if (form === "supervised") yield* startGate();
     yield* seccomp(all);
   }
+  yield* blame(form, 1);
   yield execute(all);
+}
+
+/** Whether what fails from here on is the program's fault; a supervisor tells by the step. */
+function* blame(form: Context["form"], program: 0 | 1): Iterable<Op> {
+  if (form === "standalone") {
+    yield op("remember whose fault it is", "let", [program], { into: "program:fault" });
+  }
 }
 
 /** Waits until the ids are mapped, then takes the user namespace's root for the work to come, or another id it has. */
@@ -215,7 +225,14 @@ function* end({ form }: Context): Iterable<Op> {
   yield* sayCounted("words", does);
   yield op(does, "let", [0], { label: "unnamed" });
   yield says(text("\n"), 1);
-  yield op("end", "exit_group", [125], { label: "over", failed: "crash" });
+  // 126 and 127 are about the program, as in a shell; anything else is our own failure.
+  yield op("tell whose fault it is", "let", [slot("program:fault")], { label: "over", zero: "ours" });
+  for (const [name, label] of [["ENOENT", "missing"], ["EACCES", "forbidden"]] as const) {
+    yield op(`tell ${name} from other errors`, "let", [slot("errno"), -1, ERRNO[name]], { zero: label });
+  }
+  for (const [code, label] of [[125, "ours"], [126, "forbidden"], [127, "missing"]] as const) {
+    yield op("end", "exit_group", [code], { label, failed: "crash" });
+  }
   yield crash();
 }
 

@@ -7,8 +7,8 @@ import { GATE_FD, MESSAGE } from "./protocol.ts";
 /** What execvp(3) searches when the environment names no PATH. */
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/** Signals that the launching process leaves ignored: glibc's own two after posix_spawn, and Deno's SIGPIPE. */
-const IGNORED_SIGNALS = [["SIGPIPE", 13], ["signal 32", 32], ["signal 33", 33]] as const;
+/** Signals that callers leave ignored: glibc's own two after posix_spawn, Deno's SIGPIPE, Python's SIGXFSZ. */
+const IGNORED_SIGNALS = [["SIGPIPE", 13], ["SIGXFSZ", 25], ["signal 32", 32], ["signal 33", 33]] as const;
 
 /** Gives the signals their default meaning and blocks none. */
 export function* resetSignals(): Iterable<Op> {

@@ -181,3 +181,9 @@ Deno.test("the command line refuses a log that it cannot write, and says the err
     throw new Error(said.stderr);
   }
 });
+
+Deno.test("run with the id first says that the bundle is missing, not the program", async () => {
+  const { code, stderr } = await cli(["run", "box1", "--bundle", "/missing"]);
+  equal(code, 1);
+  match(stderr, /^runtime: Cannot use "\/missing\/config\.json": [^\n]*no such file[^\n]*\n$/);
+});

@@ -65,7 +65,7 @@ for (const [who, wrapper] of [["root", []], ["an ordinary user", AS_STRANGER]] a
     using bundle = new TestBundle();
     bundle.write(["/bin/none"]);
     const said = await cli([], { program: [await box(bundle.path, here)], wrapper });
-    equal(said.code, 125);
+    equal(said.code, 127);
     match(said.stderr, /^[^\n]*run "\/bin\/none"[^\n]*\n$/);
   });
 

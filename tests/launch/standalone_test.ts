@@ -1,4 +1,4 @@
-import { equal } from "node:assert/strict";
+import { equal, match } from "node:assert/strict";
 import { compile } from "../../mod.ts";
 import { assemble } from "../../runtime/launch/image.ts";
 import { op, text } from "../../runtime/plan/op.ts";
@@ -55,14 +55,35 @@ for (const [what, less] of [["in a pid namespace", []], ["without a pid namespac
   });
 }
 
-launchTest("a compiled sandbox says which step failed, and ends with 125", async (bundle) => {
-  bundle.write(["/missing"]);
-  const box = `${bundle.path}/box`;
-  Deno.writeFileSync(box, compile({ bundle: bundle.path }), { mode: 0o700 });
-  const { code, stderr } = await new Deno.Command(box, { stdin: "null" }).output();
-  equal(code, 125);
-  equal(new TextDecoder().decode(stderr), 'sandbox: cannot run "/missing": ENOENT\n');
-});
+for (
+  const [what, args, mounts, code, said] of [
+    ["a program that is missing", ["/missing"], [], 127, /^sandbox: cannot run "\/missing": ENOENT\n$/],
+    [
+      "a program that may not be run",
+      ["/etc/text"],
+      [],
+      126,
+      /^sandbox: cannot run "\/etc\/text": EACCES\n$/,
+    ],
+    [
+      "a step of its own",
+      ["true"],
+      [{ destination: "/x", type: "nofs" }],
+      125,
+      /^sandbox: cannot mount nofs .*: ENODEV\n$/,
+    ],
+  ] as const
+) {
+  launchTest(`a compiled sandbox says that ${what} failed, and ends with ${code}`, async (bundle) => {
+    bundle.file("etc/text", "");
+    bundle.write(args, { mounts });
+    const box = `${bundle.path}/box`;
+    Deno.writeFileSync(box, compile({ bundle: bundle.path }), { mode: 0o700 });
+    const output = await new Deno.Command(box, { stdin: "null" }).output();
+    match(new TextDecoder().decode(output.stderr), said);
+    equal(output.code, code);
+  });
+}
 
 launchTest("a compiled sandbox ends as its program does", async (bundle) => {
   const box = `${bundle.path}/box`;
