@@ -1,3 +1,4 @@
+import { equal, match } from "node:assert/strict";
 import { refuses, type Scene } from "../helpers/bad_input.ts";
 import { cli } from "../helpers/cli.ts";
 
