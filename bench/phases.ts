@@ -6,6 +6,8 @@ import { assemble } from "../runtime/launch/image.ts";
 import { launch } from "../runtime/launch/launch.ts";
 import { plan } from "../runtime/plan/plan.ts";
 
+const WARM_UPS = 500;
+
 /** Milliseconds of each step on the way of one sandbox, in their order. */
 export interface Phases {
   /** Read and validate config.json. */
@@ -20,6 +22,20 @@ export interface Phases {
   readonly executed: number;
   /** Until init is reaped and its guard gone. */
   readonly reaped: number;
+}
+
+/** Milliseconds of planning and assembling, done `runs` times in a row when V8 has compiled it well. */
+export function imagesInARow(path: string, runs: number): number[] {
+  const asked = request(loadBundle(path), {
+    host: probeHost(),
+    overlay: { kind: "tmpfs" },
+    form: "supervised",
+  });
+  return Array.from({ length: WARM_UPS + runs }, () => {
+    const begin = performance.now();
+    assemble(plan(asked));
+    return performance.now() - begin;
+  }).slice(WARM_UPS);
 }
 
 /** Makes and runs one sandbox step by step, as `Sandbox.run` does. */

@@ -1,4 +1,4 @@
-import { ERRNO, type Syscall, syscallNumber } from "../plan/abi.ts";
+import { type Arch, ERRNO, type Syscall, syscallNumber, SYSCALLS } from "../plan/abi.ts";
 import { type Arg, type Bytes, type Call, counted, type Op, type Plan, type Struct } from "../plan/op.ts";
 import { elf } from "./elf.ts";
 import { DATA_ADDRESS } from "./machine.ts";
@@ -66,7 +66,15 @@ export function stepAt(address: number): number {
 interface Step {
   readonly op: Op;
   /** The struct member that takes the result. */
-  readonly member?: { readonly struct: Struct; readonly offset: number };
+  readonly member: { readonly struct: Struct; readonly offset: number } | undefined;
+}
+
+const callNumbers: Partial<Record<Arch, Record<Call, number>>> = {};
+
+function numbersOf(arch: Arch): Record<Call, number> {
+  const numbers: Record<string, number> = { ...PSEUDO };
+  for (const call in SYSCALLS) numbers[call] = syscallNumber(call as Syscall, arch);
+  return numbers as Record<Call, number>;
 }
 
 class Assembler {
@@ -76,7 +84,8 @@ class Assembler {
   readonly #strings = new Map<string, number>();
   readonly #placed = new Map<Bytes, number>();
   readonly #structs = new Map<Struct, number>();
-  readonly #arch;
+  readonly #arch: Arch;
+  readonly #numbers: Readonly<Record<Call, number>>;
   readonly #encoder = new TextEncoder();
   #bytes: Uint8Array<ArrayBuffer>;
   #view: DataView;
@@ -84,6 +93,7 @@ class Assembler {
 
   constructor(plan: Plan, readonly texts: boolean) {
     this.#arch = plan.arch;
+    this.#numbers = callNumbers[plan.arch] ??= numbersOf(plan.arch);
     for (const { ops } of plan.sections) {
       for (const op of ops) {
         if (op.label !== undefined) {
@@ -91,7 +101,7 @@ class Assembler {
           this.#labels.set(op.label, this.#steps.length);
         }
         for (const arg of op.args) if (typeof arg === "object" && "members" in arg) this.#copy(arg);
-        this.#steps.push({ op });
+        this.#steps.push({ op, member: undefined });
       }
     }
     this.#end = HEADER_BYTES + this.#steps.length * RECORD_BYTES;
@@ -101,7 +111,7 @@ class Assembler {
   }
 
   image(): Image {
-    this.#steps.forEach((step, index) => this.#record(step, index));
+    for (let index = 0; index < this.#steps.length; index++) this.#record(this.#steps[index]!, index);
     const steps = this.#steps.map(({ op }) => op);
     return { elf: elf(this.#arch, this.#bytes.subarray(0, this.#end)), steps };
   }
@@ -125,18 +135,16 @@ class Assembler {
   #record({ op, member }: Step, index: number): void {
     const at = HEADER_BYTES + index * RECORD_BYTES;
     let mask = 0;
-    op.args.forEach((arg, position) => {
+    for (let position = 0; position < op.args.length; position++) {
+      const arg = op.args[position]!;
       if (typeof arg === "object" && "slot" in arg) mask |= 1 << position;
       this.#put64(at + position * 8, this.#value(arg));
-    });
+    }
     // let and load take 1 as their factor unless they are given one.
     if (op.args.length === 2 && (op.call === "let" || op.call === "load")) this.#put64(at + 16, 1);
     this.#put64(at + 48, member ? this.#struct(member.struct) + member.offset : this.#result(op));
     if (this.texts) this.#put64(at + 56, this.#place(counted(op.does)));
-    const number = op.call in PSEUDO
-      ? PSEUDO[op.call as keyof typeof PSEUDO]
-      : syscallNumber(op.call as Syscall, this.#arch);
-    this.#view.setInt32(at + 64, number, true);
+    this.#view.setInt32(at + 64, this.#numbers[op.call], true);
     this.#view.setUint32(at + 72, this.#target(op.zero, index), true);
     this.#view.setUint32(at + 76, this.#target(op.positive, index), true);
     this.#view.setUint32(at + 80, this.#target(op.failed ?? "fail", index), true);
