@@ -23,6 +23,7 @@ export function words(loader: string): string[] {
     "run",
     "-A",
     "--quiet",
+    "--v8-flags=--min-semi-space-size=16", // MiB: a short command then ends before the first garbage collection
     ...flags.split(" "),
     `data:text/javascript,${encodeURIComponent(loader)}`,
   ];
