@@ -6,19 +6,6 @@ import { type Arg, flags, mark, named, type Op, op, slot, type Struct } from "./
 /** What lies at a path. */
 export type Kind = "directory" | "file";
 
-const hows = new Map<string, Struct>();
-
-/** `struct open_how` of openat2(2); one object for each value, so that an image holds it once. */
-function openHow(openFlags: ReturnType<typeof flags>, resolve: ReturnType<typeof flags>): Struct {
-  const key = `${openFlags.value} ${resolve.value}`;
-  let how = hows.get(key);
-  if (!how) {
-    how = { struct: "open_how", members: [["flags", 8, openFlags], ["mode", 8, 0], ["resolve", 8, resolve]] };
-    hows.set(key, how);
-  }
-  return how;
-}
-
 /** Options of {@linkcode resolve}. */
 export interface ResolveOptions {
   readonly arch: Arch;
@@ -41,18 +28,29 @@ export function resolve(
   options: ResolveOptions,
   rest: Partial<Op> = {},
 ): Op {
-  const { arch, kind, noSymlinks, root = "root" } = options;
-  const open = flags("O_", {
-    PATH: O.PATH,
-    CLOEXEC: O.CLOEXEC,
-    ...(kind === "directory" && { DIRECTORY: O_DIRECTORY[arch] }),
-  });
-  const how = flags("RESOLVE_", {
+  const { root = "root" } = options;
+  return op(does, "openat2", [slot(root), path, openHow(options), 24], { into, ...rest });
+}
+
+const hows = new Map<string, Struct>();
+
+/** `struct open_how` of openat2(2); one object for each value, so that an image holds it once. */
+function openHow({ arch, kind, noSymlinks = false }: ResolveOptions): Struct {
+  const directory = kind === "directory";
+  const key = `${arch} ${directory} ${noSymlinks}`;
+  let how = hows.get(key);
+  if (!how) hows.set(key, how = { struct: "open_how", members: openHowMembers(arch, directory, noSymlinks) });
+  return how;
+}
+
+function openHowMembers(arch: Arch, directory: boolean, noSymlinks: boolean): Struct["members"] {
+  const open = { PATH: O.PATH, CLOEXEC: O.CLOEXEC, ...(directory && { DIRECTORY: O_DIRECTORY[arch] }) };
+  const resolve = {
     IN_ROOT: RESOLVE.IN_ROOT,
     NO_MAGICLINKS: RESOLVE.NO_MAGICLINKS,
     ...(noSymlinks && { NO_SYMLINKS: RESOLVE.NO_SYMLINKS }),
-  });
-  return op(does, "openat2", [slot(root), path, openHow(open, how), 24], { into, ...rest });
+  };
+  return [["flags", 8, flags("O_", open)], ["mode", 8, 0], ["resolve", 8, flags("RESOLVE_", resolve)]];
 }
 
 /** Opens `path` inside the root as {@linkcode resolve} does; what is missing on the way is made first. */

@@ -35,24 +35,28 @@ export function* newFileSystem(does: string, fs: FileSystem, into: string): Iter
   yield op(does, "close", [slot("fs")]);
 }
 
+const CLONE = { OPEN_TREE_CLONE: OPEN_TREE.CLONE, OPEN_TREE_CLOEXEC: OPEN_TREE.CLOEXEC };
+const HERE = { AT_EMPTY_PATH: AT.EMPTY_PATH };
+const ALL = { AT_RECURSIVE: AT.RECURSIVE };
+const CLONES = {
+  path: { one: flags("", CLONE), all: flags("", { ...CLONE, ...ALL }) },
+  here: { one: flags("", { ...CLONE, ...HERE }), all: flags("", { ...CLONE, ...HERE, ...ALL }) },
+};
+
 /** Copies the mount at a path, or with `path` empty at the descriptor `directory`, to one that is mounted nowhere yet. */
 export function cloneMount(does: string, directory: Arg, path: string, recursive: boolean, into: string): Op {
-  const how = flags("", {
-    OPEN_TREE_CLONE: OPEN_TREE.CLONE,
-    OPEN_TREE_CLOEXEC: OPEN_TREE.CLOEXEC,
-    ...(path === "" && { AT_EMPTY_PATH: AT.EMPTY_PATH }),
-    ...(recursive && { AT_RECURSIVE: AT.RECURSIVE }),
-  });
+  const how = CLONES[path === "" ? "here" : "path"][recursive ? "all" : "one"];
   return op(does, "open_tree", [directory, path, how], { into });
 }
 
+const BY_DESCRIPTORS = flags("MOVE_MOUNT_", {
+  F_EMPTY_PATH: MOVE_MOUNT.F_EMPTY_PATH,
+  T_EMPTY_PATH: MOVE_MOUNT.T_EMPTY_PATH,
+});
+
 /** Mounts the tree of slot `from` on the directory or file of slot `onto`. */
 export function attach(does: string, from: string, onto: string): Op {
-  const how = flags("MOVE_MOUNT_", {
-    F_EMPTY_PATH: MOVE_MOUNT.F_EMPTY_PATH,
-    T_EMPTY_PATH: MOVE_MOUNT.T_EMPTY_PATH,
-  });
-  return op(does, "move_mount", [slot(from), "", slot(onto), "", how]);
+  return op(does, "move_mount", [slot(from), "", slot(onto), "", BY_DESCRIPTORS]);
 }
 
 /** What {@linkcode setAttributes} changes; `struct mount_attr` of mount_setattr(2). */
