@@ -66,8 +66,11 @@ function amount(value: number, unit: Target["unit"]): string {
 
 function tableText({ head, rows }: Table): string {
   const all = [head, ...rows];
-  const widths = head.map((_, column) => Math.max(...all.map((row) => [...row[column] ?? ""].length), 3));
   const numeric = head.map((_, column) => rows.every((row) => /^[−\d.]*$/.test(row[column] ?? "")));
+  // As narrow as `deno fmt` wants it.
+  const widths = head.map((_, column) =>
+    Math.max(...all.map((row) => [...row[column] ?? ""].length), numeric[column] ? 2 : 1)
+  );
   const line = (row: readonly string[]): string => {
     const cells = widths.map((width, column) => {
       const cell = row[column] ?? "";
