@@ -75,6 +75,7 @@ class FakeMachine implements AsyncDisposable {
   /** Runs setup there, as an ordinary user. */
   setup(...args: string[]): Promise<Output> {
     return run(`${this.dir}/checkout/setup`, args, {
+      cwd: this.dir, // this checkout may lie where that user may not go
       clearEnv: true,
       env: { PATH: `${this.dir}/bin`, HOME: this.home, TMPDIR: this.dir },
       ...(Deno.uid() === 0 && { uid: NOBODY, gid: NOBODY }),

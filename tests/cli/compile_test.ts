@@ -5,6 +5,7 @@ import {
   bundled,
   cli,
   finish,
+  helloBundle,
   ROOT,
   start,
   STRANGER,
@@ -37,7 +38,7 @@ Deno.test("compile -o writes an executable for its owner only", async () => {
 for (const [who, wrapper] of [["root", []], ["an ordinary user", AS_STRANGER]] as const) {
   Deno.test(`compile makes an executable that ${who} can run without Deno`, async () => {
     using here = new Temporary();
-    const program = [await box("bundles/hello", here)];
+    const program = [await box(await helloBundle(here), here)];
     const said = await leavesNothing(
       [here.path],
       () => cli([], { program, wrapper, env: { PATH: "/usr/bin" } }),
@@ -87,7 +88,7 @@ Deno.test("run works for an ordinary user", async () => {
   using here = new Temporary();
   using bundle = new TestBundle();
   const options = { program: await bundled(here), wrapper: AS_STRANGER, cwd: "/" };
-  const hello = await cli(["run", `${ROOT}/bundles/hello`], options);
+  const hello = await cli(["run", await helloBundle(here)], options);
   deepEqual([hello.code, hello.stdout, hello.stderr], [0, HELLO, ""]);
   const program = await cli(
     ["run", "--", "python3", "-c", "import os; print(os.getuid(), os.getpid())"],

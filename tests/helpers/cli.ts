@@ -125,6 +125,16 @@ export const AS_STRANGER: readonly string[] = [
   "--clear-groups",
 ];
 
+/** Copies the bundle `hello` to where a user who cannot read the checkout can run it. */
+export async function helloBundle(directory: Temporary): Promise<string> {
+  const path = `${directory.path}/hello`;
+  const { success, stderr } = await new Deno.Command("cp", {
+    args: ["-r", "--preserve=mode", `${ROOT}/bundles/hello`, path],
+  }).output();
+  if (!success) throw new Error(new TextDecoder().decode(stderr));
+  return path;
+}
+
 /** Puts the command line into one file that a user who cannot read the checkout or its cache can run. */
 export async function bundled(directory: Temporary): Promise<readonly string[]> {
   const file = `${directory.path}/cli.js`;
