@@ -18,6 +18,10 @@ export { type Bundle, loadBundle, type OverlayChoice } from "./runtime/bundle.ts
 export { isShareable } from "./runtime/command.ts";
 export { compile } from "./runtime/compile.ts";
 export { diffPlans, type PlanDifference, planOf, type PlanText } from "./runtime/plans.ts";
+export { diagnose, type Diagnosis } from "./runtime/doctor.ts";
+export type { Answer, Row as DoctorRow } from "./runtime/doctor/row.ts";
+export { features } from "./runtime/features.ts";
+export type * from "./runtime/spec/features.ts";
 export { starterSpec } from "./runtime/starter_spec.ts";
 export { type Issue, LifecycleError, SpecError, UnsupportedError, UsageError } from "./runtime/errors.ts";
 export { LaunchError, SyscallError } from "./runtime/launch/launch.ts";

@@ -17,6 +17,8 @@ export interface Global {
 /** Loaded when they are called, so that none costs the others time. */
 const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
   compile: () => import("./commands/compile.ts"),
+  doctor: () => import("./commands/doctor.ts"),
+  features: () => import("./commands/features.ts"),
   plan: () => import("./commands/plan.ts"),
   run: () => import("./commands/run.ts"),
   spec: () => import("./commands/spec.ts"),
@@ -24,6 +26,8 @@ const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
 
 const SUMMARIES: Record<string, string> = {
   compile: "write an executable that is the sandbox",
+  doctor: "say what this host lacks, what that costs and what mends it",
+  features: "print what this version can apply, as OCI's features document",
   plan: "show every system call that a run makes, or how two differ",
   run: "run a bundle or a program in a sandbox",
   spec: "write a config.json to begin with",

@@ -48,6 +48,14 @@ const VALUES: Record<string, number> = { ...MOUNT_ATTR, _ATIME: MOUNT_ATTR_ATIME
 /** Options that are the default, or that the new mount interface has no word for. */
 const NOTHING = new Set(["defaults", "async", "loud", "silent", "nolazytime", "nomand", "noiversion", "rw"]);
 
+/** Every option that {@linkcode mountOptions} knows itself, sorted; any other is the file system's. */
+export function knownMountOptions(): string[] {
+  const spreads = Object.keys(PROPAGATION).map((name) => name.toLowerCase());
+  const words = [...ATTRIBUTES.keys(), ...spreads, "bind", "idmap"];
+  const others = ["remount", "tmpcopyup", ...NOTHING];
+  return [...new Set([...words, ...words.map((word) => `r${word}`), ...others])].sort();
+}
+
 /** Reads the options of a mount; later ones win over earlier ones. */
 export function mountOptions(options: readonly string[], type?: string): MountOptions {
   const [set, clear, setAll, clearAll]: Attributes[] = [{}, {}, {}, {}];

@@ -1,0 +1,112 @@
+import { hasSeccomp } from "../ffi/seccomp.ts";
+import { errno } from "../ffi/errno.ts";
+import { libc } from "../ffi/libc.ts";
+import { UnsupportedError } from "./errors.ts";
+import type { Arch } from "./host/facts.ts";
+import { probeHost } from "./host/probe.ts";
+import { ERRNO, syscallNumber } from "./plan/abi.ts";
+import { knownMountOptions } from "./plan/mount_options.ts";
+import { FLAG_NEW_LISTENER, FLAGS } from "./seccomp/numbers.ts";
+import type { Spec, StringMap } from "./spec/config.ts";
+import type { Features, SeccompFeatures } from "./spec/features.ts";
+import {
+  CAPABILITIES,
+  HOOKS,
+  MEMORY_POLICY_FLAGS,
+  MEMORY_POLICY_MODES,
+  NAMESPACES,
+  SECCOMP_ACTIONS,
+  SECCOMP_ARCHES,
+  SECCOMP_FLAGS,
+  SECCOMP_OPERATORS,
+  type SeccompFlag,
+} from "./spec/words.ts";
+import { refuseUnsupported } from "./unsupported.ts";
+
+const SECCOMP_SET_MODE_FILTER = 1n;
+
+/**
+ * The features document of the OCI runtime specification: what this version can apply, whatever a bundle asks for.
+ * What is refused by name is not in it.
+ *
+ * @param annotations Free words to put into it, such as the version.
+ *
+ * @example
+ * ```ts
+ * import { ok } from "node:assert/strict";
+ * import { features } from "../mod.ts";
+ * ok(features().linux?.namespaces?.includes("user"));
+ * ```
+ */
+export function features(annotations: StringMap<string> = {}): Features {
+  const { arch, lastCapability } = probeHost();
+  const limits = accepts({ resources: { pids: { limit: 1 } } });
+  return {
+    ociVersionMin: "1.0.0",
+    ociVersionMax: "1.3.0",
+    hooks: HOOKS.filter((kind) => isAccepted({ hooks: { [kind]: [{ path: "/bin/true" }] } })),
+    mountOptions: knownMountOptions(),
+    linux: {
+      namespaces: NAMESPACES,
+      capabilities: CAPABILITIES.slice(0, lastCapability + 1),
+      cgroup: {
+        v1: limits,
+        v2: limits,
+        systemd: false,
+        systemdUser: false,
+        rdma: accepts({ resources: { rdma: { mlx5_1: { hcaHandles: 1 } } } }),
+      },
+      seccomp: seccomp(arch),
+      apparmor: { enabled: isAccepted({ process: { apparmorProfile: "profile" } }) },
+      selinux: { enabled: isAccepted({ process: { selinuxLabel: "label" } }) },
+      memoryPolicy: { modes: MEMORY_POLICY_MODES, flags: MEMORY_POLICY_FLAGS },
+      intelRdt: {
+        enabled: accepts({ intelRdt: { closID: "class" } }),
+        schemata: accepts({ intelRdt: { schemata: ["L3:0=f"] } }),
+        monitoring: accepts({ intelRdt: { enableMonitoring: true } }),
+      },
+      mountExtensions: { idmap: { enabled: true } },
+      netDevices: { enabled: accepts({ netDevices: { eth0: { name: "eth0" } } }) },
+    },
+    annotations,
+    potentiallyUnsafeConfigAnnotations: [],
+  };
+}
+
+function accepts(linux: Spec["linux"]): boolean {
+  return isAccepted({ ...(linux && { linux }) });
+}
+
+/** Whether this version applies a property: what says no when a bundle has it is asked. */
+function isAccepted(
+  { process, ...rest }: Pick<Spec, "hooks" | "linux"> & { process?: Partial<Spec["process"]> },
+): boolean {
+  const whole = { cwd: "/", args: ["true"], user: { uid: 0, gid: 0 }, ...process };
+  try {
+    refuseUnsupported({ ociVersion: "1.3.0", root: { path: "rootfs" }, process: whole, ...rest });
+    return true;
+  } catch (error) {
+    if (error instanceof UnsupportedError) return false;
+    throw error;
+  }
+}
+
+function seccomp(arch: Arch): SeccompFeatures {
+  return {
+    enabled: hasSeccomp(),
+    actions: SECCOMP_ACTIONS,
+    operators: SECCOMP_OPERATORS,
+    archs: SECCOMP_ARCHES,
+    knownFlags: SECCOMP_FLAGS,
+    supportedFlags: SECCOMP_FLAGS.filter((flag) => hasFlag(flag, arch)),
+  };
+}
+
+/** Asks for a filter at no address: the kernel looks at the flags first, and installs nothing (seccomp(2)). */
+function hasFlag(flag: SeccompFlag, arch: Arch): boolean {
+  // The kernel takes this one only beside a listener.
+  const beside = flag === "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" ? FLAG_NEW_LISTENER : 0;
+  const number = BigInt(syscallNumber("seccomp", arch));
+  const result = libc.syscall(number, SECCOMP_SET_MODE_FILTER, BigInt(FLAGS[flag] | beside), 0n, 0n);
+  return Number(result) === -1 && errno() === ERRNO.EFAULT;
+}
