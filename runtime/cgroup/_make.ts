@@ -1,0 +1,155 @@
+import { SyscallError } from "../../ffi/errno.ts";
+import { LifecycleError, UnsupportedError } from "../errors.ts";
+import { EBUSY, ENOENT, read, write } from "./_tree.ts";
+import type { Hierarchy, Write } from "./hierarchy.ts";
+
+/** How often a parent may be removed by somebody else while we make a group below it. */
+const TRIES = 5;
+const EINVAL = 22;
+
+/** The controllers that the groups of version 2 are to have. */
+export interface Controllers {
+  /** For what config.json asks for. */
+  readonly needed: readonly string[];
+  /** For accounting: without them there are fewer figures. */
+  readonly wanted: readonly string[];
+}
+
+/** Where the group `path` is in a hierarchy: below its root, or below our own group if the path is relative. */
+export function directoryOf({ mountPoint, own }: Hierarchy, path: string): string {
+  return mountPoint + names(own, path).map((name) => `/${name}`).join("");
+}
+
+function names(own: string, path: string): string[] {
+  return (path.startsWith("/") ? path : `${own}/${path}`).split("/").filter((name) => name !== "");
+}
+
+/**
+ * Makes a group and, where they are missing, the groups above it; each one made is added to `made` at once.
+ *
+ * @throws {LifecycleError} if the group is there already.
+ */
+export function makeGroup(
+  hierarchy: Hierarchy,
+  path: string,
+  controllers: Controllers,
+  made: string[],
+): string {
+  const steps = names(hierarchy.own, path);
+  for (let tries = 1;; tries++) {
+    try {
+      return makeSteps(hierarchy, steps, controllers, made);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound) || tries === TRIES) throw error;
+    }
+  }
+}
+
+function makeSteps(
+  { version, controllers: all, mountPoint }: Hierarchy,
+  steps: readonly string[],
+  controllers: Controllers,
+  made: string[],
+): string {
+  let directory = mountPoint;
+  for (const [index, name] of steps.entries()) {
+    const parent = directory;
+    directory = `${parent}/${name}`;
+    const isNew = makeDirectory(directory);
+    if (isNew) made.push(directory);
+    else if (index === steps.length - 1) {
+      throw new LifecycleError(`Cannot create cgroup "${directory}": there is one already`);
+    }
+    if (version === 2) enable(parent, controllers);
+    else if (all.split(",").includes("cpuset")) inheritCpuset(parent, directory);
+  }
+  return directory;
+}
+
+/** Whether the directory is new. */
+function makeDirectory(directory: string): boolean {
+  try {
+    Deno.mkdirSync(directory, { mode: 0o755 });
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.AlreadyExists) return false;
+    throw error;
+  }
+}
+
+/** Gives the groups below `parent` their controllers. */
+function enable(parent: string, { needed, wanted }: Controllers): void {
+  const file = `${parent}/cgroup.subtree_control`;
+  const enabled = (read(file) ?? "").split(" ");
+  for (const controller of new Set([...needed, ...wanted])) {
+    if (enabled.includes(controller)) continue;
+    try {
+      write(file, `+${controller}`, `enable controller "${controller}" in`);
+    } catch (error) {
+      if (!needed.includes(controller)) continue;
+      throw error instanceof SyscallError ? explained(error, controller, parent) : error;
+    }
+  }
+}
+
+function explained(error: SyscallError, controller: string, parent: string): Error {
+  const feature = `a limit of cgroup controller "${controller}" below "${parent}"`;
+  if (error.errno === EBUSY) {
+    // cgroup-v2.rst, "No Internal Process Constraint"
+    const reason = "that group has processes of its own, and only groups without can pass controllers on";
+    return new UnsupportedError(feature, reason, "move its processes to a group below, or take another path");
+  }
+  // ENOENT here means that the group above did not pass it on.
+  if (error.errno !== ENOENT && error.errno !== EINVAL) return error;
+  return new UnsupportedError(feature, "that group was not given the controller");
+}
+
+/** A new cpuset of version 1 is empty, and no process can join it so (cpuset(7)). */
+function inheritCpuset(parent: string, directory: string): void {
+  for (const file of ["cpuset.cpus", "cpuset.mems"]) {
+    if (read(`${directory}/${file}`) === "") {
+      write(`${directory}/${file}`, read(`${parent}/${file}`) ?? "", "inherit");
+    }
+  }
+}
+
+/**
+ * Writes one limit.
+ *
+ * @throws {UnsupportedError} if this kernel has no such file or ignores it.
+ * @throws {SyscallError} if the kernel refuses the value.
+ */
+export function apply(one: Write, directory: string): void {
+  const { file, value, pointer, otherwise, usage, mayBeIgnored } = one;
+  const doing = `apply ${pointer}: write "${value}" to`;
+  const used = usage === undefined ? 0 : Number(read(`${directory}/${usage}`) ?? 0);
+  if (value !== "max" && used > Number(value)) {
+    throw new UnsupportedError(pointer, `${used} bytes are used already`);
+  }
+  try {
+    write(`${directory}/${file}`, value, doing);
+  } catch (error) {
+    if (!(error instanceof SyscallError) || error.errno !== ENOENT) throw error;
+    if (otherwise === undefined) throw new UnsupportedError(pointer, `this kernel has no "${file}"`);
+    const { otherwise: _, ...rest } = one;
+    return apply({ ...rest, ...otherwise }, directory);
+  }
+  // "No limit" reads as the highest number of pages.
+  if (mayBeIgnored && Number(read(`${directory}/${file}`)) > Number(value)) {
+    throw new UnsupportedError(pointer, `this kernel ignores "${file}"`, "limit memory as a whole");
+  }
+}
+
+/** Hands a group of version 2 to another user (config-linux.md, "Cgroup ownership"). */
+export function delegate(directory: string, uid: number): void {
+  const files = read("/sys/kernel/cgroup/delegate")?.split("\n") ??
+    ["cgroup.procs", "cgroup.subtree_control", "cgroup.threads"];
+  Deno.chownSync(directory, uid, null);
+  for (const file of files) {
+    try {
+      Deno.chownSync(`${directory}/${file}`, uid, null);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error; // not every group has each
+    }
+  }
+}

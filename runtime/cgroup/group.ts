@@ -1,0 +1,190 @@
+import { LifecycleError, UsageError } from "../errors.ts";
+import type { Resources } from "../spec/linux.ts";
+import { apply, type Controllers, delegate, directoryOf, makeGroup } from "./_make.ts";
+import { type CgroupStats, readStats } from "./_stats.ts";
+import { freeze, isEmpty, kill, type Stoppable, thaw } from "./_stop.ts";
+import { read, removeGroup, tree, waitUntil } from "./_tree.ts";
+import { cgroupWrites, type Hierarchy, type Write } from "./files.ts";
+
+export type { CgroupStats } from "./_stats.ts";
+
+/** Controllers that every group has where they are mounted: they count, and they stop. */
+const USUAL = ["cpuacct", "freezer", "memory", "pids"];
+const EMPTY_MS = 10_000;
+/** After this long without success the processes are killed again. */
+const ROUND_MS = 200;
+
+interface Place {
+  readonly hierarchy: Hierarchy;
+  readonly directory: string;
+}
+
+/** A sandbox's cgroup: one directory in every hierarchy that it needs. Disposing kills all in it and removes it. */
+export class CgroupGroup implements AsyncDisposable {
+  readonly #places: Place[];
+  /** Groups above it that were made for it, outermost first. */
+  readonly #parents: readonly string[];
+
+  private constructor(places: Place[], parents: readonly string[]) {
+    this.#places = places;
+    this.#parents = parents;
+  }
+
+  /**
+   * Makes a new group with limits, or nothing at all.
+   *
+   * @param path Absolute: below the root of each hierarchy; relative: below the group of the calling process.
+   * @param resources Limits, as `linux.resources` of config.json.
+   * @param mounted The cgroup hierarchies of this host.
+   * @param owner User id that the group of version 2 is handed to.
+   * @throws {UnsupportedError} if this host cannot apply a limit.
+   * @throws {LifecycleError} if there is such a group.
+   * @throws {SyscallError} if the kernel refuses a value.
+   */
+  static async create(
+    path: string,
+    resources: Resources,
+    mounted: readonly Hierarchy[],
+    owner?: number,
+  ): Promise<CgroupGroup> {
+    checkPath(path);
+    const hierarchies = withControllers(mounted);
+    const writes = cgroupWrites(resources, hierarchies);
+    const places: Place[] = [];
+    const made: string[] = [];
+    await using stack = new AsyncDisposableStack();
+    stack.defer(() => new CgroupGroup(places, made)[Symbol.asyncDispose]());
+    for (const hierarchy of hierarchies.filter((each) => isNeeded(each, writes))) {
+      const directory = makeGroup(hierarchy, path, controllersFor(hierarchy, writes), made);
+      made.splice(made.indexOf(directory), 1);
+      places.push({ hierarchy, directory });
+    }
+    for (const one of writes) {
+      apply(one, places.find(({ hierarchy }) => hierarchy.mountPoint === one.mountPoint)!.directory);
+    }
+    const group = new CgroupGroup(places, made);
+    if (owner !== undefined && group.#stoppable.unified) delegate(group.#stoppable.unified, owner);
+    stack.move();
+    return group;
+  }
+
+  /**
+   * The group that somebody made, such as an earlier run of this program; disposing removes it, but none above it.
+   *
+   * @param path As it was given to `create`; also that of a group that has gone.
+   * @param mounted The cgroup hierarchies of this host.
+   */
+  static open(path: string, mounted: readonly Hierarchy[]): CgroupGroup {
+    checkPath(path);
+    const places = withControllers(mounted).map((hierarchy) => ({
+      hierarchy,
+      directory: directoryOf(hierarchy, path),
+    }));
+    return new CgroupGroup(places.filter(({ directory }) => tree(directory).length > 0), []);
+  }
+
+  /** Its directories: who writes `0` to `cgroup.procs` in each of them has joined it. */
+  get directories(): string[] {
+    return this.#places.map(({ directory }) => directory);
+  }
+
+  /** Whether no process is left in it or in a group below. */
+  get empty(): boolean {
+    return isEmpty(this.#stoppable);
+  }
+
+  /** What it has used so far. */
+  stats(): CgroupStats {
+    return readStats((controller) => {
+      const place = this.#find(controller);
+      return place && { directory: place.directory, version: place.hierarchy.version };
+    }, this.#stoppable.unified);
+  }
+
+  /**
+   * Stops every process in it, and returns when they stand still.
+   *
+   * @throws {UnsupportedError} if no mounted hierarchy can.
+   */
+  async freeze(): Promise<void> {
+    await freeze(this.#stoppable);
+  }
+
+  /** Lets its processes go on. */
+  thaw(): void {
+    thaw(this.#stoppable);
+  }
+
+  /** Kills every process in it and in the groups below; `empty` tells when they have gone. */
+  async kill(): Promise<void> {
+    await kill(this.#stoppable);
+  }
+
+  /**
+   * Kills all that is in it, waits for the end, and removes it; harmless the second time.
+   *
+   * @throws {LifecycleError} if processes or groups are still left after 10 s.
+   */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const end = performance.now() + EMPTY_MS;
+    while (!this.empty || !(await waitUntil(() => this.#remove(), ROUND_MS))) {
+      if (performance.now() > end) {
+        const left = this.directories.flatMap(tree).map((each) => `"${each}"`).join(", ");
+        throw new LifecycleError(`Cannot remove the cgroups ${left}: they are still in use`);
+      }
+      await this.kill();
+      await waitUntil(() => this.empty, ROUND_MS);
+    }
+    // In use by other sandboxes if not by this one.
+    for (const directory of this.#parents.toReversed()) removeGroup(directory);
+  }
+
+  /** Whether all are gone; a group stays busy for a moment after its last process. */
+  #remove(): boolean {
+    return this.directories.flatMap(tree).map(removeGroup).every((gone) => gone);
+  }
+
+  #find(controller: string): Place | undefined {
+    return this.#places.find(({ hierarchy }) => hierarchy.controllers.split(",").includes(controller));
+  }
+
+  get #stoppable(): Stoppable {
+    return {
+      directories: this.directories,
+      unified: this.#places.find(({ hierarchy }) => hierarchy.version === 2)?.directory,
+      freezer: this.#find("freezer")?.directory,
+    };
+  }
+}
+
+/** Version 2 does not name its controllers when it is mounted: the root lists what version 1 has left it. */
+function withControllers(mounted: readonly Hierarchy[]): Hierarchy[] {
+  return mounted.map((each) => {
+    if (each.version === 1) return each;
+    const listed = read(`${each.mountPoint}/cgroup.controllers`) ?? "";
+    return { ...each, controllers: listed.split(" ").join(",") };
+  });
+}
+
+function checkPath(path: string): void {
+  const names = path.split("/").filter((name) => name !== "");
+  if (names.length > 0 && names.every((name) => name !== "." && name !== ".." && !name.includes("\n"))) {
+    return;
+  }
+  throw new UsageError(`Cannot use cgroup "${path}": it names no group of its own`);
+}
+
+function isNeeded({ version, controllers, mountPoint }: Hierarchy, writes: readonly Write[]): boolean {
+  return version === 2 || controllers.split(",").some((each) => USUAL.includes(each)) ||
+    writes.some((one) => one.mountPoint === mountPoint);
+}
+
+function controllersFor(
+  { version, controllers, mountPoint }: Hierarchy,
+  writes: readonly Write[],
+): Controllers {
+  if (version === 1) return { needed: [], wanted: [] };
+  const files = writes.filter((one) => one.mountPoint === mountPoint).map(({ file }) => file.split(".")[0]!);
+  const wanted = ["cpu", ...USUAL].filter((each) => controllers.split(",").includes(each));
+  return { needed: [...new Set(files)].filter((each) => each !== "cgroup"), wanted };
+}
