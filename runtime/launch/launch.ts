@@ -200,6 +200,7 @@ export class Child implements AsyncDisposable {
   async #end(ending: Ending): Promise<void> {
     this.#listen(); // what init said last
     if (!this.#reaped) await this.#endLauncher();
+    this.#listen(); // nobody but init and the launcher can have kept the end from being heard
     this.#fail(new Error(`Cannot start the sandbox: its init was killed before the program began`));
     this.#watch[Symbol.dispose]();
     for (const fd of [this.#status, this.#gate]) if (!fd.closed) fd[Symbol.dispose]();
@@ -210,7 +211,9 @@ export class Child implements AsyncDisposable {
   /** The guard has nothing left to guard, but for a cgroup. It is our child and unreaped: its pid is still its own. */
   async #endLauncher(): Promise<void> {
     using pidFd = openPidFd(this.#launcher);
-    if (!this.#tracked) return void signalPidFd(pidFd, SIGKILL);
+    if (!this.#tracked) signalPidFd(pidFd, SIGKILL);
+    // After a short program it may not have come to close its end of the status socket yet.
+    if (!this.#tracked && this.#status.closed) return;
     await reactor.ready(pidFd, EPOLLIN);
     this.#reapLauncher();
   }
