@@ -11,7 +11,7 @@ function left(words: string): { groups: string[]; running: number } {
   const tree = probeHost().cgroups.find(({ version }) => version === 2)!;
   const own = `${tree.mountPoint}${tree.own === "/" ? "" : tree.own}`;
   const groups = [...Deno.readDirSync(own)].map(({ name }) => name).filter((name) =>
-    name.startsWith("ai-sandbox-")
+    /^ai-sandbox-\d{10}/.test(name)
   );
   const running = [...Deno.readDirSync("/proc")].filter(({ name }) => {
     try {

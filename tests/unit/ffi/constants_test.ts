@@ -24,7 +24,7 @@ function* constants(source: string): Iterable<[name: string, value: bigint]> {
   for (const pattern of [single, member, printed]) {
     for (const [, name, value] of source.matchAll(pattern)) yield [name!, parse(value!)];
   }
-  for (const [, names, values] of source.matchAll(/\bconst \[([\w, ]+)\] = \[([\w, ]+)\]/g)) {
+  for (const [, names, values] of source.matchAll(/\bconst \[([A-Z][\w, ]+)\] = \[([\w, ]+)\]/g)) {
     const each = values!.split(", ");
     for (const [index, name] of names!.split(", ").entries()) {
       if (/^\d\w*$/.test(each[index] ?? "")) yield [name, parse(each[index]!.replace(/n$/, ""))];
