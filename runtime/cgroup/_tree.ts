@@ -70,7 +70,7 @@ export function removeGroup(directory: string): boolean {
     return true;
   } catch (error) {
     if (isGone(error)) return true;
-    if (error instanceof Deno.errors.Busy) return false;
+    if (codeOf(error) === "EBUSY") return false;
     throw error;
   }
 }
@@ -86,5 +86,9 @@ export async function waitUntil(done: () => boolean, timeoutMs: number): Promise
 }
 
 function isGone(error: unknown): boolean {
-  return error instanceof Error && "code" in error && GONE.includes(String(error.code));
+  return GONE.includes(codeOf(error));
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "";
 }

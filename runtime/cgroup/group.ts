@@ -36,7 +36,7 @@ export class CgroupGroup implements AsyncDisposable {
    * @param path Absolute: below the root of each hierarchy; relative: below the group of the calling process.
    * @param resources Limits, as `linux.resources` of config.json.
    * @param mounted The cgroup hierarchies of this host.
-   * @param owner User id that the group of version 2 is handed to.
+   * @param owner User id that the group is handed to, where version 2 is all there is: version 1 is not safe to hand out.
    * @throws {UnsupportedError} if this host cannot apply a limit.
    * @throws {LifecycleError} if there is such a group.
    * @throws {SyscallError} if the kernel refuses a value.
@@ -63,7 +63,9 @@ export class CgroupGroup implements AsyncDisposable {
       apply(one, places.find(({ hierarchy }) => hierarchy.mountPoint === one.mountPoint)!.directory);
     }
     const group = new CgroupGroup(places, made);
-    if (owner !== undefined && group.#stoppable.unified) delegate(group.#stoppable.unified, owner);
+    if (owner !== undefined && places.every(({ hierarchy }) => hierarchy.version === 2)) {
+      for (const { directory } of places) delegate(directory, owner);
+    }
     stack.move();
     return group;
   }
@@ -80,7 +82,18 @@ export class CgroupGroup implements AsyncDisposable {
       hierarchy,
       directory: directoryOf(hierarchy, path),
     }));
-    return new CgroupGroup(places.filter(({ directory }) => tree(directory).length > 0), []);
+    const ours = places.filter(({ hierarchy, directory }) => {
+      return !hierarchy.controllers.startsWith("name=") && tree(directory).length > 0;
+    });
+    return new CgroupGroup(ours, []);
+  }
+
+  /** The directories that {@linkcode CgroupGroup.create} would make, without making them. */
+  static directoriesFor(path: string, resources: Resources, mounted: readonly Hierarchy[]): string[] {
+    checkPath(path);
+    const hierarchies = withControllers(mounted);
+    const writes = cgroupWrites(resources, hierarchies);
+    return hierarchies.filter((each) => isNeeded(each, writes)).map((each) => directoryOf(each, path));
   }
 
   /** Its directories: who writes `0` to `cgroup.procs` in each of them has joined it. */
@@ -135,7 +148,7 @@ export class CgroupGroup implements AsyncDisposable {
       await this.kill();
       await waitUntil(() => this.empty, ROUND_MS);
     }
-    // In use by other sandboxes if not by this one.
+    // Those that others use by now stay.
     for (const directory of this.#parents.toReversed()) removeGroup(directory);
   }
 

@@ -1,0 +1,229 @@
+import { deepEqual, equal, match, ok, rejects } from "node:assert/strict";
+import { SyscallError } from "../ffi/errno.ts";
+import { CgroupGroup } from "../runtime/cgroup/group.ts";
+import type { Hierarchy } from "../runtime/cgroup/files.ts";
+import { LifecycleError, UnsupportedError } from "../runtime/errors.ts";
+import { probeHost } from "../runtime/host/probe.ts";
+import type { Resources } from "../runtime/spec/linux.ts";
+import { skip } from "./helpers/skip.ts";
+
+const MARK = `ai-sandbox-test-${Deno.pid}`;
+const JOIN = 'until [ "$1" = -- ]; do echo 0 > "$1/cgroup.procs" || exit 99; shift; done; shift; exec "$@"';
+const HOST = probeHost().cgroups;
+const LAYOUTS: readonly { readonly name: string; readonly mounted: readonly Hierarchy[] }[] = [
+  { name: "all hierarchies", mounted: HOST },
+  { name: "v1 alone", mounted: HOST.filter(({ version }) => version === 1) },
+];
+let count = 0;
+
+/** A test of real groups that must leave none behind; `needs` names controllers. */
+function groupTest(
+  name: string,
+  needs: readonly string[],
+  body: (at: { path: string; mounted: readonly Hierarchy[] }) => Promise<void>,
+): void {
+  for (const { name: layout, mounted } of LAYOUTS) {
+    Deno.test(`${name}, with ${layout}`, async (test) => {
+      const missing = needs.filter((one) => !controllers(mounted).includes(one));
+      if (Deno.uid() !== 0) return skip("needs root", test);
+      if (mounted.length === 0) return skip(`needs cgroup hierarchies: ${layout}`, test);
+      if (missing.length > 0) return skip(`needs cgroup controllers ${missing.join(", ")}`, test);
+      await body({ path: `/${MARK}/${count++}`, mounted });
+      deepEqual(left(), []);
+    });
+  }
+}
+
+function controllers(mounted: readonly Hierarchy[]): string[] {
+  return mounted.flatMap(({ version, controllers, mountPoint }) =>
+    version === 1
+      ? controllers.split(",")
+      : Deno.readTextFileSync(`${mountPoint}/cgroup.controllers`).trim().split(" ")
+  );
+}
+
+/** Groups of these tests that are still there. */
+function left(): string[] {
+  return HOST.map(({ mountPoint }) => `${mountPoint}/${MARK}`).filter((path) => {
+    try {
+      return Deno.statSync(path).isDirectory;
+    } catch {
+      return false;
+    }
+  });
+}
+
+function start(group: CgroupGroup, script: string): Deno.ChildProcess {
+  return new Deno.Command("/bin/sh", {
+    args: ["-c", JOIN, "sh", ...group.directories, "--", "/bin/sh", "-c", script],
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+  }).spawn();
+}
+
+/** Ends with the process: its exit code, and what it said on stderr. */
+async function ended(child: Deno.ChildProcess): Promise<{ code: number; text: string }> {
+  const { code, stderr } = await child.output();
+  return { code, text: new TextDecoder().decode(stderr) };
+}
+
+async function run(group: CgroupGroup, script: string): Promise<{ code: number; text: string }> {
+  return await ended(start(group, script));
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+async function until(what: string, done: () => boolean): Promise<void> {
+  for (const end = performance.now() + 10_000; !done(); await sleep(5)) {
+    ok(performance.now() < end, `timed out: ${what}`);
+  }
+}
+
+groupTest("half a CPU is half a CPU", ["cpu", "cpuacct"], async ({ path, mounted }) => {
+  const cpu = { shares: 262_144, quota: 50_000, period: 100_000 };
+  await using group = await CgroupGroup.create(path, { cpu }, mounted);
+  const child = start(group, "while :; do :; done & while :; do :; done");
+  await sleep(200);
+  const [usedMs, from] = [group.stats().cpuUsageMs!, performance.now()];
+  await sleep(2_000);
+  const share = (group.stats().cpuUsageMs! - usedMs) / (performance.now() - from);
+  await group.kill();
+  await ended(child);
+  console.log(`share of a CPU: ${share.toFixed(3)}`);
+  ok(Math.abs(share - 0.5) <= 0.025, `used ${share} of a CPU`);
+  const { cpuThrottledMs, cpuUserMs } = group.stats();
+  ok(cpuThrottledMs! > 0 && cpuUserMs! > 500);
+});
+
+groupTest("64 MB of memory are no 200 MB", ["memory"], async ({ path, mounted }) => {
+  const memory = { limit: 64 * 2 ** 20, swap: 64 * 2 ** 20 };
+  await using group = await CgroupGroup.create(path, { memory }, mounted);
+  equal((await run(group, "head -c 30000000 /dev/zero | tail -n 1")).code, 0);
+  equal(group.stats().oomKills, 0);
+  equal((await run(group, "head -c 200000000 /dev/zero | tail -n 1")).code, 137);
+  const { oomKills, memoryPeakBytes } = group.stats();
+  equal(oomKills, 1);
+  ok(memoryPeakBytes! > 60e6 && memoryPeakBytes! <= memory.limit, `peak ${memoryPeakBytes}`);
+});
+
+groupTest("oomKills counts those of nested groups", ["memory"], async ({ path, mounted }) => {
+  await using group = await CgroupGroup.create(path, { memory: { limit: 64 * 2 ** 20 } }, mounted);
+  const nested = group.directories.find((each) => each.includes("/memory/"));
+  if (nested === undefined) return skip("needs the memory controller of cgroup v1");
+  const script =
+    `mkdir ${nested}/n; echo 0 > ${nested}/n/cgroup.procs; head -c 200000000 /dev/zero | tail -n 1`;
+  equal((await run(group, script)).code, 137);
+  equal(group.stats().oomKills, 1);
+});
+
+groupTest("a limit of tasks lets forks fail", ["pids"], async ({ path, mounted }) => {
+  await using group = await CgroupGroup.create(path, { pids: { limit: 10 } }, mounted);
+  const child = start(group, "i=0; while [ $i -lt 30 ]; do sleep 60 & i=$((i+1)); done; wait");
+  await until("a fork failed", () => group.stats().pidsLimitHits! >= 1);
+  await group.kill();
+  match((await ended(child)).text, /fork/i);
+  const { pidsLimitHits, pidsCurrent, pidsPeak } = group.stats();
+  ok(pidsLimitHits! >= 1 && pidsCurrent! <= 10, JSON.stringify(group.stats()));
+  ok(pidsPeak === undefined || pidsPeak === 10);
+});
+
+groupTest("freeze() stops what thaw() lets go on", ["cpuacct", "freezer"], async ({ path, mounted }) => {
+  await using group = await CgroupGroup.create(path, { cpu: { shares: 1024 } }, mounted);
+  const child = start(group, "while :; do :; done");
+  await until("the loop runs", () => group.stats().cpuUsageMs! > 20);
+  await group.freeze();
+  await group.freeze(); // twice is once
+  const frozen = group.stats().cpuUsageMs;
+  await sleep(150);
+  equal(group.stats().cpuUsageMs, frozen);
+  group.thaw();
+  await until("the loop goes on", () => group.stats().cpuUsageMs! > frozen! + 20);
+  await group.freeze();
+  await group.kill(); // the frozen too
+  equal((await ended(child)).code, 137);
+});
+
+groupTest("kill() reaches 50 children in nested groups", ["freezer"], async ({ path, mounted }) => {
+  await using group = await CgroupGroup.create(path, {}, mounted);
+  const script = `
+    i=0; while [ $i -lt 50 ]; do
+      for d in ${group.directories.join(" ")}; do
+        mkdir -p $d/a/$((i % 5)); echo 0 > $d/a/$((i % 5))/cgroup.procs
+      done
+      sleep 600 & i=$((i+1))
+    done; wait`;
+  const child = start(group, script);
+  await until("51 processes run", () => group.stats().pidsCurrent === 51);
+  await group.kill();
+  equal((await ended(child)).code, 137);
+  await until("none is left", () => group.empty);
+});
+
+groupTest("disposing ends a fork bomb", ["pids", "freezer"], async ({ path, mounted }) => {
+  const group = await CgroupGroup.create(path, { pids: { limit: 150 } }, mounted);
+  const child = start(group, `exec perl -e 'while (1) { fork }'`);
+  await until("it is large", () => group.stats().pidsLimitHits! > 100);
+  const from = performance.now();
+  await group[Symbol.asyncDispose]();
+  console.log(`killed and removed in ${(performance.now() - from).toFixed(0)} ms`);
+  equal((await ended(child)).code, 137);
+  deepEqual(left(), []);
+  await group[Symbol.asyncDispose](); // twice is once
+});
+
+groupTest("devices are denied but for the usual ones", ["devices"], async ({ path, mounted }) => {
+  const devices = [{ allow: false, access: "rwm" }];
+  await using group = await CgroupGroup.create(path, { devices }, mounted);
+  equal((await run(group, "echo x > /dev/null && head -c 1 /dev/urandom")).code, 0);
+  const { code, text } = await run(group, "exec 3< /dev/kmsg");
+  ok(code !== 0);
+  match(text, /Operation not permitted/);
+});
+
+groupTest("create() applies a cpuset", ["cpuset"], async ({ path, mounted }) => {
+  await using group = await CgroupGroup.create(path, { cpu: { cpus: "0" } }, mounted);
+  equal((await run(group, '[ "$(grep Cpus_allowed_list /proc/self/status | tr -dc 0-9-)" = 0 ]')).code, 0);
+});
+
+groupTest("create() makes all or nothing", ["cpu", "pids"], async ({ path, mounted }) => {
+  const wrong:
+    readonly (readonly [Resources, typeof Error | typeof UnsupportedError | typeof SyscallError])[] = [
+      [{ pids: { limit: 5 }, cpu: { period: 1 } }, SyscallError],
+      [{ pids: { limit: 5 }, cpu: { cpus: "4000" } }, SyscallError],
+      [{ pids: { limit: 5 }, rdma: { mlx5_1: { hcaHandles: 1 } } }, UnsupportedError],
+      [{ memory: { limit: 2 ** 26, kernel: 2 ** 20 } }, UnsupportedError],
+      [{ unified: { "memory.high": "1" } }, UnsupportedError],
+    ];
+  for (const [resources, kind] of wrong) {
+    await rejects(CgroupGroup.create(path, resources, mounted), (error: Error) => {
+      ok(error instanceof kind, error.stack);
+      match(error.message, /\/linux\/resources\/(cpu\/(period|cpus)|rdma|memory\/kernel|unified)/);
+      return true;
+    });
+    deepEqual(left(), []);
+  }
+});
+
+groupTest("create() leaves a group alone that is there", ["pids"], async ({ path, mounted }) => {
+  await using group = await CgroupGroup.create(path, { pids: { limit: 7 } }, mounted);
+  const child = start(group, "exec sleep 60");
+  await until("it runs", () => group.stats().pidsCurrent === 1);
+  await rejects(CgroupGroup.create(path, {}, mounted), LifecycleError);
+  await using beside = await CgroupGroup.create(`${path}b`, {}, mounted);
+  await beside[Symbol.asyncDispose]();
+  equal(group.stats().pidsCurrent, 1);
+  // Somebody else may remove it, and whoever made it does not mind.
+  await CgroupGroup.open(path, mounted)[Symbol.asyncDispose]();
+  equal((await ended(child)).code, 137);
+});
+
+groupTest("groups below one parent come and go together", ["pids"], async ({ path, mounted }) => {
+  await using _first = await CgroupGroup.create(path, {}, mounted); // the parent goes with whoever made it
+  await Promise.all(Array.from({ length: 20 }, async (_, index) => {
+    await using group = await CgroupGroup.create(`${path}-${index}`, { pids: { limit: 5 } }, mounted);
+    equal((await run(group, "true")).code, 0);
+  }));
+});
