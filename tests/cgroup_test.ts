@@ -13,6 +13,7 @@ const HOST = probeHost().cgroups;
 const LAYOUTS: readonly { readonly name: string; readonly mounted: readonly Hierarchy[] }[] = [
   { name: "all hierarchies", mounted: HOST },
   { name: "v1 alone", mounted: HOST.filter(({ version }) => version === 1) },
+  { name: "v2 alone", mounted: HOST.filter(({ version }) => version === 2) },
 ];
 let count = 0;
 
@@ -28,6 +29,7 @@ function groupTest(
       if (Deno.uid() !== 0) return skip("needs root", test);
       if (mounted.length === 0) return skip(`needs cgroup hierarchies: ${layout}`, test);
       if (missing.length > 0) return skip(`needs cgroup controllers ${missing.join(", ")}`, test);
+      using _ = passedOn();
       await body({ path: `/${MARK}/${count++}`, mounted });
       deepEqual(left(), []);
     });
@@ -38,7 +40,33 @@ function controllers(mounted: readonly Hierarchy[]): string[] {
   return mounted.flatMap(({ version, controllers, mountPoint }) =>
     version === 1
       ? controllers.split(",")
-      : Deno.readTextFileSync(`${mountPoint}/cgroup.controllers`).trim().split(" ")
+      // Every group of version 2 counts time and can be frozen.
+      : ["cpuacct", "freezer", ...Deno.readTextFileSync(`${mountPoint}/cgroup.controllers`).trim().split(" ")]
+  );
+}
+
+/** Takes back from the groups of version 2 what a test has made the root pass on. */
+function passedOn(): Disposable {
+  const files = HOST.filter(({ version }) => version === 2).map(({ mountPoint }) => {
+    return `${mountPoint}/cgroup.subtree_control`;
+  });
+  const words = (file: string): string[] =>
+    Deno.readTextFileSync(file).split(/\s+/).filter((one) => one !== "");
+  const before = new Map(files.map((file) => [file, words(file)]));
+  return {
+    [Symbol.dispose]: () => {
+      for (const [file, old] of before) {
+        for (const one of words(file)) if (!old.includes(one)) Deno.writeTextFileSync(file, `-${one}`);
+      }
+    },
+  };
+}
+
+/** Processes in a group and below. */
+function members(directory: string): number {
+  return [...Deno.readDirSync(directory)].filter(({ isDirectory }) => isDirectory).reduce(
+    (sum, { name }) => sum + members(`${directory}/${name}`),
+    Deno.readTextFileSync(`${directory}/cgroup.procs`).split("\n").length - 1,
   );
 }
 
@@ -131,7 +159,7 @@ groupTest("a limit of tasks lets forks fail", ["pids"], async ({ path, mounted }
 });
 
 groupTest("freeze() stops what thaw() lets go on", ["cpuacct", "freezer"], async ({ path, mounted }) => {
-  await using group = await CgroupGroup.create(path, { cpu: { shares: 1024 } }, mounted);
+  await using group = await CgroupGroup.create(path, {}, mounted);
   const child = start(group, "while :; do :; done");
   await until("the loop runs", () => group.stats().cpuUsageMs! > 20);
   await group.freeze();
@@ -156,7 +184,7 @@ groupTest("kill() reaches 50 children in nested groups", ["freezer"], async ({ p
       sleep 600 & i=$((i+1))
     done; wait`;
   const child = start(group, script);
-  await until("51 processes run", () => group.stats().pidsCurrent === 51);
+  await until("51 processes run", () => group.directories.every((each) => members(each) === 51));
   await group.kill();
   equal((await ended(child)).code, 137);
   await until("none is left", () => group.empty);
@@ -226,4 +254,53 @@ groupTest("groups below one parent come and go together", ["pids"], async ({ pat
     await using group = await CgroupGroup.create(`${path}-${index}`, { pids: { limit: 5 } }, mounted);
     equal((await run(group, "true")).code, 0);
   }));
+});
+
+groupTest("unified writes files of v2", ["hugetlb"], async ({ path, mounted }) => {
+  const unified = { "hugetlb.2MB.max": "2097152", "cgroup.max.depth": "3" };
+  const hugepageLimits = [{ pageSize: "2MB", limit: 4_194_304 }];
+  await using group = await CgroupGroup.create(path, { unified, hugepageLimits }, mounted);
+  const read = (file: string): string =>
+    group.directories.flatMap((each) => {
+      try {
+        return [Deno.readTextFileSync(`${each}/${file}`).trim()];
+      } catch {
+        return [];
+      }
+    }).join();
+  deepEqual(["hugetlb.2MB.max", "hugetlb.2MB.rsvd.max", "cgroup.max.depth"].map(read), [
+    "2097152",
+    "4194304",
+    "3",
+  ]);
+});
+
+groupTest("v2 does not pass controllers on from a group with processes", ["hugetlb"], async (at) => {
+  const { path, mounted } = at;
+  const hugepageLimits = [{ pageSize: "2MB", limit: 0 }];
+  await using group = await CgroupGroup.create(path, {}, mounted);
+  const child = start(group, "exec sleep 60");
+  await until("it runs", () => group.directories.every((each) => members(each) === 1));
+  await rejects(CgroupGroup.create(`${path}/n`, { hugepageLimits }, mounted), {
+    name: "UnsupportedError",
+    message: /hugetlb.*has processes of its own/,
+  });
+  ok(group.directories.every((each) => [...Deno.readDirSync(each)].every((one) => !one.isDirectory)));
+  await group.kill();
+  await ended(child);
+});
+
+Deno.test("create() hands a group of v2 to its owner, and none of v1", async () => {
+  if (Deno.uid() !== 0) return skip("needs root");
+  if (!HOST.some(({ version }) => version === 2)) return skip("needs cgroup v2");
+  const path = `/${MARK}/owner`;
+  for (const { mounted } of LAYOUTS) {
+    await using group = await CgroupGroup.create(path, {}, mounted, 12_345);
+    const owner = mounted.every(({ version }) => version === 2) ? 12_345 : 0;
+    for (const each of group.directories) {
+      equal(Deno.statSync(each).uid, owner);
+      equal(Deno.statSync(`${each}/cgroup.procs`).uid, owner);
+    }
+  }
+  deepEqual(left(), []);
 });
