@@ -161,3 +161,16 @@ export function sizeBytes(text: string, flag: string): number {
   }
   return bytes;
 }
+
+/**
+ * A number of at least `least`, whole if `least` is.
+ *
+ * @throws {UsageError} if it is none.
+ */
+export function count(text: string, flag: string, least: number): number {
+  const number = Number(text);
+  if (
+    /^\d+(\.\d+)?$/.test(text) && number >= least && number < 1e6 && (least < 1 || Number.isInteger(number))
+  ) return number;
+  throw new UsageError(`Cannot use "${text}" for --${flag}: write a number of at least ${least}`);
+}

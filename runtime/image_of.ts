@@ -1,8 +1,9 @@
 import { assemble, type Image } from "./launch/image.ts";
+import type { GroupRequest } from "./limits.ts";
 import type { SandboxOptions } from "./options.ts";
 import type { PlanRequest } from "./plan/context.ts";
 import { plan } from "./plan/plan.ts";
-import { prepare } from "./prepare.ts";
+import { prepare, type Prepared } from "./prepare.ts";
 
 /** A new image, and what it depends on besides its configuration. */
 export interface Made {
@@ -11,6 +12,8 @@ export interface Made {
   /** Whether another sandbox with the same configuration can have it too. */
   readonly reusable: boolean;
   readonly listener?: Listener;
+  /** The cgroup that must be there when the image runs. */
+  readonly group?: GroupRequest;
 }
 
 /** Where the listener of the sandbox's seccomp filter is to go. */
@@ -28,7 +31,12 @@ export interface Listener {
 export function imageOf(options: SandboxOptions): Made {
   const request = prepare(options);
   const image = assemble(plan(request));
-  const made = { image, kinds: kindsOf(request), reusable: isReusable(request) };
+  const made = {
+    image,
+    kinds: kindsOf(request),
+    reusable: isReusable(request),
+    ...(request.group && { group: request.group }),
+  };
   const { listenerPath: path, listenerMetadata: metadata } = request.spec.linux?.seccomp ?? {};
   if (!request.filter?.notify || path === undefined) return made;
   return {
@@ -45,8 +53,12 @@ function kindsOf({ root, sources }: PlanRequest): Record<string, string> {
   return kinds;
 }
 
-/** A cgroup mount, and the group of a sandbox without a pid namespace, lie in the caller's: another one next time. */
-function isReusable({ spec }: PlanRequest): boolean {
+/**
+ * A cgroup mount, and the group of a sandbox without a pid namespace, lie in the caller's: another one next time. So
+ * does a group for limits, which bears the sandbox's name too.
+ */
+function isReusable({ spec, group }: Prepared): boolean {
+  if (group) return false;
   const ownPids = spec.linux?.namespaces?.some(({ type, path }) => type === "pid" && path === undefined) ??
     false;
   return ownPids && !spec.mounts?.some(({ type }) => type === "cgroup" || type === "cgroup2");

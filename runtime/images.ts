@@ -4,6 +4,7 @@ import { readCached, writeCached } from "./image_cache.ts";
 import type { Bundle } from "./bundle.ts";
 import type { Listener } from "./image_of.ts";
 import type { Image } from "./launch/image.ts";
+import type { GroupRequest } from "./limits.ts";
 import type { SandboxOptions } from "./options.ts";
 
 /** How many images a process keeps at hand. */
@@ -23,6 +24,8 @@ export interface Found {
   readonly image: Image;
   readonly keep?: () => void;
   readonly listener?: Listener;
+  /** The cgroup that must be there when the image runs. */
+  readonly group?: GroupRequest;
 }
 
 const images = new Map<string, KeyedImage>();
@@ -66,9 +69,10 @@ async function imageForLoaded(options: SandboxOptions, bundle: Bundle | undefine
   return made;
 }
 
-function nameOf({ env, cwd, mounts, terminal, overlay }: SandboxOptions, bundle: string): string {
+function nameOf(options: SandboxOptions, bundle: string): string {
+  const { env, cwd, mounts, terminal, overlay, cpus, memoryBytes, pids } = options;
   const path = bundle.startsWith("/") ? bundle : `${Deno.cwd()}/${bundle}`;
-  return JSON.stringify([probeCaller(), path, env, cwd, mounts, terminal, overlay]);
+  return JSON.stringify([probeCaller(), path, env, cwd, mounts, terminal, overlay, cpus, memoryBytes, pids]);
 }
 
 function remember(name: string, keyed: KeyedImage): void {

@@ -30,6 +30,12 @@ export interface SandboxOptions {
   readonly share?: string;
   /** Whether the program gets a terminal of its own. @default as the bundle says */
   readonly terminal?: boolean;
+  /** How many CPUs it may use, in parts of one too. */
+  readonly cpus?: number;
+  /** How much memory it may use, the files of its tmpfs included; it gets no swap. */
+  readonly memoryBytes?: number;
+  /** How many processes and threads it may have. */
+  readonly pids?: number;
   /** What lies over the root file system; `command` always has a root in memory. @default {"tmpfs"} */
   readonly overlay?: OverlayChoice;
 }

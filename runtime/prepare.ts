@@ -1,8 +1,9 @@
 import { loadBundle, request } from "./bundle.ts";
 import { type Command, commandSpec } from "./command.ts";
-import { type Issue, SpecError } from "./errors.ts";
+import { type Issue, SpecError, UnsupportedError } from "./errors.ts";
 import type { Host } from "./host/facts.ts";
 import { probeHost } from "./host/probe.ts";
+import { type GroupRequest, groupRequest, withLimits } from "./limits.ts";
 import type { SandboxOptions } from "./options.ts";
 import type { PlanRequest } from "./plan/context.ts";
 import { rootless } from "./rootless.ts";
@@ -25,17 +26,18 @@ export interface Preparation {
 export function prepare(
   options: SandboxOptions,
   { form, caller }: Preparation = { form: "supervised" },
-): PlanRequest {
+): Prepared {
   const host = probeHost(caller);
   const { bundle, command } = options;
   if ((bundle === undefined) === (command === undefined)) {
     throw new TypeError("Cannot make a sandbox: give it either a bundle or a command");
   }
   if (command !== undefined) {
-    const { spec, root } = commandSpec(commandOf(command, options), host);
+    const { spec: plain, root } = commandSpec(commandOf(command, options), host);
+    const spec = withLimits(plain, options);
     check(spec, "options");
     const made = { path: "/", spec: rootless(spec, host) };
-    return request(made, { host, overlay: { kind: "none" }, root, form });
+    return withGroup(request(made, { host, overlay: { kind: "none" }, root, form }), options);
   }
   const loaded = typeof bundle === "string" ? loadBundle(bundle) : bundle!;
   refuseUnsupported(loaded.spec);
@@ -43,11 +45,30 @@ export function prepare(
     const message = "there is no process: say what to run";
     throw new SpecError(`${loaded.path}/config.json`, [{ pointer: "/process", message }]);
   }
-  const asked = withOptions(loaded.spec, options);
+  const asked = withLimits(withOptions(loaded.spec, options), options);
   if (asked !== loaded.spec) check(asked, `${loaded.path}/config.json with options`);
   const spec = rootless(asked, host);
   const filter = spec.linux?.seccomp && compileFilter(spec.linux.seccomp, host);
-  return request({ ...loaded, spec }, { host, overlay: options.overlay ?? { kind: "tmpfs" }, filter, form });
+  const overlay = options.overlay ?? { kind: "tmpfs" };
+  return withGroup(request({ ...loaded, spec }, { host, overlay, filter, form }), options);
+}
+
+/** A request that names the cgroup, if the spec asks for one. */
+export interface Prepared extends PlanRequest {
+  readonly group?: GroupRequest;
+}
+
+function withGroup(asked: PlanRequest, { id = "new" }: SandboxOptions): Prepared {
+  const group = groupRequest(asked.spec, id, asked.host);
+  if (!group) return asked;
+  if (asked.form === "standalone") {
+    throw new UnsupportedError(
+      "/linux/resources",
+      "an executable has nobody to make its cgroup",
+      "use run instead",
+    );
+  }
+  return { ...asked, group, groups: group.directories };
 }
 
 /** What is made of options is checked as well as what is read from a file. */

@@ -1,6 +1,7 @@
 import { type Fd, open, pipe } from "../ffi/fd.ts";
 import { LifecycleError } from "./errors.ts";
 import type { Ending } from "../ffi/process.ts";
+import type { CgroupGroup } from "./cgroup/group.ts";
 import { type Found, imageFor } from "./images.ts";
 import { type Child, launch } from "./launch/launch.ts";
 import { reactor } from "./launch/reactor.ts";
@@ -58,6 +59,7 @@ export class Sandbox implements AsyncDisposable {
   #timedOut = false;
   #killed = false;
   #deliveredSignal: number | undefined;
+  #group: CgroupGroup | undefined;
   #result: Promise<Result> | undefined;
 
   private constructor(id: string, child: Child, ends: Ends, timeoutMs: number | undefined) {
@@ -78,7 +80,7 @@ export class Sandbox implements AsyncDisposable {
    * @throws {LaunchError} if the kernel refuses a step.
    */
   static async create(options: SandboxOptions): Promise<Sandbox> {
-    const sandbox = Sandbox.#launch(options, await imageFor(options));
+    const sandbox = await Sandbox.#build(options);
     try {
       await sandbox.#child.whenReady();
       sandbox.#openTerminal();
@@ -91,7 +93,7 @@ export class Sandbox implements AsyncDisposable {
 
   /** Builds a sandbox and starts its program at once. @throws as {@linkcode Sandbox.create} does. */
   static async run(options: SandboxOptions): Promise<Sandbox> {
-    const sandbox = Sandbox.#launch(options, await imageFor(options));
+    const sandbox = await Sandbox.#build(options);
     try {
       sandbox.start();
       await sandbox.#child.executed;
@@ -103,7 +105,27 @@ export class Sandbox implements AsyncDisposable {
     }
   }
 
-  static #launch(options: SandboxOptions, { image, keep, listener }: Found): Sandbox {
+  static async #build(options: SandboxOptions): Promise<Sandbox> {
+    const named = { ...options, id: options.id ?? crypto.randomUUID().slice(0, 13) };
+    const found = await imageFor(named);
+    if (!found.group) return Sandbox.#launch(named, found);
+    const { CgroupGroup } = await import("./cgroup/group.ts");
+    const { path, resources, hierarchies } = found.group;
+    const group = await CgroupGroup.create(path, resources, hierarchies);
+    try {
+      const sandbox = Sandbox.#launch(named, found);
+      sandbox.#group = group;
+      return sandbox;
+    } catch (error) {
+      await group[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  static #launch(
+    options: SandboxOptions & { readonly id: string },
+    { image, keep, listener }: Found,
+  ): Sandbox {
     const { timeoutMs } = options;
     if (timeoutMs !== undefined && !(timeoutMs > 0 && timeoutMs < Infinity)) {
       throw new TypeError(`Cannot end a sandbox after ${timeoutMs} ms: that is no time`);
@@ -118,7 +140,7 @@ export class Sandbox implements AsyncDisposable {
     keep?.();
     ours.move(); // the streams close them
     const ends = { stdin: input.end, stdout: output.end, stderr: errors.end };
-    const id = options.id ?? crypto.randomUUID().slice(0, 13);
+    const { id } = options;
     if (listener) child.onListener((fd, pid) => sendListener(fd, { ...listener, id, pid }));
     return new Sandbox(id, child, ends, timeoutMs);
   }
@@ -168,13 +190,16 @@ export class Sandbox implements AsyncDisposable {
       throw new LifecycleError(`Cannot tell how sandbox "${this.id}" ended: it was never started`);
     }
     if (!this.#timedOut && this.#deliveredSignal === undefined) await this.#child.executed;
+    const usage = this.#group?.stats();
+    await this.#group?.[Symbol.asyncDispose]();
     return result(ending, {
       id: this.id,
       startedMs: this.#startedMs,
       endedMs,
       startedAt: this.#startedAt,
       timedOut: this.#timedOut,
-      oomKilled: this.#isUnexplained(ending) ? wasOomKilled(this.pid) : false,
+      oomKilled: this.#isUnexplained(ending) ? (usage?.oomKills ?? 0) > 0 || wasOomKilled(this.pid) : false,
+      usage,
       deliveredSignal: this.#deliveredSignal,
     });
   }
@@ -240,6 +265,7 @@ export class Sandbox implements AsyncDisposable {
     this.#over = true;
     this.#timers.dispose();
     await this.#child[Symbol.asyncDispose]();
+    await this.#group?.[Symbol.asyncDispose]();
     this.#streams.dispose();
   }
 

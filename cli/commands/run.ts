@@ -7,7 +7,7 @@ import {
   terminalSize,
   UsageError,
 } from "../../mod.ts";
-import { type Arguments, type CommandHelp, durationMs, readArguments } from "../args.ts";
+import { type Arguments, type CommandHelp, count, durationMs, readArguments, sizeBytes } from "../args.ts";
 import { attachTerminal, forwardSignals } from "../attach.ts";
 import { isBundle, looksLikeSpec } from "../bundles.ts";
 import type { Command, Global } from "../main.ts";
@@ -26,6 +26,9 @@ const help: CommandHelp = {
     { name: "bundle", short: "b", value: "DIR", help: "the bundle, in runc's form of the command" },
     { name: "id", value: "ID", help: "name of the sandbox (default: made up)" },
     { name: "timeout", value: "TIME", help: "kill it after this time: 500ms, 30s, 5m; exit code 124" },
+    { name: "cpu", value: "N", help: "at most N CPUs: 1, 0.5" },
+    { name: "memory", value: "SIZE", help: "at most this much memory: 512MB, 1GiB; no swap" },
+    { name: "pids", value: "N", help: "at most N processes and threads" },
     {
       name: "mount",
       short: "m",
@@ -147,6 +150,7 @@ async function readRun(args: Arguments, argv: readonly string[]): Promise<Run> {
 
 function commonOptions(args: Arguments): SandboxOptions {
   const [id, timeout, cwd, overlay] = ["id", "timeout", "workdir", "overlay"].map((name) => args.value(name));
+  const [cpu, memory, pids] = ["cpu", "memory", "pids"].map((name) => args.value(name));
   const mounts = args.values("mount").map(readMount);
   const env = args.values("env").map(environment);
   if (id !== undefined) checkId(id);
@@ -158,6 +162,9 @@ function commonOptions(args: Arguments): SandboxOptions {
     ...(mounts.length > 0 && { mounts }),
     ...(env.length > 0 && { env }),
     ...(args.has("terminal") && { terminal: true }),
+    ...(cpu !== undefined && { cpus: count(cpu, "cpu", 0.01) }),
+    ...(memory !== undefined && { memoryBytes: sizeBytes(memory, "memory") }),
+    ...(pids !== undefined && { pids: count(pids, "pids", 1) }),
   };
 }
 

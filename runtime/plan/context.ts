@@ -37,6 +37,8 @@ export interface PlanRequest {
   /** What lies at the source of each bind mount. */
   readonly sources: ReadonlyMap<string, Kind>;
   readonly filter?: Filter | undefined;
+  /** The cgroup directories that init joins, on the host; nobody else is in them. */
+  readonly groups?: readonly string[] | undefined;
   /** `supervised`: another process watches and reports. `standalone`: the image is all there is. */
   readonly form: "supervised" | "standalone";
 }

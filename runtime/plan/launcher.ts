@@ -1,3 +1,4 @@
+import { openGroups, removeGroups } from "./cgroup_join.ts";
 import type { Context } from "./context.ts";
 import { writeFile } from "./files.ts";
 import { AT_FDCWD, CLONE, CLOSE_RANGE_CLOEXEC, NAMESPACE_FLAG, PR, SIGKILL } from "./kernel.ts";
@@ -23,6 +24,7 @@ export function* launcher(context: Context, opened: readonly Op[]): Iterable<Op>
     const does = `set oom_score_adj to ${value}`;
     yield* writeFile(does, AT_FDCWD, "/proc/self/oom_score_adj", text(value), value.length);
   }
+  yield* openGroups(context);
   yield* opened;
   yield* join(context);
   yield* timeOffsets(context);
@@ -74,6 +76,7 @@ function* birth(context: Context): Iterable<Op> {
   for (const { type, path } of spec.linux?.namespaces ?? []) {
     // With offsets the time namespace is made apart: by the launcher, or in a user namespace by init.
     if (path !== undefined || (type === "time" && offsetLines(context) !== undefined)) continue;
+    if (type === "cgroup" && context.groups?.length) continue; // made by init, when it is in its groups
     fresh[FLAG_NAME[type]] = NAMESPACE_FLAG[type];
   }
   const userns = context.namespace("user") === "new";
@@ -108,7 +111,7 @@ function* birth(context: Context): Iterable<Op> {
     yield op("let init go on", "write", [slot("mapped:write"), text("m"), 1]);
     yield op("let init go on", "close", [slot("mapped:write")]);
   }
-  yield* (form === "supervised" ? guard(tracked) : supervise(tracked));
+  yield* (form === "supervised" ? guard(context, tracked) : supervise(tracked));
 }
 
 /** The flag of each namespace type as clone(2) calls it, behind `CLONE_`. */
@@ -135,7 +138,7 @@ function* pollFd(fd: string, events: bigint): Iterable<Op> {
  * Tells the supervisor who init is, then waits for init's end or the supervisor's: init may have cleared its parent
  * death signal, but nobody inside can reach this process.
  */
-function* guard(tracked: Tracker | undefined): Iterable<Op> {
+function* guard(context: Context, tracked: Tracker | undefined): Iterable<Op> {
   if (tracked) {
     yield { ...message("report that a cgroup is to be removed", MESSAGE.tracked, 0), failed: "unguarded" };
   }
@@ -155,6 +158,7 @@ function* guard(tracked: Tracker | undefined): Iterable<Op> {
     ignore: ["ESRCH"],
   });
   yield* tracked?.end("guard") ?? [];
+  yield* removeGroups(context);
   yield op("end", "exit_group", [0]);
 }
 

@@ -1,4 +1,5 @@
 import { ERRNO } from "./abi.ts";
+import { joinGroups } from "./cgroup_join.ts";
 import { type Context, context, type PlanRequest } from "./context.ts";
 import { otherDevices } from "./devices.ts";
 import { resolveOrCreate, writeFile } from "./files.ts";
@@ -71,6 +72,7 @@ function* init(all: Context, { root, mounted, masks, devices }: Parts): Iterable
   const { process: program } = spec;
   const own = all.namespace("mount") === "new";
   yield { ...deathSignal(), label: "init" };
+  yield* joinGroups(all);
   if (all.namespace("user") === "new") yield* becomeRoot(all);
   if (all.namespace("user") === "joined") yield* becomeJoinedRoot();
   yield op("leave the launcher's session", "setsid", []);

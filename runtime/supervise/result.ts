@@ -36,6 +36,13 @@ export interface Result {
   readonly endedAt: string;
 }
 
+/** The figures of a cgroup that a record takes. */
+export interface Usage {
+  readonly cpuUserMs: number | undefined;
+  readonly cpuSystemMs: number | undefined;
+  readonly memoryPeakBytes: number | undefined;
+}
+
 /** What the supervisor did to a run, beside watching it. */
 export interface Circumstances {
   /** Name of the sandbox. */
@@ -48,6 +55,8 @@ export interface Circumstances {
   readonly timedOut: boolean;
   /** As in {@linkcode Result}. */
   readonly oomKilled: boolean | null;
+  /** What its cgroup counted, if it had one: of all its processes, not only those that were waited for. */
+  readonly usage?: Usage | undefined;
   /** The signal that init would have died of, had it not been pid 1. */
   readonly deliveredSignal?: number | undefined;
 }
@@ -57,7 +66,7 @@ const LIMIT_SIGNALS = new Map<number, Limit>([[SIGNALS.SIGXCPU, "cpu"], [SIGNALS
 
 /** The record of a run from the end of its init. */
 export function result(ending: Ending, facts: Circumstances): Result {
-  const { id, timedOut, oomKilled } = facts;
+  const { id, timedOut, oomKilled, usage } = facts;
   const signal = ending.signal === SIGNALS.SIGKILL ? facts.deliveredSignal ?? ending.signal : ending.signal;
   const wallMs = facts.endedMs - facts.startedMs;
   const limit = timedOut ? "time" : oomKilled ? "memory" : LIMIT_SIGNALS.get(signal ?? 0);
@@ -71,9 +80,9 @@ export function result(ending: Ending, facts: Circumstances): Result {
     exit,
     exitCode: timedOut ? 124 : signal !== undefined ? 128 + signal : ending.code ?? 0,
     wallMs: round(wallMs),
-    cpuUserMs: round(ending.userMs),
-    cpuSystemMs: round(ending.systemMs),
-    peakMemoryBytes: ending.peakMemoryBytes,
+    cpuUserMs: round(usage?.cpuUserMs ?? ending.userMs),
+    cpuSystemMs: round(usage?.cpuSystemMs ?? ending.systemMs),
+    peakMemoryBytes: usage?.memoryPeakBytes ?? ending.peakMemoryBytes,
     oomKilled,
     timedOut,
     startedAt: facts.startedAt.toISOString(),
