@@ -1,0 +1,108 @@
+import { deepEqual, ok } from "node:assert/strict";
+import type { CgroupGroup } from "../../../../runtime/cgroup/group.ts";
+import type { Hierarchy } from "../../../../runtime/cgroup/files.ts";
+import { probeHost } from "../../../../runtime/host/probe.ts";
+import { skip } from "../../../helpers/skip.ts";
+
+export const MARK = `ai-sandbox-test-${Deno.pid}`;
+const JOIN = 'until [ "$1" = -- ]; do echo 0 > "$1/cgroup.procs" || exit 99; shift; done; shift; exec "$@"';
+export const HOST = probeHost().cgroups;
+export const LAYOUTS: readonly { readonly name: string; readonly mounted: readonly Hierarchy[] }[] = [
+  { name: "all hierarchies", mounted: HOST },
+  { name: "v1 alone", mounted: HOST.filter(({ version }) => version === 1) },
+  { name: "v2 alone", mounted: HOST.filter(({ version }) => version === 2) },
+];
+let count = 0;
+
+/** A test of real groups that must leave none behind; `needs` names controllers. */
+export function groupTest(
+  name: string,
+  needs: readonly string[],
+  body: (at: { path: string; mounted: readonly Hierarchy[] }) => Promise<void>,
+): void {
+  for (const { name: layout, mounted } of LAYOUTS) {
+    Deno.test(`${name}, with ${layout}`, async (test) => {
+      const missing = needs.filter((one) => !controllers(mounted).includes(one));
+      if (Deno.uid() !== 0) return skip("needs root", test);
+      if (mounted.length === 0) return skip(`needs cgroup hierarchies: ${layout}`, test);
+      if (missing.length > 0) return skip(`needs cgroup controllers ${missing.join(", ")}`, test);
+      using _ = passedOn();
+      await body({ path: `/${MARK}/${count++}`, mounted });
+      deepEqual(left(), []);
+    });
+  }
+}
+
+function controllers(mounted: readonly Hierarchy[]): string[] {
+  return mounted.flatMap(({ version, controllers, mountPoint }) =>
+    version === 1
+      ? controllers.split(",")
+      // Every group of version 2 counts time and can be frozen.
+      : ["cpuacct", "freezer", ...Deno.readTextFileSync(`${mountPoint}/cgroup.controllers`).trim().split(" ")]
+  );
+}
+
+/** Takes back from the groups of version 2 what a test has made the root pass on. */
+function passedOn(): Disposable {
+  const files = HOST.filter(({ version }) => version === 2).map(({ mountPoint }) => {
+    return `${mountPoint}/cgroup.subtree_control`;
+  });
+  const words = (file: string): string[] =>
+    Deno.readTextFileSync(file).split(/\s+/).filter((one) => one !== "");
+  const before = new Map(files.map((file) => [file, words(file)]));
+  return {
+    [Symbol.dispose]: () => {
+      for (const [file, old] of before) {
+        for (const one of words(file)) if (!old.includes(one)) Deno.writeTextFileSync(file, `-${one}`);
+      }
+    },
+  };
+}
+
+/** Processes in a group and below. */
+export function members(directory: string): number {
+  return [...Deno.readDirSync(directory)].filter(({ isDirectory }) => isDirectory).reduce(
+    (sum, { name }) => sum + members(`${directory}/${name}`),
+    Deno.readTextFileSync(`${directory}/cgroup.procs`).split("\n").length - 1,
+  );
+}
+
+/** Groups of these tests that are still there. */
+export function left(): string[] {
+  return HOST.map(({ mountPoint }) => `${mountPoint}/${MARK}`).filter((path) => {
+    try {
+      return Deno.statSync(path).isDirectory;
+    } catch {
+      return false;
+    }
+  });
+}
+
+export function start(group: CgroupGroup, script: string): Deno.ChildProcess {
+  return new Deno.Command("/bin/sh", {
+    args: ["-c", JOIN, "sh", ...group.directories, "--", "/bin/sh", "-c", script],
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+  }).spawn();
+}
+
+/** Ends with the process: its exit code, and what it said on stderr. */
+export async function ended(child: Deno.ChildProcess): Promise<{ code: number; text: string }> {
+  const { code, stderr } = await child.output();
+  return { code, text: new TextDecoder().decode(stderr) };
+}
+
+export async function run(group: CgroupGroup, script: string): Promise<{ code: number; text: string }> {
+  return await ended(start(group, script));
+}
+
+export function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+export async function until(what: string, done: () => boolean): Promise<void> {
+  for (const end = performance.now() + 10_000; !done(); await sleep(5)) {
+    ok(performance.now() < end, `timed out: ${what}`);
+  }
+}
