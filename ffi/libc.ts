@@ -6,6 +6,7 @@ import { openLibrary } from "./library.ts";
  */
 export const libc = openLibrary("libc.so.6", {
   __errno_location: { parameters: [], result: "pointer" },
+  capget: { parameters: ["buffer", "buffer"], result: "i32" }, // (cap_user_header_t, cap_user_data_t)
   close: { parameters: ["i32"], result: "i32" }, // int close(int fd)
   connect: { parameters: ["i32", "buffer", "u32"], result: "i32" }, // (int sockfd, const struct sockaddr *, socklen_t)
   dup3: { parameters: ["i32", "i32", "i32"], result: "i32" }, // (int oldfd, int newfd, int flags)
@@ -14,6 +15,7 @@ export const libc = openLibrary("libc.so.6", {
   // Its result carries no errno: on another thread errno is not ours to read.
   epoll_wait: { parameters: ["i32", "buffer", "i32", "i32"], result: "i32", nonblocking: true },
   eventfd: { parameters: ["u32", "i32"], result: "i32" }, // (unsigned int initval, int flags)
+  faccessat: { parameters: ["i32", "buffer", "i32", "i32"], result: "i32" }, // (int dirfd, const char *path, int mode, int flags)
   fcntl: { parameters: ["i32", "i32", "u64"], result: "i32" }, // (int fd, int cmd, …)
   fdatasync: { parameters: ["i32"], result: "i32" },
   getegid: { parameters: [], result: "u32" },
@@ -28,6 +30,8 @@ export const libc = openLibrary("libc.so.6", {
   posix_spawn_file_actions_adddup2: { parameters: ["buffer", "i32", "i32"], result: "i32" },
   posix_spawn_file_actions_destroy: { parameters: ["buffer"], result: "i32" },
   posix_spawn_file_actions_init: { parameters: ["buffer"], result: "i32" },
+  // (pid_t pid, int resource, const struct rlimit64 *new, struct rlimit64 *old)
+  prlimit64: { parameters: ["i32", "i32", "buffer", "buffer"], result: "i32" },
   prctl: { parameters: ["i32", "u64", "u64", "u64", "u64"], result: "i32" },
   read: { parameters: ["i32", "buffer", "usize"], result: "isize" },
   recvmsg: { parameters: ["i32", "buffer", "i32"], result: "isize" }, // (int sockfd, struct msghdr *msg, int flags)

@@ -5,7 +5,10 @@ export function cstring(value: string): Uint8Array<ArrayBuffer> {
   return encoder.encode(value + "\0");
 }
 
-/** The address of a buffer, as a number to put into a struct. The caller keeps the buffer alive. */
+/**
+ * The address of a buffer, as a number to put into a struct. A number keeps nothing alive: point into the very buffer
+ * that is handed to the call.
+ */
 export function addressOf(buffer: BufferSource): bigint {
   return Deno.UnsafePointer.value(Deno.UnsafePointer.of(buffer));
 }

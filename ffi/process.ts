@@ -68,8 +68,11 @@ export function spawn(path: string, name: string, fds: readonly number[]): numbe
   const actions = new Uint8Array(80);
   libc.posix_spawn_file_actions_init(actions);
   fds.forEach((fd, target) => libc.posix_spawn_file_actions_adddup2(actions, fd, target));
+  // argv and its only string in one buffer, which the call keeps.
   const argument = cstring(name);
-  const argv = new BigUint64Array([addressOf(argument), 0n]);
+  const argv = new Uint8Array(16 + argument.length);
+  argv.set(argument, 16);
+  new BigUint64Array(argv.buffer, 0, 1)[0] = addressOf(argv) + 16n;
   const pid = new Int32Array(1);
   const failed = libc.posix_spawn(pid, cstring(path), actions, null, argv, new BigUint64Array(1));
   libc.posix_spawn_file_actions_destroy(actions);

@@ -4,6 +4,11 @@ import { libc } from "./libc.ts";
 import { addressOf } from "./memory.ts";
 
 const CONTROL_BYTES = 24; // one cmsghdr (16) with one descriptor, padded to 8
+const CMSG_LEN = 20;
+const IOVEC_OFFSET = 56;
+const CONTROL_OFFSET = 72;
+const PAYLOAD_OFFSET = CONTROL_OFFSET + CONTROL_BYTES;
+const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
 const MSG_DONTWAIT = 0x40;
 const MSG_CMSG_CLOEXEC = 0x40000000;
@@ -13,30 +18,53 @@ const ENAMETOOLONG = 36;
 /** What {@linkcode receive} found: the end of the connection, nothing yet, or a message. */
 export type Received = "end" | "nothing" | { readonly bytes: Uint8Array<ArrayBuffer>; readonly fd?: Fd };
 
+/**
+ * `struct msghdr` with its `struct iovec`, one control message and the payload, all in one buffer: what only a number
+ * points to might be collected before the call.
+ */
+class Message {
+  readonly block: Uint8Array<ArrayBuffer>;
+  readonly control: DataView<ArrayBuffer>;
+  readonly payload: Uint8Array<ArrayBuffer>;
+
+  constructor(size: number) {
+    this.block = new Uint8Array(PAYLOAD_OFFSET + size);
+    this.control = new DataView(this.block.buffer, CONTROL_OFFSET, CONTROL_BYTES);
+    this.payload = this.block.subarray(PAYLOAD_OFFSET);
+    const at = addressOf(this.block);
+    // name, namelen, iov, iovlen, control, controllen, flags; then the iovec
+    const words = [
+      0n,
+      0n,
+      at + BigInt(IOVEC_OFFSET),
+      1n,
+      at + BigInt(CONTROL_OFFSET),
+      BigInt(CONTROL_BYTES),
+      0n,
+    ];
+    new BigUint64Array(this.block.buffer, 0, 9).set([...words, at + BigInt(PAYLOAD_OFFSET), BigInt(size)]);
+  }
+
+  /** The descriptor that came along, if one did. */
+  get fd(): Fd | undefined {
+    const received = new BigUint64Array(this.block.buffer, 0, 7)[5]! >= BigInt(CMSG_LEN);
+    const isFd = received && this.control.getInt32(12, true) === SCM_RIGHTS;
+    return isFd ? new Fd(this.control.getInt32(16, true)) : undefined;
+  }
+}
+
 /** Takes one message of at most `size` bytes from a socket, with the descriptor that came along (unix(7)); never waits. */
 export function receive(socket: Fd, size: number): Received {
-  const bytes = new Uint8Array(size);
-  const control = new DataView(new ArrayBuffer(CONTROL_BYTES));
-  const iov = new BigUint64Array([addressOf(bytes), BigInt(size)]);
-  // struct msghdr: name, namelen, iov, iovlen, control, controllen, flags
-  const header = new BigUint64Array([
-    0n,
-    0n,
-    addressOf(iov),
-    1n,
-    addressOf(control.buffer),
-    BigInt(CONTROL_BYTES),
-    0n,
-  ]);
-  const length = Number(libc.recvmsg(socket.raw, header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
+  const message = new Message(size);
+  const length = Number(libc.recvmsg(socket.raw, message.block, MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
   if (length === -1) {
     if (errno() === EAGAIN) return "nothing";
     throw new SyscallError("receive from a socket", errno());
   }
   if (length === 0) return "end";
-  const hasFd = header[5]! >= 20n && control.getInt32(12, true) === SCM_RIGHTS;
-  const message = { bytes: bytes.subarray(0, length) };
-  return hasFd ? { ...message, fd: new Fd(control.getInt32(16, true)) } : message;
+  const { fd } = message;
+  const bytes = message.payload.slice(0, length);
+  return fd ? { bytes, fd } : { bytes };
 }
 
 const AF_UNIX = 1;
@@ -69,22 +97,14 @@ export function connect(path: string): Fd {
 
 /** Sends `bytes` with a descriptor along (SCM_RIGHTS). */
 export function sendWithFd(socket: Fd, bytes: Uint8Array<ArrayBuffer>, fd: Fd): void {
-  const control = new DataView(new ArrayBuffer(CONTROL_BYTES));
-  control.setBigUint64(0, 20n, true); // struct cmsghdr: len, level SOL_SOCKET, type
-  control.setInt32(8, 1, true);
+  const message = new Message(bytes.length);
+  message.payload.set(bytes);
+  const { control } = message;
+  control.setBigUint64(0, BigInt(CMSG_LEN), true); // struct cmsghdr: len, level, type
+  control.setInt32(8, SOL_SOCKET, true);
   control.setInt32(12, SCM_RIGHTS, true);
   control.setInt32(16, fd.raw, true);
-  const iov = new BigUint64Array([addressOf(bytes), BigInt(bytes.length)]);
-  const header = new BigUint64Array([
-    0n,
-    0n,
-    addressOf(iov),
-    1n,
-    addressOf(control.buffer),
-    BigInt(CONTROL_BYTES),
-    0n,
-  ]);
-  check(libc.sendmsg(socket.raw, header, 0), "send a descriptor");
+  check(libc.sendmsg(socket.raw, message.block, 0), "send a descriptor");
 }
 
 /** Writes all of `bytes` to a blocking descriptor. */

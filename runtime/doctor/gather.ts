@@ -1,6 +1,6 @@
 import { errno } from "../../ffi/errno.ts";
 import { libc } from "../../ffi/libc.ts";
-import { addressOf, cstring } from "../../ffi/memory.ts";
+import { cstring } from "../../ffi/memory.ts";
 import { hasSeccomp } from "../../ffi/seccomp.ts";
 import { cgroups, probeCaller } from "../host/probe.ts";
 import { ERRNO, syscallNumber } from "../plan/abi.ts";
@@ -8,8 +8,8 @@ import { type Criu, type Facts, PROBED_CALLS, type ProbedCall, SETTINGS } from "
 import { tryOverlay, tryProgram, tryUserNamespace } from "./trials.ts";
 
 const AT_FDCWD = -100n;
-const W_OK = 2n;
-const AT_EACCESS = 0x200n;
+const W_OK = 2;
+const AT_EACCESS = 0x200;
 const SYS_landlock_create_ruleset = 444n;
 const LANDLOCK_CREATE_RULESET_VERSION = 1n;
 const CRIU_TIMEOUT_MS = 10_000;
@@ -68,9 +68,7 @@ function probe(call: ProbedCall): number {
 }
 
 function isWritable(path: string): boolean {
-  const name = cstring(path);
-  const number = BigInt(syscallNumber("faccessat2", Deno.build.arch));
-  return Number(libc.syscall(number, AT_FDCWD, addressOf(name), W_OK, AT_EACCESS)) === 0;
+  return libc.faccessat(Number(AT_FDCWD), cstring(path), W_OK, AT_EACCESS) === 0;
 }
 
 function landlock(): number | undefined {

@@ -1,10 +1,9 @@
 import { check } from "../../ffi/errno.ts";
 import { libc } from "../../ffi/libc.ts";
-import { addressOf } from "../../ffi/memory.ts";
 import { UnsupportedError } from "../errors.ts";
 import type { CgroupHierarchy, Host } from "./facts.ts";
 
-const RLIMIT_NOFILE = 7n;
+const RLIMIT_NOFILE = 7;
 /** What Linux gives a process that nobody raised it for; Deno has raised ours. */
 const USUAL_OPEN_FILES = 1024;
 const CAP_SYS_ADMIN = 21;
@@ -43,17 +42,15 @@ function read(path: string): string {
 
 /** Whether this process has capability `number` below 32, by capget(2). */
 function hasCapability(number: number): boolean {
-  const capget = Deno.build.arch === "x86_64" ? 125n : 90n;
   const header = new Uint32Array([_LINUX_CAPABILITY_VERSION_3, 0]);
   const sets = new Uint32Array(6); // effective, permitted, inheritable, twice
-  check(libc.syscall(capget, addressOf(header), addressOf(sets), 0n, 0n), "read the capabilities");
+  check(libc.capget(header, sets), "read the capabilities");
   return ((sets[0]! >>> number) & 1) === 1;
 }
 
 function openFiles(): Host["openFiles"] {
   const limit = new BigUint64Array(2);
-  const prlimit64 = Deno.build.arch === "x86_64" ? 302n : 261n;
-  check(libc.syscall(prlimit64, 0n, RLIMIT_NOFILE, 0n, addressOf(limit)), "read the limit of open files");
+  check(libc.prlimit64(0, RLIMIT_NOFILE, null, limit), "read the limit of open files");
   const hard = Number(limit[1]!);
   return { soft: Math.min(USUAL_OPEN_FILES, hard), hard };
 }
