@@ -4,7 +4,7 @@ import { libc } from "./libc.ts";
 import { addressOf } from "./memory.ts";
 
 const CONTROL_BYTES = 24; // one cmsghdr (16) with one descriptor, padded to 8
-const CMSG_LEN = 20;
+const ONE_FD_BYTES = 20;
 const IOVEC_OFFSET = 56;
 const CONTROL_OFFSET = 72;
 const PAYLOAD_OFFSET = CONTROL_OFFSET + CONTROL_BYTES;
@@ -47,7 +47,7 @@ class Message {
 
   /** The descriptor that came along, if one did. */
   get fd(): Fd | undefined {
-    const received = new BigUint64Array(this.block.buffer, 0, 7)[5]! >= BigInt(CMSG_LEN);
+    const received = new BigUint64Array(this.block.buffer, 0, 7)[5]! >= BigInt(ONE_FD_BYTES);
     const isFd = received && this.control.getInt32(12, true) === SCM_RIGHTS;
     return isFd ? new Fd(this.control.getInt32(16, true)) : undefined;
   }
@@ -100,7 +100,7 @@ export function sendWithFd(socket: Fd, bytes: Uint8Array<ArrayBuffer>, fd: Fd): 
   const message = new Message(bytes.length);
   message.payload.set(bytes);
   const { control } = message;
-  control.setBigUint64(0, BigInt(CMSG_LEN), true); // struct cmsghdr: len, level, type
+  control.setBigUint64(0, BigInt(ONE_FD_BYTES), true); // struct cmsghdr: len, level, type
   control.setInt32(8, SOL_SOCKET, true);
   control.setInt32(12, SCM_RIGHTS, true);
   control.setInt32(16, fd.raw, true);

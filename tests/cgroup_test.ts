@@ -18,7 +18,7 @@ import {
   until,
 } from "./unit/runtime/cgroup/groups.ts";
 
-groupTest("half a CPU is half a CPU", ["cpu", "cpuacct"], async ({ path, mounted }) => {
+groupTest("half a CPU is half a CPU", ["cpu", "cpuacct"], async ({ path, mounted, test }) => {
   const cpu = { shares: 262_144, quota: 50_000, period: 100_000 };
   await using group = await CgroupGroup.create(path, { cpu }, mounted);
   const child = start(group, "while :; do :; done & while :; do :; done");
@@ -39,7 +39,7 @@ groupTest("half a CPU is half a CPU", ["cpu", "cpuacct"], async ({ path, mounted
     return await stop();
   }
   await stop();
-  skip("needs half a CPU that nobody else uses");
+  skip("needs half a CPU that nobody else uses", test);
 });
 
 groupTest("64 MB of memory are no 200 MB", ["memory"], async ({ path, mounted }) => {
@@ -53,10 +53,10 @@ groupTest("64 MB of memory are no 200 MB", ["memory"], async ({ path, mounted })
   ok(memoryPeakBytes! > 60e6 && memoryPeakBytes! <= memory.limit, `peak ${memoryPeakBytes}`);
 });
 
-groupTest("oomKills counts those of nested groups", ["memory"], async ({ path, mounted }) => {
+groupTest("oomKills counts those of nested groups", ["memory"], async ({ path, mounted, test }) => {
   await using group = await CgroupGroup.create(path, { memory: { limit: 64 * 2 ** 20 } }, mounted);
   const nested = group.directories.find((each) => each.includes("/memory/"));
-  if (nested === undefined) return skip("needs the memory controller of cgroup v1");
+  if (nested === undefined) return skip("needs the memory controller of cgroup v1", test);
   const script =
     `mkdir ${nested}/n; echo 0 > ${nested}/n/cgroup.procs; head -c 200000000 /dev/zero | tail -n 1`;
   equal((await run(group, script)).code, 137);

@@ -2,7 +2,6 @@ import { deepEqual, ok } from "node:assert/strict";
 import type { CgroupGroup } from "../../../../runtime/cgroup/group.ts";
 import type { Hierarchy } from "../../../../runtime/cgroup/files.ts";
 import { probeHost } from "../../../../runtime/host/probe.ts";
-import { skip } from "../../../helpers/skip.ts";
 
 export const MARK = `ai-sandbox-test-${Deno.pid}`;
 const JOIN = 'until [ "$1" = -- ]; do echo 0 > "$1/cgroup.procs" || exit 99; shift; done; shift; exec "$@"';
@@ -14,23 +13,36 @@ export const LAYOUTS: readonly { readonly name: string; readonly mounted: readon
 ];
 let count = 0;
 
-/** A test of real groups that must leave none behind; `needs` names controllers. */
-export function groupTest(
-  name: string,
-  needs: readonly string[],
-  body: (at: { path: string; mounted: readonly Hierarchy[] }) => Promise<void>,
-): void {
+/** What the body of a test gets: a path that is its own, and the context for a late skip. */
+export interface At {
+  readonly path: string;
+  readonly mounted: readonly Hierarchy[];
+  readonly test: Deno.TestContext;
+}
+
+/** A test of real groups, in each layout, that must leave none behind; `needs` names controllers. */
+export function groupTest(name: string, needs: readonly string[], body: (at: At) => Promise<void>): void {
   for (const { name: layout, mounted } of LAYOUTS) {
-    Deno.test(`${name}, with ${layout}`, async (test) => {
-      const missing = needs.filter((one) => !controllers(mounted).includes(one));
-      if (Deno.uid() !== 0) return skip("needs root", test);
-      if (mounted.length === 0) return skip(`needs cgroup hierarchies: ${layout}`, test);
-      if (missing.length > 0) return skip(`needs cgroup controllers ${missing.join(", ")}`, test);
-      using _ = passedOn();
-      await body({ path: `/${MARK}/${count++}`, mounted });
-      deepEqual(left(), []);
+    const reason = missing(mounted, needs);
+    const whole = `${name}, with ${layout}`;
+    if (reason !== undefined) console.log(`SKIP ${whole}: ${reason}`);
+    Deno.test({
+      name: whole,
+      ignore: reason !== undefined,
+      fn: async (test) => {
+        using _ = passedOn();
+        await body({ path: `/${MARK}/${count++}`, mounted, test });
+        deepEqual(left(), []);
+      },
     });
   }
+}
+
+function missing(mounted: readonly Hierarchy[], needs: readonly string[]): string | undefined {
+  if (Deno.uid() !== 0) return "needs root";
+  if (mounted.length === 0) return "needs mounted cgroup hierarchies";
+  const absent = needs.filter((one) => !controllers(mounted).includes(one));
+  return absent.length > 0 ? `needs cgroup controllers ${absent.join(", ")}` : undefined;
 }
 
 function controllers(mounted: readonly Hierarchy[]): string[] {
