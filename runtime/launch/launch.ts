@@ -51,6 +51,8 @@ export class Child implements AsyncDisposable {
   #pid = 0;
   #pidFd: Fd | undefined;
   #isReady = false;
+  /** The listener's descriptor in init, if that was told before init's pid. */
+  #early: number | undefined;
   /** Whether the launcher still has a cgroup to empty when init has ended. */
   #tracked = false;
   /** Whether the launcher has ended and was waited for. */
@@ -153,11 +155,16 @@ export class Child implements AsyncDisposable {
   }
 
   #listener(number: number): void {
+    // Launcher and init write to the same socket: init may be heard before its birth is told.
+    if (this.#pidFd === undefined) {
+      this.#early = number;
+      return;
+    }
     try {
       if (!this.#onListener) {
         throw new Error("Cannot start the sandbox: nobody takes the listener of its seccomp filter");
       }
-      this.#onListener(takeFd(this.#pidFd!, number), this.#pid);
+      this.#onListener(takeFd(this.#pidFd, number), this.#pid);
       this.start(); // init waits a second time
     } catch (error) {
       this.#fail(error as Error);
@@ -184,6 +191,7 @@ export class Child implements AsyncDisposable {
       watch[Symbol.dispose]();
       void this.#end(ending);
     });
+    if (this.#early !== undefined) this.#listener(this.#early);
   }
 
   /** Nobody holds the status socket any more: init has become the program, or there is no init. */

@@ -24,7 +24,9 @@ launchTest(
     const agent = new Deno.Command("python3", { args: [AGENT, path], stdout: "piped" }).spawn();
     const lines = agent.stdout.pipeThrough(new TextDecoderStream());
     const reader = lines.getReader();
-    equal((await reader.read()).value, "listening\n");
+    let heard = "";
+    while (!heard.endsWith("\n")) heard += (await reader.read()).value;
+    equal(heard, "listening\n");
     reader.releaseLock();
     await using sandbox = await Sandbox.run({ bundle: bundle.path, id: "asking", stderr: "null" });
     equal(await new Response(sandbox.stdout).text(), "1\n", "mkdir was refused");
