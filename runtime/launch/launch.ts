@@ -148,7 +148,7 @@ export class Child implements AsyncDisposable {
     else if (what === MESSAGE.cloned) this.#born(value);
     else if (what === MESSAGE.ready) {
       this.#isReady = true;
-      this.#ready.resolve();
+      if (this.#pidFd) this.#ready.resolve();
     } else if (what === MESSAGE.terminal) this.terminal = fd;
     else if (what === MESSAGE.listener) this.#listener(value);
     else if (what >= DATA_ADDRESS) this.#fail(this.#launchError(what, value));
@@ -191,6 +191,7 @@ export class Child implements AsyncDisposable {
       watch[Symbol.dispose]();
       void this.#end(ending);
     });
+    if (this.#isReady) this.#ready.resolve(); // heard before this
     if (this.#early !== undefined) this.#listener(this.#early);
   }
 
