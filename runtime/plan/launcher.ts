@@ -127,6 +127,7 @@ const FLAG_NAME = {
 } as const;
 
 const POLLIN = 1n;
+const NO_TIME: Struct = { struct: "timespec", members: [["sec", 8, 0], ["nsec", 8, 0]] };
 const ALL_SIGNALS = { bytes: new Uint8Array(8).fill(0xff), shows: "{all}" };
 
 /** `struct pollfd` in one word: what a slot holds is a descriptor below 2³². */
@@ -158,8 +159,13 @@ function* guard(context: Context, tracked: Tracker | undefined): Iterable<Op> {
     ignore: ["ESRCH"],
   });
   yield* tracked?.end("guard") ?? [];
-  yield* removeGroups(context);
-  yield op("end", "exit_group", [0]);
+  if (context.groups?.length) {
+    // A supervisor that lives reads what the groups have counted, and removes them itself.
+    const gate: Struct = { struct: "pollfd", members: [["gate", 8, GATE_FD]] };
+    yield op("see whether the supervisor lives", "ppoll", [gate, 1, NO_TIME, 0, 8], { zero: "guard:over" });
+    yield* removeGroups(context);
+  }
+  yield op("end", "exit_group", [0], { label: "guard:over" });
 }
 
 /**
@@ -188,8 +194,7 @@ function* standaloneGuard(tracked: Tracker | undefined): Iterable<Op> {
     failed: "leashed",
   });
   // If the launcher still lives, init has ended, and the launcher sees to the rest.
-  const now: Struct = { struct: "timespec", members: [["sec", 8, 0], ["nsec", 8, 0]] };
-  yield op("see whether the launcher lives", "ppoll", [polls, 1, now, 0, 8], {
+  yield op("see whether the launcher lives", "ppoll", [polls, 1, NO_TIME, 0, 8], {
     zero: "guard:end",
     failed: "leashed",
   });
