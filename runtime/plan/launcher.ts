@@ -127,6 +127,8 @@ const FLAG_NAME = {
 } as const;
 
 const POLLIN = 1n;
+/** How long the descriptors of a killed process may outlive its children. */
+const SETTLE_NANOSECONDS = 500_000_000;
 const NO_TIME: Struct = { struct: "timespec", members: [["sec", 8, 0], ["nsec", 8, 0]] };
 const ALL_SIGNALS = { bytes: new Uint8Array(8).fill(0xff), shows: "{all}" };
 
@@ -160,9 +162,11 @@ function* guard(context: Context, tracked: Tracker | undefined): Iterable<Op> {
   });
   yield* tracked?.end("guard") ?? [];
   if (context.groups?.length) {
-    // A supervisor that lives reads what the groups have counted, and removes them itself.
+    // A supervisor that lives reads what the groups have counted, and removes them itself. A dying one kills init by
+    // the death signal while its other threads still hold the gate: hence the wait.
     const gate: Struct = { struct: "pollfd", members: [["gate", 8, GATE_FD]] };
-    yield op("see whether the supervisor lives", "ppoll", [gate, 1, NO_TIME, 0, 8], { zero: "guard:over" });
+    const wait: Struct = { struct: "timespec", members: [["sec", 8, 0], ["nsec", 8, SETTLE_NANOSECONDS]] };
+    yield op("see whether the supervisor lives", "ppoll", [gate, 1, wait, 0, 8], { zero: "guard:over" });
     yield* removeGroups(context);
   }
   yield op("end", "exit_group", [0], { label: "guard:over" });
