@@ -8,6 +8,7 @@ import { Workspace } from "./workspace.ts";
 const TARGETS = [
   ["a", "c", 0.65],
   ["a", "d", 0.25],
+  ["a", "k", 0.25],
   ["f", "e", 1.0],
   ["j", "i", 1.15],
 ] as const;
