@@ -1,15 +1,12 @@
-import { libc } from "./libc.ts";
+import { errnoMemory } from "./library.ts";
 import { errnoName } from "./errno_names.ts";
-
-let location: Int32Array | undefined;
 
 /**
  * The calling thread's errno: right after a blocking call, never after a `nonblocking` one, which ran on another
  * thread. The memory is read through an alias, so that reading runs no code that could change it.
  */
 export function errno(): number {
-  location ??= new Int32Array(Deno.UnsafePointerView.getArrayBuffer(libc.__errno_location()!, 4));
-  return location[0]!;
+  return errnoMemory()[0]!;
 }
 
 /** The kernel refused a system call. */

@@ -5,7 +5,6 @@ import { openLibrary } from "./library.ts";
  * Linux x86-64 and aarch64 integers and pointers travel alike in both forms.
  */
 export const libc = openLibrary("libc.so.6", {
-  __errno_location: { parameters: [], result: "pointer" },
   capget: { parameters: ["buffer", "buffer"], result: "i32" }, // (cap_user_header_t, cap_user_data_t)
   close: { parameters: ["i32"], result: "i32" }, // int close(int fd)
   connect: { parameters: ["i32", "buffer", "u32"], result: "i32" }, // (int sockfd, const struct sockaddr *, socklen_t)

@@ -10,22 +10,39 @@ export type Functions<Table extends FunctionTable> = {
 
 const DLOPEN = { parameters: ["buffer", "i32"], result: "pointer" } as const; // void *dlopen(const char *, int flags)
 const DLSYM = { parameters: ["pointer", "buffer"], result: "pointer" } as const; // void *dlsym(void *handle, const char *)
+const ERRNO_LOCATION = { parameters: [], result: "pointer" } as const; // int *__errno_location(void)
 const RTLD_NOW = 2;
 
-let loader:
-  | { open: Deno.UnsafeFnPointer<typeof DLOPEN>; find: Deno.UnsafeFnPointer<typeof DLSYM> }
-  | undefined;
+interface Loader {
+  readonly open: Deno.UnsafeFnPointer<typeof DLOPEN>;
+  readonly find: Deno.UnsafeFnPointer<typeof DLSYM>;
+  /** This thread's errno, known before the first call whose error it may hold: to look for it later could change it. */
+  readonly errno: Int32Array;
+}
+let loader: Loader | undefined;
 
-/** The C library's own dlopen and dlsym, for everything else. */
-function dynamicLoader(): NonNullable<typeof loader> {
+/** The C library's own dlopen and dlsym, for everything else, and its errno. */
+function dynamicLoader(): Loader {
   if (!loader) {
-    const { symbols } = Deno.dlopen("libc.so.6", { dlopen: { type: "pointer" }, dlsym: { type: "pointer" } });
+    const pointer = { type: "pointer" } as const;
+    const { symbols } = Deno.dlopen("libc.so.6", {
+      dlopen: pointer,
+      dlsym: pointer,
+      __errno_location: pointer,
+    });
+    const location = new Deno.UnsafeFnPointer(symbols.__errno_location as never, ERRNO_LOCATION).call()!;
     loader = {
       open: new Deno.UnsafeFnPointer(symbols.dlopen as never, DLOPEN),
       find: new Deno.UnsafeFnPointer(symbols.dlsym as never, DLSYM),
+      errno: new Int32Array(Deno.UnsafePointerView.getArrayBuffer(location, 4)),
     };
   }
   return loader;
+}
+
+/** The memory that holds this thread's errno. */
+export function errnoMemory(): Int32Array {
+  return dynamicLoader().errno;
 }
 
 /**
