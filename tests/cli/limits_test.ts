@@ -50,10 +50,9 @@ launchTest("run --memory ends a program that takes more, and the record says so"
   equal(said.oomKilled, true);
   equal(said.exitCode, 137);
   equal(said.stdout, "");
-  ok(
-    Number(said.peakMemoryBytes) > 50 << 20 && Number(said.peakMemoryBytes) <= 80 << 20,
-    String(said.peakMemoryBytes),
-  );
+  // What the group counted: the process's own figure is higher, for pages that it shares count there too.
+  const peak = Number(said.peakMemoryBytes);
+  ok(peak > 50 << 20 && peak <= 64 << 20, String(peak));
   deepEqual(groups(`ai-sandbox-${id}`), []);
 });
 
