@@ -1,5 +1,5 @@
 import { type Fd, open, pipe } from "../ffi/fd.ts";
-import { LifecycleError } from "./errors.ts";
+import { LifecycleError, UnsupportedError } from "./errors.ts";
 import type { Ending } from "../ffi/process.ts";
 import type { CgroupGroup } from "./cgroup/group.ts";
 import { type Found, imageFor } from "./images.ts";
@@ -86,8 +86,9 @@ export class Sandbox implements AsyncDisposable {
       sandbox.#openTerminal();
       return sandbox;
     } catch (error) {
+      const starved = sandbox.#isStarved();
       await sandbox[Symbol.asyncDispose]();
-      throw error;
+      throw starved ? tooLittleMemory(error) : error;
     }
   }
 
@@ -100,8 +101,9 @@ export class Sandbox implements AsyncDisposable {
       sandbox.#openTerminal();
       return sandbox;
     } catch (error) {
+      const starved = sandbox.#isStarved();
       await sandbox[Symbol.asyncDispose]();
-      throw error;
+      throw starved ? tooLittleMemory(error) : error;
     }
   }
 
@@ -204,6 +206,11 @@ export class Sandbox implements AsyncDisposable {
     });
   }
 
+  /** Whether its own memory limit has killed it. */
+  #isStarved(): boolean {
+    return (this.#group?.stats().oomKills ?? 0) > 0;
+  }
+
   /** Whether a SIGKILL came from somebody else: the kernel, perhaps. */
   #isUnexplained({ signal }: Ending): boolean {
     return signal === SIGNALS.SIGKILL && !this.#killed && !this.#timedOut &&
@@ -283,6 +290,13 @@ export class Sandbox implements AsyncDisposable {
       },
     };
   }
+}
+
+function tooLittleMemory(cause: unknown): UnsupportedError {
+  const reason = "the kernel killed the sandbox for want of memory before its program began";
+  return Object.assign(new UnsupportedError("/linux/resources/memory", reason, "allow more memory"), {
+    cause,
+  });
 }
 
 interface Ends {

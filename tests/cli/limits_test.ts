@@ -146,3 +146,15 @@ launchTest("limits that cannot be had are refused by name, and nothing is left",
     match(stderr, new RegExp(`Cannot use "${value}" for ${flag}|Cannot use "${flag}"`));
   }
 });
+
+launchTest("run says that there is too little memory to begin with, and leaves nothing", async () => {
+  if (!has("memory")) return;
+  const id = `starved-${Deno.pid}`;
+  const { code, stdout, stderr } = await cli(["run", "--id", id, "--memory", "8k", "--", "echo", "begun"]);
+  deepEqual([code, stdout], [1, ""]);
+  match(
+    stderr,
+    /^runtime: Cannot apply \/linux\/resources\/memory: [^\n]*want of memory[^\n]*; allow more memory\n$/,
+  );
+  deepEqual(groups(`ai-sandbox-${id}`), []);
+});
