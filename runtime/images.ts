@@ -70,9 +70,10 @@ async function imageForLoaded(options: SandboxOptions, bundle: Bundle | undefine
 }
 
 function nameOf(options: SandboxOptions, bundle: string): string {
-  const { env, cwd, mounts, terminal, overlay, cpus, memoryBytes, pids } = options;
+  const { env, cwd, mounts, terminal, overlay, cpus, memoryBytes, pids, landlock } = options;
   const path = bundle.startsWith("/") ? bundle : `${Deno.cwd()}/${bundle}`;
-  return JSON.stringify([probeCaller(), path, env, cwd, mounts, terminal, overlay, cpus, memoryBytes, pids]);
+  const parts = [path, env, cwd, mounts, terminal, overlay, cpus, memoryBytes, pids, landlock];
+  return JSON.stringify([probeCaller(), ...parts]);
 }
 
 function remember(name: string, keyed: KeyedImage): void {

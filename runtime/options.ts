@@ -36,6 +36,11 @@ export interface SandboxOptions {
   readonly memoryBytes?: number;
   /** How many processes and threads it may have. */
   readonly pids?: number;
+  /**
+   * Whether Landlock keeps the program in its place beside everything else: `"available"` only where the kernel has
+   * it, `true` is refused elsewhere. @default {false}
+   */
+  readonly landlock?: boolean | "available";
   /** What lies over the root file system; `command` always has a root in memory. @default {"tmpfs"} */
   readonly overlay?: OverlayChoice;
 }

@@ -3,6 +3,7 @@ import { type Command, commandSpec } from "./command.ts";
 import { type Issue, SpecError, UnsupportedError } from "./errors.ts";
 import type { Host } from "./host/facts.ts";
 import { probeHost } from "./host/probe.ts";
+import { withLandlock } from "./landlock.ts";
 import { type GroupRequest, groupRequest, withLimits } from "./limits.ts";
 import type { SandboxOptions } from "./options.ts";
 import type { PlanRequest } from "./plan/context.ts";
@@ -37,7 +38,7 @@ export function prepare(
     const spec = withLimits(plain, options);
     check(spec, "options");
     const made = { path: "/", spec: rootless(spec, host) };
-    return withGroup(request(made, { host, overlay: { kind: "none" }, root, form }), options);
+    return finish(request(made, { host, overlay: { kind: "none" }, root, form }), options);
   }
   const loaded = typeof bundle === "string" ? loadBundle(bundle) : bundle!;
   refuseUnsupported(loaded.spec);
@@ -50,7 +51,7 @@ export function prepare(
   const spec = rootless(asked, host);
   const filter = spec.linux?.seccomp && compileFilter(spec.linux.seccomp, host);
   const overlay = options.overlay ?? { kind: "tmpfs" };
-  return withGroup(request({ ...loaded, spec }, { host, overlay, filter, form }), options);
+  return finish(request({ ...loaded, spec }, { host, overlay, filter, form }), options);
 }
 
 /** A request that names the cgroup, if the spec asks for one. */
@@ -58,7 +59,9 @@ export interface Prepared extends PlanRequest {
   readonly group?: GroupRequest;
 }
 
-function withGroup(asked: PlanRequest, { id = "new" }: SandboxOptions): Prepared {
+function finish(request: PlanRequest, options: SandboxOptions): Prepared {
+  const asked = withLandlock(request, options);
+  const { id = "new" } = options;
   const group = groupRequest(asked.spec, id, asked.host);
   if (!group) return asked;
   if (asked.form === "standalone") {

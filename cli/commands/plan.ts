@@ -22,6 +22,7 @@ const help: CommandHelp = {
   flags: [
     { name: "format", value: "FORMAT", help: "text (default) or json" },
     { name: "overlay", value: "KIND", help: "what lies over the rootfs: none, tmpfs or tmpfs:size=64m" },
+    { name: "landlock", help: "keep the program in its place by Landlock too" },
   ],
   examples: [
     "runtime plan bundles/hello",
@@ -38,13 +39,18 @@ async function run(argv: readonly string[]): Promise<number> {
   }
   const { words, rest } = args;
   const overlay = args.value("overlay");
+  const common: SandboxOptions = args.has("landlock") ? { landlock: true } : {};
   const bundle = (path: string): SandboxOptions => ({
+    ...common,
     bundle: path,
     ...(overlay !== undefined && { overlay: readOverlay(overlay) }),
   });
   if (rest && rest.length > 0 && words.length === 0) {
     const here = Deno.cwd();
-    return await show(planOf({ command: rest, ...(isShareable(here) && { share: here }) }), format);
+    return await show(
+      planOf({ ...common, command: rest, ...(isShareable(here) && { share: here }) }),
+      format,
+    );
   }
   const [first, second, ...more] = words;
   if (first === undefined || more.length > 0 || rest) {

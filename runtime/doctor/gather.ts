@@ -2,16 +2,14 @@ import { errno } from "../../ffi/errno.ts";
 import { libc } from "../../ffi/libc.ts";
 import { cstring } from "../../ffi/memory.ts";
 import { hasSeccomp } from "../../ffi/seccomp.ts";
-import { cgroups, probeCaller } from "../host/probe.ts";
-import { ERRNO, syscallNumber } from "../plan/abi.ts";
+import { cgroups, probeCaller, probeLandlock } from "../host/probe.ts";
+import { syscallNumber } from "../plan/abi.ts";
 import { type Criu, type Facts, PROBED_CALLS, type ProbedCall, SETTINGS } from "./facts.ts";
 import { tryOverlay, tryProgram, tryUserNamespace } from "./trials.ts";
 
 const AT_FDCWD = -100n;
 const W_OK = 2;
 const AT_EACCESS = 0x200;
-const SYS_landlock_create_ruleset = 444n;
-const LANDLOCK_CREATE_RULESET_VERSION = 1n;
 const CRIU_TIMEOUT_MS = 10_000;
 
 /** Asks this host for everything that the checks look at. Three sandboxes are made, in which nothing runs. */
@@ -44,7 +42,7 @@ export async function gather(): Promise<Facts> {
     newuidmap: (Deno.env.get("PATH") ?? "").split(":").some((directory) => exists(`${directory}/newuidmap`)),
     subordinate: attempt(() => hasSubordinate(uid)),
     images: images?.startsWith("/") ? { directory: images, writable: isWritable(images) } : undefined,
-    landlock: landlock(),
+    landlock: probeLandlock(),
   };
 }
 
@@ -69,14 +67,6 @@ function probe(call: ProbedCall): number {
 
 function isWritable(path: string): boolean {
   return libc.faccessat(Number(AT_FDCWD), cstring(path), W_OK, AT_EACCESS) === 0;
-}
-
-function landlock(): number | undefined {
-  const version = Number(
-    libc.syscall(SYS_landlock_create_ruleset, 0n, 0n, LANDLOCK_CREATE_RULESET_VERSION, 0n),
-  );
-  if (version >= 0) return version;
-  return errno() === ERRNO.ENOSYS || errno() === ERRNO.EOPNOTSUPP ? 0 : undefined;
 }
 
 function hasSubordinate(uid: number): boolean {

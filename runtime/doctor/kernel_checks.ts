@@ -153,7 +153,7 @@ function landlock(facts: Facts): Row {
     ? ["ok", `version ${version} of its interface`]
     : ["missing", "the kernel does not have it, or it was not enabled when the host started"];
   return row("landlock", found, {
-    costs: "nothing yet: this version does not use it",
+    costs: "--landlock is refused: one layer less",
     remedy: `add landlock to the list of the kernel parameter lsm= and restart`,
   });
 }

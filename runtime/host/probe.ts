@@ -1,4 +1,4 @@
-import { check } from "../../ffi/errno.ts";
+import { check, errno } from "../../ffi/errno.ts";
 import { libc } from "../../ffi/libc.ts";
 import { UnsupportedError } from "../errors.ts";
 import type { CgroupHierarchy, Host } from "./facts.ts";
@@ -7,6 +7,9 @@ const RLIMIT_NOFILE = 7;
 /** What Linux gives a process that nobody raised it for; Deno has raised ours. */
 const USUAL_OPEN_FILES = 1024;
 const CAP_SYS_ADMIN = 21;
+const SYS_landlock_create_ruleset = 444n;
+const LANDLOCK_CREATE_RULESET_VERSION = 1n;
+const [ENOSYS, EOPNOTSUPP] = [38, 95];
 const _LINUX_CAPABILITY_VERSION_3 = 0x20080522;
 
 /** The calling process, as far as it decides over a plan. */
@@ -53,6 +56,17 @@ function openFiles(): Host["openFiles"] {
   check(libc.prlimit64(0, RLIMIT_NOFILE, null, limit), "read the limit of open files");
   const hard = Number(limit[1]!);
   return { soft: Math.min(USUAL_OPEN_FILES, hard), hard };
+}
+
+/**
+ * The version of Landlock's interface that this kernel has (landlock_create_ruleset(2)): 0 if it has none or did not
+ * enable it at boot, nothing if it does not say.
+ */
+export function probeLandlock(): number | undefined {
+  const flags = LANDLOCK_CREATE_RULESET_VERSION;
+  const version = Number(libc.syscall(SYS_landlock_create_ruleset, 0n, 0n, flags, 0n));
+  if (version >= 0) return version;
+  return errno() === ENOSYS || errno() === EOPNOTSUPP ? 0 : undefined;
 }
 
 /** The mounted cgroup hierarchies (proc_pid_mountinfo(5), cgroups(7)). */

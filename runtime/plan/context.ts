@@ -1,6 +1,7 @@
 import type { Host } from "../host/facts.ts";
 import type { NamespaceType, Spec } from "../spec/config.ts";
 import type { Kind } from "./files.ts";
+import type { LandlockRules } from "./landlock.ts";
 import type { Op } from "./op.ts";
 
 /** Where the root file system of a sandbox comes from. */
@@ -37,6 +38,8 @@ export interface PlanRequest {
   /** What lies at the source of each bind mount. */
   readonly sources: ReadonlyMap<string, Kind>;
   readonly filter?: Filter | undefined;
+  /** What Landlock keeps the program from, beside everything else. */
+  readonly landlock?: LandlockRules | undefined;
   /** The cgroup directories that init joins, on the host; nobody else is in them. */
   readonly groups?: readonly string[] | undefined;
   /** `supervised`: another process watches and reports. `standalone`: the image is all there is. */

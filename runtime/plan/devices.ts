@@ -8,7 +8,7 @@ import { mountOptions } from "./mount_options.ts";
 import { flags, named, type Op, op, slot, zeros } from "./op.ts";
 
 /** The devices every sandbox has (OCI config-linux.md, "Default Devices"). */
-const DEFAULT_DEVICES: readonly Device[] = [
+export const DEFAULT_DEVICES: readonly Device[] = [
   { path: "/dev/null", type: "c", major: 1, minor: 3 },
   { path: "/dev/zero", type: "c", major: 1, minor: 5 },
   { path: "/dev/full", type: "c", major: 1, minor: 7 },

@@ -73,6 +73,29 @@ export const PR = {
 
 export const SIGKILL = { named: "SIGKILL", value: 9 } as const;
 
+/** landlock(7): rights to files, rights to ports, what is kept inside, kinds of rules. */
+export const LANDLOCK_ACCESS_FS = {
+  EXECUTE: 1,
+  WRITE_FILE: 1 << 1,
+  READ_FILE: 1 << 2,
+  READ_DIR: 1 << 3,
+  REMOVE_DIR: 1 << 4,
+  REMOVE_FILE: 1 << 5,
+  MAKE_CHAR: 1 << 6,
+  MAKE_DIR: 1 << 7,
+  MAKE_REG: 1 << 8,
+  MAKE_SOCK: 1 << 9,
+  MAKE_FIFO: 1 << 10,
+  MAKE_BLOCK: 1 << 11,
+  MAKE_SYM: 1 << 12,
+  REFER: 1 << 13,
+  TRUNCATE: 1 << 14,
+  IOCTL_DEV: 1 << 15,
+} as const;
+export const LANDLOCK_ACCESS_NET = { BIND_TCP: 1, CONNECT_TCP: 2 } as const;
+export const LANDLOCK_SCOPE = { ABSTRACT_UNIX_SOCKET: 1, SIGNAL: 2 } as const;
+export const LANDLOCK_RULE = { PATH_BENEATH: 1, NET_PORT: 2 } as const;
+
 /** mknod(2) file types. */
 export const S = { IFIFO: 0o10000, IFCHR: 0o20000, IFBLK: 0o60000 } as const;
 

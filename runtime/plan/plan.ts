@@ -7,6 +7,7 @@ import { maskedPaths, readonlyPaths } from "./hidden.ts";
 import { deathSignal, dropBounding, setCapabilities, setUser } from "./identity.ts";
 import { CLONE, PR } from "./kernel.ts";
 import { launcher, offsetLines, writeOffsets } from "./launcher.ts";
+import { landlock } from "./landlock.ts";
 import { rlimits, scheduling } from "./limits.ts";
 import { mounts } from "./mounts.ts";
 import { newFileSystem } from "./mount_ops.ts";
@@ -120,6 +121,8 @@ function* init(all: Context, { root, mounted, masks, devices }: Parts): Iterable
   // Without no_new_privs a filter takes CAP_SYS_ADMIN: it comes before the rights are dropped.
   const early = program?.noNewPrivileges !== true;
   yield* dropBounding(all);
+  // While every path can be reached and CAP_SYS_ADMIN is there: without no_new_privs Landlock takes it.
+  yield* landlock(all);
   if (early && all.filter) {
     if (form === "supervised") yield* startGate();
     yield* seccomp(all);

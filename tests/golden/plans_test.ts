@@ -1,5 +1,6 @@
 import type { PlanRequest } from "../../runtime/plan/context.ts";
 import { formatPlan } from "../../runtime/plan/format.ts";
+import type { LandlockRules } from "../../runtime/plan/landlock.ts";
 import { plan } from "../../runtime/plan/plan.ts";
 import type { Mount } from "../../runtime/spec/config.ts";
 import { golden } from "../helpers/golden.ts";
@@ -64,6 +65,18 @@ const USUAL: Part = {
   linux: { namespaces: NAMESPACES, ...HIDDEN },
 };
 
+const RULES: LandlockRules = {
+  abi: 7,
+  handled: ["read", "execute", "write", "truncate", "devices", "ioctl"],
+  rules: [
+    { path: "/", kind: "directory", access: ["read", "execute"] },
+    { path: "/data", kind: "directory", access: ["write", "truncate"] },
+    { path: "/dev/null", kind: "file", access: ["write", "ioctl"], optional: true },
+  ],
+  net: { bind: [8080], connect: [443] },
+  scoped: ["abstract sockets", "signals"],
+};
+
 const PLANS: Readonly<Record<string, PlanRequest>> = {
   "usual": requestOf(USUAL),
   "usual_v2_aarch64": requestOf(USUAL, { host: { ...HOST_V2, arch: "aarch64" } }),
@@ -109,6 +122,7 @@ const PLANS: Readonly<Record<string, PlanRequest>> = {
     },
   }),
   "shared_mounts": requestOf({ process: PROCESS, linux: { namespaces: [{ type: "pid" }] } }),
+  "landlock": requestOf(USUAL, { landlock: RULES }),
   "everything": everythingRequest(),
   "everything_rootless_standalone": everythingRequest({ host: { ...HOST, ...ROOTLESS }, form: "standalone" }),
 };

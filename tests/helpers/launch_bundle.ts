@@ -2,6 +2,7 @@ import { open } from "../../ffi/fd.ts";
 import type { Ending } from "../../ffi/process.ts";
 import { loadBundle, type OverlayChoice, request } from "../../runtime/bundle.ts";
 import { probeHost } from "../../runtime/host/probe.ts";
+import { withLandlock } from "../../runtime/landlock.ts";
 import { assemble } from "../../runtime/launch/image.ts";
 import { type Child, launch, LaunchError } from "../../runtime/launch/launch.ts";
 import type { Filter, Root } from "../../runtime/plan/context.ts";
@@ -61,6 +62,7 @@ export interface RunOptions {
   readonly overlay?: OverlayChoice;
   readonly root?: Root;
   readonly filter?: Filter;
+  readonly landlock?: boolean;
   /** Runs when init waits at the start gate. */
   readonly ready?: (child: Child) => void;
   /** Runs when the program has begun. */
@@ -131,15 +133,15 @@ export class TestBundle implements Disposable {
     options: RunOptions = {},
   ): Promise<Outcome> {
     this.write(command, part);
-    const { overlay = { kind: "none" }, root, filter, ready, during } = options;
-    const asked = request(loadBundle(this.path), {
+    const { overlay = { kind: "none" }, root, filter, landlock = false, ready, during } = options;
+    const plain = request(loadBundle(this.path), {
       host: probeHost(),
       overlay,
       root,
       filter,
       form: "supervised",
     });
-    const image = assemble(plan(asked));
+    const image = assemble(plan(withLandlock(plain, { landlock })));
     const outputs = [`${this.path}/stdout`, `${this.path}/stderr`] as const;
     for (const output of outputs) Deno.writeTextFileSync(output, "");
     using stdin = open("/dev/null", O_RDONLY);

@@ -109,6 +109,25 @@ const { CAPBSET_DROP, ...PR } = kernel.PR;
 test("PR has the numbers of prctl.h", { ...prefixed("PR_", PR), PR_CAPBSET_DROP: CAPBSET_DROP }, {
   includes: ["sys/prctl.h"],
 });
+// Debian 12's header is of version 2.
+const LANDLOCK_H = { includes: ["linux/landlock.h"] };
+const SINCE_3 = [
+  "LANDLOCK_ACCESS_FS_TRUNCATE",
+  "LANDLOCK_ACCESS_FS_IOCTL_DEV",
+  ...Object.keys(prefixed("LANDLOCK_ACCESS_NET_", kernel.LANDLOCK_ACCESS_NET)),
+  ...Object.keys(prefixed("LANDLOCK_SCOPE_", kernel.LANDLOCK_SCOPE)),
+];
+test(
+  "the constants of Landlock have the numbers of landlock.h",
+  {
+    ...prefixed("LANDLOCK_ACCESS_FS_", kernel.LANDLOCK_ACCESS_FS),
+    ...prefixed("LANDLOCK_ACCESS_NET_", kernel.LANDLOCK_ACCESS_NET),
+    ...prefixed("LANDLOCK_SCOPE_", kernel.LANDLOCK_SCOPE),
+    "(LANDLOCK_RULE_PATH_BENEATH)": kernel.LANDLOCK_RULE.PATH_BENEATH,
+  },
+  LANDLOCK_H,
+  SINCE_3,
+);
 test("SIGKILL has the number of signal.h", { SIGKILL: kernel.SIGKILL.value }, { includes: ["signal.h"] });
 test("S has the numbers of stat.h", {
   "(S_IFIFO)": kernel.S.IFIFO,
