@@ -1,14 +1,15 @@
 /**
  * Runs the whole test suite: `deno task test [paths and options of deno test]`.
  *
- * Formatting, lint, types, documentation and its examples are checks of their own (left out when paths
+ * Those of `tests/v2/` run in a guest with nothing but cgroup v2. Formatting, lint, types, documentation and its examples are checks of their own (left out when paths
  * or options narrow the run), a last one looks for what the tests left behind on the machine. The last
  * line is `N passed, N failed[, N skipped]`; the exit status is 1 if anything failed or no test ran.
  */
-import { fromFileUrl, relative, resolve } from "@std/path";
-import { applySkips, type Case, count, readJunit, summary } from "./helpers/run_junit.ts";
+import { fromFileUrl, resolve } from "@std/path";
+import { count, summary } from "./helpers/run_junit.ts";
 import { leftovers, look, type Machine } from "./helpers/run_leftovers.ts";
-import type { Skip } from "./helpers/skip.ts";
+import { type Result, results } from "./helpers/run_results.ts";
+import { guestTests, inGuest } from "./vm/suite.ts";
 
 const ROOT = fromFileUrl(new URL("..", import.meta.url));
 const LIMIT_MS = 35 * 60_000;
@@ -21,11 +22,6 @@ const CHECKS: readonly string[][] = [
   ["test", "--doc", "--no-check", "-A", "mod.ts", "cli/", "ffi/", "runtime/", "tests/helpers/"],
 ];
 
-interface Result {
-  readonly name: string;
-  readonly outcome: Case["outcome"];
-}
-
 const id = crypto.randomUUID().slice(0, 8);
 const mark = `AI_SANDBOX_TEST_RUN=${id}`;
 // Named so that a mount which a test forgets in its temporary directory is recognised.
@@ -33,17 +29,23 @@ const temporary = Deno.makeTempDirSync({ prefix: `ai-sandbox-test-${id}-` });
 Deno.chmodSync(temporary, 0o1777);
 
 const before = look(mark);
-const results: Result[] = [];
-if (Deno.args.length === 0) {
-  for (const args of CHECKS) results.push(await check(args));
+const found: Result[] = [];
+const [forGuest, forHost] = [Deno.args.filter(inGuest), Deno.args.filter((one) => !inGuest(one))];
+const whole = Deno.args.length === 0;
+if (whole) {
+  for (const args of CHECKS) found.push(await check(args));
 }
-results.push(...await tests(Deno.args));
-results.push(await nothingLeft(before));
+if (whole || forHost.some((one) => !one.startsWith("-")) || forGuest.length === 0) {
+  found.push(...await tests(forHost));
+}
+// Afterwards, not beside them: a guest takes all CPUs, and some of these tests measure time.
+if (whole || forGuest.length > 0) found.push(...await guestTests(forGuest, write));
+found.push(await nothingLeft(before));
 removeTemporary();
 
-const failed = results.filter((one) => one.outcome === "failed");
+const failed = found.filter((one) => one.outcome === "failed");
 if (failed.length > 0) console.log("\nFailed:\n" + failed.map(({ name }) => `  ${name}`).join("\n"));
-console.log("\n" + summary(count(results)));
+console.log("\n" + summary(count(found)));
 Deno.exit(failed.length > 0 ? 1 : 0);
 
 async function check(args: string[]): Promise<Result> {
@@ -64,7 +66,7 @@ async function tests(args: readonly string[]): Promise<Result[]> {
   const report = resolve(temporary, "report.xml");
   const skips = resolve(temporary, "skips");
   const narrowed = args.length > 0;
-  const paths = args.some((one) => !one.startsWith("-")) ? [] : ["tests/"];
+  const paths = args.some((one) => !one.startsWith("-")) ? [] : ["--ignore=tests/v2", "tests/"];
   const child = new Deno.Command(Deno.execPath(), {
     // `deno check` has looked at the types of everything, so that one error there fails one check.
     args: ["test", "-A", `--junit-path=${report}`, ...(narrowed ? [] : ["--no-check"]), ...args, ...paths],
@@ -82,23 +84,10 @@ async function tests(args: readonly string[]): Promise<Result[]> {
   const { code, signal } = await child.status;
   clearTimeout(timer);
 
-  const xml = readIfThere(report);
   const how = late
     ? `took more than ${LIMIT_MS / 60_000} minutes`
     : `ended with ${signal ?? `status ${code}`}`;
-  if (xml === undefined) return [{ name: `deno test ${how} and without a report`, outcome: "failed" }];
-  const cases = readJunit(xml).map((one) => ({ ...one, file: resolve(ROOT, one.file) }));
-  const found: Result[] = applySkips(cases, readSkips(skips)).map(({ file, name, outcome }) => {
-    return { name: `${relative(ROOT, file)}: ${name}`, outcome };
-  });
-  for (const [, file] of output.matchAll(/^Uncaught error from (.*?) FAILED$/gm)) {
-    found.push({ name: `${file} threw outside of its tests`, outcome: "failed" });
-  }
-  if (found.length === 0) found.push({ name: "no test ran", outcome: "failed" });
-  if (code !== 0 && !found.some((one) => one.outcome === "failed")) {
-    found.push({ name: `deno test ${how} although no test failed`, outcome: "failed" });
-  }
-  return found;
+  return results({ root: ROOT, xml: readIfThere(report), skips: readIfThere(skips), output, code, how });
 }
 
 /** Copies what `deno test` prints to our own output as it comes, and keeps it. */
@@ -114,10 +103,6 @@ async function passThrough(stream: ReadableStream<Uint8Array>): Promise<string> 
 
 async function write(bytes: Uint8Array): Promise<void> {
   for (let done = 0; done < bytes.length;) done += await Deno.stdout.write(bytes.subarray(done));
-}
-
-function readSkips(path: string): Skip[] {
-  return (readIfThere(path) ?? "").split("\n").filter(Boolean).map((line) => JSON.parse(line));
 }
 
 function readIfThere(path: string): string | undefined {
