@@ -1,3 +1,5 @@
+import { probeHost } from "../runtime/host/probe.ts";
+
 /** A program that does what ours does. */
 export interface Peer {
   readonly name: "bwrap" | "crun" | "runc";
@@ -7,6 +9,9 @@ export interface Peer {
 
 /** A peer, or why there is none. */
 export async function findPeer(name: Peer["name"]): Promise<Peer | string> {
+  if (name !== "bwrap" && probeHost().cgroups.length === 0) {
+    return `${name} needs cgroups, and none are mounted`;
+  }
   for (const folder of (Deno.env.get("PATH") ?? "/usr/bin:/usr/sbin").split(":")) {
     const path = `${folder}/${name}`;
     const found = await Deno.stat(path).then((info) => info.isFile, () => false);

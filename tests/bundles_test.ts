@@ -1,6 +1,7 @@
 import { deepEqual, equal, match } from "node:assert/strict";
 import { loadBundle, Sandbox } from "../mod.ts";
 import { leavesNothing } from "./helpers/census.ts";
+import { cannotRunRunc } from "./helpers/cgroups.ts";
 import { cli, ROOT, Temporary } from "./helpers/cli.ts";
 import { skip } from "./helpers/skip.ts";
 
@@ -20,15 +21,17 @@ for (const name of Object.keys(SAYS) as (keyof typeof SAYS)[]) {
     deepEqual(Object.values(spec.process?.capabilities ?? {}).flat(), [], "it needs no rights");
   });
 
-  Deno.test(`bundles/${name} says the same from the command line, the library and runc`, async () => {
-    if (!await exists(NEEDS[name])) return skip(`needs ${NEEDS[name]}`);
+  Deno.test(`bundles/${name} says the same from the command line, the library and runc`, async (t) => {
+    if (!await exists(NEEDS[name])) return skip(`needs ${NEEDS[name]}`, t);
     const ours = await leavesNothing([path], () => cli(["run", `bundles/${name}`]));
     deepEqual([ours.code, ours.stderr], [0, ""]);
     match(ours.stdout, SAYS[name]);
     await using sandbox = await Sandbox.run({ bundle: path });
     equal(await new Response(sandbox.stdout).text(), ours.stdout);
     equal((await sandbox.wait()).exitCode, 0);
-    if (!await exists("/usr/sbin/runc")) return skip("needs runc");
+    if (!await exists("/usr/sbin/runc")) return skip("needs runc", t);
+    const reason = cannotRunRunc();
+    if (reason) return skip(reason, t);
     using copy = new Temporary(); // runc makes what is missing in the rootfs
     await new Deno.Command("cp", { args: ["-a", `${path}/.`, copy.path] }).output();
     const id = `bundle-${crypto.randomUUID().slice(0, 8)}`;

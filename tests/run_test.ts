@@ -39,13 +39,17 @@ for (
   const [what, skips, expected] of [
     ["takes the test registered before the line", [{ line: 7 }], ["b"]],
     ["takes the test that is named", [{ line: 7, test: "a" }], ["a"]],
+    ["takes the test that is named, though a helper registered it", [{ line: 7, test: "d" }], ["d"]],
     ["takes each test of a table once", [{ line: 12 }, { line: 12 }], ["c1", "c2"]],
     ["takes no more tests than there are", [{ line: 2 }, { line: 3 }], ["a"]],
     ["ignores a line before every test", [{ line: 0 }], []],
   ] as const
 ) {
   Deno.test(`applySkips() ${what}`, () => {
-    const cases = [passed("a", 1), passed("b", 5), passed("c1", 10), passed("c2", 10)];
+    const cases = [passed("a", 1), passed("b", 5), passed("c1", 10), passed("c2", 10), {
+      ...passed("d", 3),
+      file: "/helper.ts",
+    }];
     const after = applySkips(cases, skips.map((one) => ({ file: "/x_test.ts", reason: "", ...one })));
     deepEqual(after.filter((one) => one.outcome === "skipped").map((one) => one.name), expected);
   });
@@ -96,6 +100,8 @@ const MODULES = {
     Deno.test("a", () => skip("no a"));
     Deno.test("b", async () => { await 0; skip("no b"); });
     Deno.test("c", () => {});`,
+  helped: `import { naming, skip } from "${SKIP}";
+    for (const name of ["a", "b"]) Deno.test(name, (t) => naming(t, async () => { await 0; if (name === "b") skip("no b"); }));`,
   fails: `Deno.test("a", async (t) => { await t.step("s", () => { throw new Error("x"); }); });`,
   throws: `Deno.test("a", () => {}); throw new Error("top");`,
   dies: `Deno.test("a", () => Deno.kill(Deno.pid, "SIGKILL"));`,
@@ -108,6 +114,7 @@ for (
   const [module, last, shown] of [
     ["ok", "2 passed, 0 failed, 1 skipped", ""],
     ["skips", "2 passed, 0 failed, 2 skipped", "no b"],
+    ["helped", "2 passed, 0 failed, 1 skipped", "SKIP b: no b"],
     ["fails", "1 passed, 1 failed", "m_test.ts: a"],
     ["throws", "1 passed, 1 failed", "m_test.ts threw outside of its tests"],
     ["dies", "1 passed, 1 failed", "ended with SIGKILL and without a report"],

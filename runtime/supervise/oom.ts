@@ -8,13 +8,17 @@ const RECORD_BYTES = 8192;
 /** More than any log buffer holds. */
 const MOST_RECORDS = 200_000;
 const EPIPE = 32;
+/** PROC_PID_INIT_INO of include/linux/proc_ns.h. */
+const INITIAL_PID_NAMESPACE = "pid:[4026531836]";
 
 /**
  * Whether the kernel killed process `pid` for want of memory, as its log says (dmesg(1), Documentation/ABI/testing/dev-kmsg).
  *
- * @returns `null` if this user may not read the log: then it cannot be told from any other SIGKILL.
+ * @returns `null` if this user may not read the log, or has other pids than the log (pid_namespaces(7)): then it cannot
+ * be told from any other SIGKILL.
  */
 export function wasOomKilled(pid: number): boolean | null {
+  if (pidNamespace() !== INITIAL_PID_NAMESPACE) return null;
   try {
     using log = open("/dev/kmsg", O_NONBLOCK);
     const record = new Uint8Array(RECORD_BYTES);
@@ -30,5 +34,13 @@ export function wasOomKilled(pid: number): boolean | null {
   } catch (error) {
     if (error instanceof SyscallError) return null;
     throw error;
+  }
+}
+
+function pidNamespace(): string | undefined {
+  try {
+    return Deno.readLinkSync("/proc/self/ns/pid");
+  } catch {
+    return undefined;
   }
 }

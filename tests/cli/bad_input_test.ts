@@ -105,7 +105,9 @@ refuses({
 });
 refuses({
   name: "a namespace path that is not there",
-  args: changed({ linux: { namespaces: [{ type: "mount" }, { type: "pid", path: "/proc/none" }] } }),
+  args: changed({
+    linux: { namespaces: [{ type: "mount" }, { type: "pid" }, { type: "uts", path: "/proc/none" }] },
+  }),
   says: /"\/proc\/none".*(ENOENT|no such file)/i,
 });
 refuses({ name: "a NUL in config.json", args: changed({ hostname: "a\0b" }), says: /\/hostname: .*NUL/ });

@@ -125,18 +125,6 @@ launchTest("limits that cannot be had are refused by name, and nothing is left",
   const cpuset = await run({ cpu: { cpus: "4000-4001" } });
   equal(cpuset.code, 1);
   match(cpuset.stderr, /^runtime: [^\n]*cpus[^\n]*\n$/);
-  bundle.write("echo begun", { linux: { resources: { pids: { limit: 5 } } } });
-  const compiled = await cli(["compile", "-o", `${bundle.path}/box`, bundle.path]);
-  equal(compiled.code, 1);
-  match(compiled.stderr, /^runtime: Cannot apply \/linux\/resources: [^\n]*\n$/);
-  using here = new Temporary();
-  const other = await cli(["run", "--pids", "5", "--", "true"], {
-    cwd: here.path,
-    wrapper: AS_STRANGER,
-    program: await bundled(here),
-  });
-  equal(other.code, 1);
-  match(other.stderr, /Cannot apply \/linux\/resources: this user may not make cgroups/);
   deepEqual(groups(`ai-sandbox-${id}`), []);
   for (
     const [flag, value] of [["--cpu", "0"], ["--cpu", "x"], ["--memory", "0MB"], ["--pids", "1.5"]] as const
@@ -146,6 +134,25 @@ launchTest("limits that cannot be had are refused by name, and nothing is left",
     match(stderr, new RegExp(`Cannot use "${value}" for ${flag}|Cannot use "${flag}"`));
   }
 });
+
+launchTest(
+  "limits are refused for compiled bundles and for users who may not make cgroups",
+  async (bundle) => {
+    if (!has("pids")) return;
+    bundle.write("echo begun", { linux: { resources: { pids: { limit: 5 } } } });
+    const compiled = await cli(["compile", "-o", `${bundle.path}/box`, bundle.path]);
+    equal(compiled.code, 1);
+    match(compiled.stderr, /^runtime: Cannot apply \/linux\/resources: [^\n]*\n$/);
+    using here = new Temporary();
+    const other = await cli(["run", "--pids", "5", "--", "true"], {
+      cwd: here.path,
+      wrapper: AS_STRANGER,
+      program: await bundled(here),
+    });
+    equal(other.code, 1);
+    match(other.stderr, /Cannot apply \/linux\/resources: this user may not make cgroups/);
+  },
+);
 
 launchTest("run says that there is too little memory to begin with, and leaves nothing", async () => {
   if (!has("memory")) return;

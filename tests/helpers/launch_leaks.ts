@@ -1,5 +1,6 @@
 import { deepEqual } from "node:assert/strict";
 import { TestBundle } from "./launch_bundle.ts";
+import { naming } from "./skip.ts";
 
 const WAIT_MS = 2_000;
 let warm = false;
@@ -21,15 +22,16 @@ export function launchTest(name: string, body: (bundle: TestBundle) => Promise<v
   Deno.test({
     name,
     ignore: reason !== undefined,
-    fn: async () => {
-      await warmUp();
-      const before = holdings();
-      {
-        using bundle = new TestBundle();
-        await body(bundle);
-      }
-      deepEqual(await settled(before), []);
-    },
+    fn: (test) =>
+      naming(test, async () => {
+        await warmUp();
+        const before = holdings();
+        {
+          using bundle = new TestBundle();
+          await body(bundle);
+        }
+        deepEqual(await settled(before), []);
+      }),
   });
 }
 

@@ -50,12 +50,17 @@ export function applySkips(cases: readonly Case[], skips: readonly Skip[]): Case
 
 /** The passed test that `skip` came from: by its name, or the last one registered before that line. */
 function skipped(cases: readonly Case[], skip: Skip): number {
+  if (skip.test !== undefined) {
+    const named = cases.map((one, index) => ({ ...one, index })).filter((one) =>
+      one.name === skip.test && one.outcome === "passed"
+    );
+    // The report has the file that registered the test: a helper's, perhaps.
+    return (named.find((one) => resolve(one.file) === resolve(skip.file)) ?? named[0])?.index ?? -1;
+  }
   let best = -1;
   for (const [index, one] of cases.entries()) {
     if (resolve(one.file) !== resolve(skip.file)) continue;
-    if (skip.test !== undefined) {
-      if (one.name === skip.test && one.outcome === "passed") return index;
-    } else if (one.line <= skip.line && one.line > (cases[best]?.line ?? 0)) {
+    if (one.line <= skip.line && one.line > (cases[best]?.line ?? 0)) {
       best = index;
     }
   }

@@ -1,3 +1,5 @@
+import { AsyncLocalStorage } from "node:async_hooks";
+
 /** A skip that is only known at run time, as one line of the file that `AI_SANDBOX_SKIPS` names. */
 export interface Skip {
   /** The test module that skipped, as a path; empty if the stack does not show one. */
@@ -9,12 +11,23 @@ export interface Skip {
   readonly reason: string;
 }
 
+const running = new AsyncLocalStorage<{ readonly name: string }>();
+
+/**
+ * Runs the body of a test that a helper has registered: its skips are then known by its name, as the report has the
+ * helper's file and line.
+ */
+export function naming(test: { readonly name: string }, body: () => Promise<void>): Promise<void> {
+  return running.run(test, body);
+}
+
 /**
  * Reports that the running test cannot prove anything here, and why. Call it and return:
  * the run then counts the test as skipped and not as passed.
  *
  * @param reason The missing feature, such as `needs cgroup v2`.
- * @param test The test's context; only needed where one line of code registers several tests.
+ * @param test The test's context; only needed where one line of code registers several tests and
+ * {@linkcode naming} does not know it.
  *
  * @example
  * ```ts
@@ -25,7 +38,7 @@ export interface Skip {
  * needsRoot();
  * ```
  */
-export function skip(reason: string, test?: { readonly name: string }): void {
+export function skip(reason: string, test: { readonly name: string } | undefined = running.getStore()): void {
   const found: Skip = { ...caller(stack()), ...(test && { test: test.name }), reason };
   console.log(
     `SKIP ${

@@ -71,7 +71,7 @@ for (const [name, plant, refused] of PLANTS) {
       });
       // With the root itself covered there is no program any more.
       if (refused || result instanceof LaunchError) {
-        match(String(result), refused ?? /faccessat2|move_mount/, way);
+        match(String(result), refused ?? /faccessat2|move_mount/, `${way}: ${result}`);
       } else ok(parseMountInfo(result).every(({ path }) => !path.includes("outside")), way);
     }
   });

@@ -2,8 +2,10 @@ import { equal, match } from "node:assert/strict";
 import { compile } from "../../mod.ts";
 import { assemble } from "../../runtime/launch/image.ts";
 import { op, text } from "../../runtime/plan/op.ts";
+import { cannotTrack } from "../helpers/cgroups.ts";
 import { namespaces } from "../helpers/launch_bundle.ts";
 import { launchTest } from "../helpers/launch_leaks.ts";
+import { skip } from "../helpers/skip.ts";
 
 /** A program that forgets the signal that would end it with its parent, says "up" and stays. */
 function stubborn(): Uint8Array {
@@ -38,6 +40,8 @@ async function gone(words: string): Promise<boolean> {
 
 for (const [what, less] of [["in a pid namespace", []], ["without a pid namespace", ["pid"]]] as const) {
   launchTest(`a compiled sandbox ${what} ends when its executable is killed`, async (bundle) => {
+    const reason = less.length > 0 ? cannotTrack() : undefined;
+    if (reason) return skip(reason);
     const word = `stubborn-${Deno.pid}-${less.length}`;
     bundle.write(["/stubborn", word], { linux: { namespaces: namespaces([], less) } });
     Deno.writeFileSync(`${bundle.rootfs}/stubborn`, stubborn(), { mode: 0o755 });

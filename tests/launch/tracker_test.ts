@@ -1,5 +1,6 @@
 import { deepEqual, equal, match } from "node:assert/strict";
 import { probeHost } from "../../runtime/host/probe.ts";
+import { cannotTrack } from "../helpers/cgroups.ts";
 import { NEW } from "../helpers/launch_bundle.ts";
 import { launchTest } from "../helpers/launch_leaks.ts";
 import { skip } from "../helpers/skip.ts";
@@ -23,16 +24,11 @@ function left(words: string): { groups: string[]; running: number } {
   return { groups, running: running.length };
 }
 
-function hasUnified(): boolean {
-  if (probeHost().cgroups.some(({ version }) => version === 2)) return true;
-  skip("no cgroup version 2 is mounted here");
-  return false;
-}
-
 launchTest(
   "a sandbox without a pid namespace takes along what its program has left running",
   async (bundle) => {
-    if (!hasUnified()) return;
+    const reason = cannotTrack();
+    if (reason) return skip(reason);
     const seconds = `1${Deno.pid}`; // long, and nobody else's
     const script = `(nohup sleep ${seconds} >/dev/null 2>&1 &) ; grep ^0 /proc/self/cgroup`;
     const { stdout, code } = await bundle.run(script, { linux: { namespaces } });
@@ -43,7 +39,8 @@ launchTest(
 );
 
 launchTest("a failed step of a sandbox without a pid namespace leaves no cgroup behind", async (bundle) => {
-  if (!hasUnified()) return;
+  const reason = cannotTrack();
+  if (reason) return skip(reason);
   const { message } = await bundle.failure(["/missing"], { linux: { namespaces } });
   match(message, /Cannot run "\/missing"/);
   deepEqual(left("/missing"), { groups: [], running: 0 });
