@@ -1,3 +1,4 @@
+import { MASKED_PATHS, READONLY_PATHS, SEARCH_PATH, USUAL_MOUNTS } from "./defaults.ts";
 import type { Host } from "./host/facts.ts";
 import type { Entry, Root } from "./plan/context.ts";
 import type { Mount, NamespaceType, Spec } from "./spec/config.ts";
@@ -19,7 +20,6 @@ export interface Command {
   readonly rootBytes?: number;
 }
 
-const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const NAMESPACES: readonly NamespaceType[] = ["pid", "ipc", "mount", "network", "uts", "cgroup"];
 /** Parts of the host's /etc that programs under /usr do not work without, and that hold no secrets. */
 const ETC = [
@@ -36,21 +36,8 @@ const ETC = [
 const TOP = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 /** A working directory here is not shared: it is the system's, or already there. */
 const SYSTEM = /^\/(usr|bin|sbin|lib\w*|proc|sys|dev|etc|boot|run|var)?(\/|$)/;
-const MASKED = [
-  "/proc/acpi",
-  "/proc/asound",
-  "/proc/interrupts",
-  "/proc/kcore",
-  "/proc/keys",
-  "/proc/latency_stats",
-  "/proc/sched_debug",
-  "/proc/scsi",
-  "/proc/timer_list",
-  "/proc/timer_stats",
-  "/sys/devices/virtual/powercap",
-  "/sys/firmware",
-];
-const READONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+/** Beside the usual ones: what the host is doing, and the power that it takes (CVE-2020-8694). */
+const MASKED = [...MASKED_PATHS, "/proc/interrupts", "/sys/devices/virtual/powercap"].sort();
 
 /** Whether a working directory of the host may be shared under its own name. */
 export function isShareable(directory: string): boolean {
@@ -71,9 +58,9 @@ export function commandSpec(command: Command, host: Host): { spec: Spec; root: R
     else if (exists(`/${name}`)) mounts.push(readonlyBind(`/${name}`));
   }
   for (const name of ETC) if (exists(`/etc/${name}`)) mounts.push(readonlyBind(`/etc/${name}`));
-  mounts.push(...OWN_MOUNTS);
+  mounts.push(...USUAL_MOUNTS);
   if (share !== undefined) mounts.push(readonlyBind(share));
-  const base = [`PATH=${PATH}`, "HOME=/tmp", ...inherited("TERM"), ...inherited("LANG")];
+  const base = [`PATH=${SEARCH_PATH}`, "HOME=/tmp", ...inherited("TERM"), ...inherited("LANG")];
   return {
     root: { kind: "scratch", sizeBytes: rootBytes, entries: [...links, ...skeleton(host)] },
     spec: {
@@ -93,28 +80,11 @@ export function commandSpec(command: Command, host: Host): { spec: Spec; root: R
       linux: {
         namespaces: NAMESPACES.map((type) => ({ type })),
         maskedPaths: MASKED,
-        readonlyPaths: READONLY,
+        readonlyPaths: READONLY_PATHS,
       },
     },
   };
 }
-
-const OWN_MOUNTS: readonly Mount[] = [
-  { destination: "/proc", type: "proc", options: ["nosuid", "noexec", "nodev"] },
-  { destination: "/dev", type: "tmpfs", options: ["nosuid", "strictatime", "mode=755", "size=65536k"] },
-  {
-    destination: "/dev/pts",
-    type: "devpts",
-    options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"],
-  },
-  {
-    destination: "/dev/shm",
-    type: "tmpfs",
-    options: ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"],
-  },
-  { destination: "/dev/mqueue", type: "mqueue", options: ["nosuid", "noexec", "nodev"] },
-  { destination: "/sys", type: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"] },
-];
 
 function readonlyBind(path: string): Mount {
   return { destination: path, source: path, type: "bind", options: ["rbind", "rro", "rnosuid", "rnodev"] };

@@ -3,32 +3,13 @@ import { formatPlan } from "../../runtime/plan/format.ts";
 import type { LandlockRules } from "../../runtime/plan/landlock.ts";
 import { plan } from "../../runtime/plan/plan.ts";
 import type { Mount } from "../../runtime/spec/config.ts";
+import { starterSpec } from "../../runtime/starter_spec.ts";
 import { golden } from "../helpers/golden.ts";
 import { everythingRequest, HOST, HOST_V2, type Part, requestOf, ROOTLESS } from "../helpers/plan_samples.ts";
 
 /** What `runc spec` writes. */
 const MOUNTS: readonly Mount[] = [
-  { destination: "/proc", type: "proc", source: "proc" },
-  {
-    destination: "/dev",
-    type: "tmpfs",
-    source: "tmpfs",
-    options: ["nosuid", "strictatime", "mode=755", "size=65536k"],
-  },
-  {
-    destination: "/dev/pts",
-    type: "devpts",
-    source: "devpts",
-    options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
-  },
-  {
-    destination: "/dev/shm",
-    type: "tmpfs",
-    source: "shm",
-    options: ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"],
-  },
-  { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"] },
-  { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"] },
+  ...starterSpec().mounts!,
   {
     destination: "/sys/fs/cgroup",
     type: "cgroup",

@@ -7,34 +7,15 @@ import { assemble } from "../../runtime/launch/image.ts";
 import { type Child, launch, LaunchError } from "../../runtime/launch/launch.ts";
 import type { Filter, Root } from "../../runtime/plan/context.ts";
 import { plan } from "../../runtime/plan/plan.ts";
+import { starterSpec } from "../../runtime/starter_spec.ts";
 import type { Linux, Mount, NamespaceType, Process, Spec } from "../../runtime/spec/config.ts";
 
 const [O_RDONLY, O_RDWR, O_CREAT] = [0, 2, 0o100];
 const TIMEOUT_MS = 20_000;
 
-/** What `runc spec` mounts, without cgroup. */
-export const MOUNTS: readonly Mount[] = [
-  { destination: "/proc", type: "proc", source: "proc" },
-  {
-    destination: "/dev",
-    type: "tmpfs",
-    source: "tmpfs",
-    options: ["nosuid", "strictatime", "mode=755", "size=65536k"],
-  },
-  {
-    destination: "/dev/pts",
-    type: "devpts",
-    source: "devpts",
-    options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"],
-  },
-  {
-    destination: "/dev/shm",
-    type: "tmpfs",
-    source: "shm",
-    options: ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"],
-  },
-  { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"] },
-];
+/** What `runc spec --rootless` mounts, without cgroup and message queues. */
+export const MOUNTS: readonly Mount[] = starterSpec({ rootless: true }).mounts!
+  .filter(({ destination }) => destination !== "/dev/mqueue");
 
 /** The namespaces that a test's sandbox has unless it says otherwise. */
 export const NEW: readonly NamespaceType[] = ["pid", "network", "ipc", "uts", "mount"];
