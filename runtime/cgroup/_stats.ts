@@ -35,10 +35,10 @@ function cpuStats(find: Find, unified: string | undefined): Cpu {
   const throttledNs = cpu?.version === 1 ? number(`${cpu.directory}/cpu.stat`, "throttled_time") : undefined;
   if (accounts?.version === 1) {
     const ms = (file: string): number | undefined => scaled(number(`${accounts.directory}/${file}`), 1e6);
+    const cpuUsageMs = ms("cpuacct.usage");
     return {
-      cpuUsageMs: ms("cpuacct.usage"),
-      cpuUserMs: ms("cpuacct.usage_user"),
-      cpuSystemMs: ms("cpuacct.usage_sys"),
+      cpuUsageMs,
+      ...shares(cpuUsageMs, ms("cpuacct.usage_user"), ms("cpuacct.usage_sys")),
       cpuThrottledMs: scaled(throttledNs, 1e6),
     };
   }
@@ -51,6 +51,18 @@ function cpuStats(find: Find, unified: string | undefined): Cpu {
     cpuSystemMs: ms("system_usec"),
     cpuThrottledMs: scaled(throttledNs, 1e6) ?? ms("throttled_usec"),
   };
+}
+
+/**
+ * Version 1 measures how long a group ran, but only samples in which mode, at each tick: what runs in bursts is seen
+ * too seldom. The measured time is shared out by the samples, as for a process (cputime_adjust() of the kernel).
+ */
+function shares(usage?: number, user?: number, system?: number): Pick<Cpu, "cpuUserMs" | "cpuSystemMs"> {
+  if (usage === undefined || user === undefined || system === undefined) {
+    return { cpuUserMs: user, cpuSystemMs: system };
+  }
+  const cpuSystemMs = system === 0 ? 0 : usage * system / (user + system);
+  return { cpuUserMs: usage - cpuSystemMs, cpuSystemMs };
 }
 
 type Memory = Pick<CgroupStats, "memoryCurrentBytes" | "memoryPeakBytes" | "oomKills">;
