@@ -21,20 +21,34 @@ import {
   UNKNOWN,
   verdictOf,
 } from "./seccomp/rules.ts";
+import {
+  compileByLibrary,
+  FAMILY,
+  isForLibrary,
+  isLibraryValue,
+  type LibraryRule,
+} from "./seccomp/library.ts";
 import { addMultiplexed, I386_NUMBERS } from "./seccomp/multiplexed.ts";
-import { assembleFilter, type Section, type Verdict } from "./seccomp/search.ts";
+import { assembleFilter, type Said, type Section } from "./seccomp/search.ts";
 import type { Seccomp } from "./spec/linux.ts";
 
 /** A filter, and what of its spec it leaves out. */
 export interface CompiledFilter extends Filter {
   /** Calls that nothing was made of, as in runc: nobody here knows their number. */
   readonly ignored: readonly string[];
+  /** Calls whose rules libseccomp was not given: on one architecture at least it gets them wrong, or makes too much. */
+  readonly ours: readonly string[];
 }
+
+/** Who compiles: libseccomp what it gets right, or nobody but us. */
+export type Compiler = "libseccomp" | "ours";
 
 /** BPF_MAXINSNS: the kernel takes no longer filter. */
 const MAX_INSTRUCTIONS = 4096;
 const INSTRUCTION_BYTES = 8;
 const MAX_ARGUMENTS = 6;
+/** So many conditions on one architecture libseccomp compiles in less than 1 ms. */
+const MAX_LIBRARY_CONDITIONALS = 128;
 /** Calls that nobody has heard of get through these, or reach someone who can see to them: no ENOSYS for them. */
 const PERMISSIVE: readonly string[] = ["SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE"];
 /** libseccomp's token for what it was built for, and the one that this is. */
@@ -49,11 +63,11 @@ const [LIBRARY, LIBRARY_ARCH] = [0, NATIVE[Deno.build.arch as Host["arch"]]];
  * - Calls above the highest one that the spec names fail with ENOSYS, unless the default lets calls through: programs
  *   then fall back to what the author of the spec knew.
  *
- * libseccomp only gives the calls their numbers. What it makes of several conditions on one argument is not always
- * what they say (with `< 2³²` allowed, `== 2` or `< 40` beside it take 40 away), some rules keep it busy forever, and
- * a filter for three architectures takes it ten times as long.
+ * libseccomp compiles the rules, one program for each architecture. What stands before them is ours: the ENOSYS, and
+ * the calls whose rules libseccomp cannot be told, gets wrong or never ends with ({@linkcode isForLibrary}).
  *
  * @param path What to call the spec in errors.
+ * @param compiler `ours` leaves libseccomp only the numbers of the calls, to compare with.
  * @returns Nothing if there is nothing to filter by.
  * @throws {SpecError} where the kernel would refuse it.
  * @throws {UnsupportedError} if libseccomp is not installed.
@@ -63,16 +77,23 @@ const [LIBRARY, LIBRARY_ARCH] = [0, NATIVE[Deno.build.arch as Host["arch"]]];
  * const filter = compileFilter(bundle.spec.linux?.seccomp, probeHost());
  * ```
  */
-export function compileFilter(seccomp: Seccomp, host: Pick<Host, "arch">, path?: string): CompiledFilter;
+export function compileFilter(
+  seccomp: Seccomp,
+  host: Pick<Host, "arch">,
+  path?: string,
+  compiler?: Compiler,
+): CompiledFilter;
 export function compileFilter(
   seccomp: Seccomp | undefined,
   host: Pick<Host, "arch">,
   path?: string,
+  compiler?: Compiler,
 ): CompiledFilter | undefined;
 export function compileFilter(
   seccomp: Seccomp | undefined,
   { arch }: Pick<Host, "arch">,
   path: string = "config.json",
+  compiler: Compiler = "libseccomp",
 ): CompiledFilter | undefined {
   if (seccomp === undefined) return undefined;
   if (!hasSeccomp()) {
@@ -85,29 +106,61 @@ export function compileFilter(
   const named = calls(seccomp, (name) => resolveSyscall(name, LIBRARY));
   check(named, refuse);
   const decided = decide(named);
-  const sections = tokens.map((token) => section(seccomp, decided, token));
-  const program = assembleFilter(sections, defaultValue(seccomp));
-  const count = program.length / INSTRUCTION_BYTES;
+  const fallback = defaultValue(seccomp);
+  const compile = (family: readonly number[]): Assembled => {
+    const sections = tokens.map((token) =>
+      section(seccomp, decided, { token, byLibrary: family.includes(token) && isLibraryValue(fallback) })
+    );
+    const ours = sections.filter(({ token }) => FAMILY[arch].includes(token)).flatMap((one) => one.ours);
+    return { program: assembleFilter(sections, fallback), ours: [...new Set(ours)] };
+  };
+  let { program, ours } = compile(compiler === "ours" ? [] : FAMILY[arch]);
+  // libseccomp does not share conditions between calls.
+  if (length(program) > MAX_INSTRUCTIONS) ({ program, ours } = compile([]));
+  const count = length(program);
   if (count > MAX_INSTRUCTIONS) {
     throw refuse("/syscalls", `Cannot filter by ${count} instructions: Linux takes ${MAX_INSTRUCTIONS}`);
   }
   const notify = (seccomp.syscalls ?? []).some(({ action }) => action === "SCMP_ACT_NOTIFY");
   const ignored = named.filter(isIgnored).flatMap(({ names }) => names);
-  return { program, flags: flags(seccomp, notify), notify, ignored };
+  return { program, flags: flags(seccomp, notify), notify, ignored, ours };
 }
 
 type Refuse = (pointer: string, message: string) => SpecError;
 
-/** What an architecture's numbers alone decide. */
-function section(seccomp: Seccomp, decided: ReadonlyMap<Call, Verdict | undefined>, token: number): Section {
-  const verdicts = new Map<number, Verdict>();
+interface Assembled {
+  readonly program: Uint8Array<ArrayBuffer>;
+  readonly ours: readonly string[];
+}
+
+function length(program: Uint8Array): number {
+  return program.length / INSTRUCTION_BYTES;
+}
+
+/** What the numbers of one architecture decide, and the names of the calls that libseccomp is not told of. */
+function section(
+  seccomp: Seccomp,
+  decided: ReadonlyMap<Call, Said | undefined>,
+  { token, byLibrary }: { readonly token: number; readonly byLibrary: boolean },
+): Section & { readonly ours: readonly string[] } {
+  const verdicts = new Map<number, Said>();
+  const theirs = new Map<number, LibraryRule>();
+  const ruled: [name: string, number: number][] = [];
   let last = 0;
+  let conditionals = 0;
   for (const [call, verdict] of decided) {
     for (const name of call.names) {
       const number = numberOf(name, call.number, token);
       if (number < 0) continue;
       last = Math.max(last, number);
-      if (verdict !== undefined) verdicts.set(number, verdict);
+      if (verdict === undefined) continue;
+      if (typeof verdict !== "number") conditionals += verdict.length;
+      ruled.push([name, number]);
+      const isTheirs = byLibrary && !verdicts.has(number) && conditionals <= MAX_LIBRARY_CONDITIONALS &&
+        isForLibrary(call, verdict, token);
+      if (isTheirs) theirs.set(number, { number: call.number, verdict });
+      else theirs.delete(number); // what has two names
+      verdicts.set(number, verdict);
     }
   }
   if (token === ARCHES.SCMP_ARCH_X86) {
@@ -117,9 +170,12 @@ function section(seccomp: Seccomp, decided: ReadonlyMap<Call, Verdict | undefine
     addMultiplexed(verdicts, named, defaultValue(seccomp));
     last = Math.max(last, ...verdicts.keys());
   }
+  for (const number of theirs.keys()) verdicts.delete(number);
+  const rest = theirs.size > 0 ? compileByLibrary(token, theirs, defaultValue(seccomp)) : undefined;
   const { defaultAction } = seccomp;
+  const ours = ruled.filter(([, number]) => !theirs.has(number)).map(([name]) => name);
   const closed = last > 0 && !PERMISSIVE.includes(defaultAction);
-  return { token, verdicts, last: closed ? last : undefined };
+  return { token, verdicts, last: closed ? last : undefined, rest, ours };
 }
 
 /** The number of a call on an architecture; negative if there is none. */
@@ -131,8 +187,8 @@ function numberOf(name: string, number: number, token: number): number {
 }
 
 /** What to do about each call where its number is all there is of it. Calls with the same rules share one object. */
-function decide(named: readonly Call[]): Map<Call, Verdict | undefined> {
-  const shared = new Map<string, Verdict>();
+function decide(named: readonly Call[]): Map<Call, Said | undefined> {
+  const shared = new Map<string, Said>();
   const ids = new Map<Rule, number>();
   return new Map(named.map((call) => {
     if (call.rules.length === 0) return [call, undefined];

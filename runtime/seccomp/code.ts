@@ -28,6 +28,11 @@ export class Code {
     return () => this.#land(at);
   }
 
+  /** Adds a finished program, whose jumps stay within it. */
+  append(program: Uint8Array<ArrayBuffer>): void {
+    for (const word of new Uint32Array(program.buffer)) this.#words.push(word);
+  }
+
   /** The code as the kernel takes it; our machines are little-endian, as it is. */
   bytes(): Uint8Array<ArrayBuffer> {
     return new Uint8Array(Uint32Array.from(this.#words).buffer);

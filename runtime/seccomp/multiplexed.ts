@@ -2,7 +2,7 @@
 
 import type { Comparison, Conditional } from "./conditions.ts";
 import { strictness } from "./numbers.ts";
-import type { Verdict } from "./search.ts";
+import type { Said } from "./search.ts";
 
 /** The numbers of linux/net.h and linux/ipc.h; the kernel ignores the upper half of ipc's. */
 const SOCKET_CALLS =
@@ -49,13 +49,18 @@ const INNER: ReadonlyMap<string, Inner> = new Map([
   }),
 ]);
 
+/** Whether a call is, has or is within a call of calls. */
+export function isMultiplexed(name: string): boolean {
+  return name === "socketcall" || name === "ipc" || INNER.has(name);
+}
+
 /**
  * Adds what the verdicts on calls by name mean for socketcall and ipc. The arguments of the inner call are in memory,
  * out of a filter's sight: where they matter, the strictest of what could come out is taken.
  */
 export function addMultiplexed(
-  verdicts: Map<number, Verdict>,
-  decided: Iterable<readonly [name: string, verdict: Verdict]>,
+  verdicts: Map<number, Said>,
+  decided: Iterable<readonly [name: string, verdict: Said]>,
   fallback: number,
 ): void {
   const added = new Map<number, Conditional[]>();

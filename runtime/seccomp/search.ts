@@ -1,20 +1,24 @@
-/** A whole filter: the architecture, then a binary search for the number, then the conditions. */
+/** A whole filter: the architecture, then a binary search for the number, then conditions and finished programs. */
 
 import { ARCH_OFFSET, Code, JUMP_BITS, JUMP_EQUAL, JUMP_NOT_BELOW, LOAD, NR_OFFSET, RETURN } from "./code.ts";
 import { type Conditional, emitConditions } from "./conditions.ts";
 import { ACTIONS, ARCHES, auditArch, X32_BIT } from "./numbers.ts";
 
-/** What to return for a call, or what to ask about it: the first that holds counts, else the default. */
-export type Verdict = number | readonly Conditional[];
+/** What is said about a call: what to return, or what to ask about it: the first that holds counts, else the default. */
+export type Said = number | readonly Conditional[];
+/** What decides over a call; a program finds out by itself. */
+export type Verdict = Said | Uint8Array<ArrayBuffer>;
 
 /** One architecture, in libseccomp's sense: x32 is one. */
 export interface Section {
   /** `SCMP_ARCH_*` */
   readonly token: number;
   /** By the number of the call; the same conditions are the same object. */
-  readonly verdicts: ReadonlyMap<number, Verdict>;
+  readonly verdicts: ReadonlyMap<number, Said>;
   /** The last number that anything is known about: calls above it fail with ENOSYS. */
   readonly last?: number | undefined;
+  /** About the calls up to there that have no verdict; without it the default. */
+  readonly rest?: Verdict | undefined;
 }
 
 const ENOSYS = ACTIONS.SCMP_ACT_ERRNO + 38;
@@ -34,12 +38,13 @@ interface Run {
  */
 export function assembleFilter(sections: readonly Section[], fallback: number): Uint8Array<ArrayBuffer> {
   const code = new Code();
-  const asked = new Map<readonly Conditional[], (() => void)[]>();
+  const asked = new Map<Exclude<Verdict, number>, (() => void)[]>();
   const emitVerdict = (verdict: Verdict): void => {
     if (typeof verdict === "number") code.emit(RETURN, verdict);
     else asked.set(verdict, [...asked.get(verdict) ?? [], code.emitJump()]);
   };
-  const emitSection = (section: Section): void => search(code, runs(section, fallback), emitVerdict);
+  const emitSection = (section: Section): void =>
+    search(code, runs(section, section.rest ?? fallback), emitVerdict);
   code.emit(LOAD, ARCH_OFFSET);
   for (const arch of new Set(sections.map(({ token }) => auditArch(token)))) {
     const parts = sections.filter(({ token }) => auditArch(token) === arch);
@@ -51,9 +56,10 @@ export function assembleFilter(sections: readonly Section[], fallback: number): 
     other();
   }
   code.emit(RETURN, ACTIONS.SCMP_ACT_KILL_PROCESS);
-  for (const [conditionals, jumps] of asked) {
+  for (const [verdict, jumps] of asked) {
     for (const land of jumps) land();
-    emitConditions(code, conditionals, fallback);
+    if (verdict instanceof Uint8Array) code.append(verdict);
+    else emitConditions(code, verdict, fallback);
   }
   return code.bytes();
 }
@@ -82,8 +88,8 @@ function emitX86(
 }
 
 /** The section as runs from 0 upwards. */
-function runs({ verdicts, last }: Section, fallback: number): Run[] {
-  const found: Run[] = [{ from: 0, verdict: fallback }];
+function runs({ verdicts, last }: Section, rest: Verdict): Run[] {
+  const found: Run[] = [{ from: 0, verdict: rest }];
   const add = (from: number, verdict: Verdict): void => {
     if (found.at(-1)!.from === from) found.pop();
     if (found.length === 0 || found.at(-1)!.verdict !== verdict) found.push({ from, verdict });
@@ -91,7 +97,7 @@ function runs({ verdicts, last }: Section, fallback: number): Run[] {
   // Sorted without a function of ours: that would be most of the work.
   for (const number of Uint32Array.from(verdicts.keys()).sort()) {
     add(number, verdicts.get(number)!);
-    add(number + 1, fallback);
+    add(number + 1, rest);
   }
   if (last !== undefined) add(last + 1, ENOSYS);
   return found;

@@ -42,3 +42,14 @@ export function arg(
 ): SeccompArg {
   return { index, op, value, ...(valueTwo !== undefined && { valueTwo }) };
 }
+
+/** The same numbers for the same seed (xorshift32). */
+export function random(seed: number): (below: number) => number {
+  let state = seed * 0x9e3779b1 | 1;
+  return (below) => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) % below;
+  };
+}

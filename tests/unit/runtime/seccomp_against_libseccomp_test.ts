@@ -1,14 +1,13 @@
 import { equal } from "node:assert/strict";
-import { resolveSyscall } from "../../../ffi/seccomp.ts";
-import { ATTRIBUTE, ScmpFilter } from "../../helpers/libseccomp.ts";
+import { ATTRIBUTE, resolveSyscall, ScmpFilter } from "../../../ffi/seccomp.ts";
 import { compileFilter } from "../../../runtime/seccomp.ts";
 import { I386_NUMBERS } from "../../../runtime/seccomp/multiplexed.ts";
 import { ARCHES, auditArch, returnValue, X32_BIT } from "../../../runtime/seccomp/numbers.ts";
 import type { Seccomp, SeccompArg, SeccompRule } from "../../../runtime/spec/linux.ts";
 import { SECCOMP_OPERATORS, type SeccompAction, type SeccompArch } from "../../../runtime/spec/words.ts";
 import { AUDIT, type Call, evaluate, verdict } from "../../helpers/bpf.ts";
+import { random, X86_64 } from "./_seccomp.ts";
 
-const X86_64 = { arch: "x86_64" } as const;
 /** Calls of every kind: common, multiplexed on i386, only on i386, only on arm, young, unknown. */
 const NAMES =
   ("read write open close stat fstat poll lseek mmap mprotect brk ioctl readv access pipe select dup dup2 getpid " +
@@ -30,17 +29,6 @@ const ACTIONS: readonly SeccompAction[] = [
   "SCMP_ACT_LOG",
 ];
 const VALUES = [0n, 1n, 2n, 40n, 0x7e020000n, 0xffffffffn, 0x100000000n, 0x1_0000_0028n, (1n << 64n) - 1n];
-
-/** The same numbers for the same seed (xorshift32). */
-function random(seed: number): (below: number) => number {
-  let state = seed * 0x9e3779b1 | 1;
-  return (below) => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) % below;
-  };
-}
 
 function randomSpec(below: (below: number) => number): Seccomp {
   const pick = <T>(list: readonly T[]): T => list[below(list.length)]!;
@@ -70,18 +58,14 @@ function numberOn(name: string, token: number): number {
 }
 
 /** What libseccomp makes of the rules without conditions, with runc's stub that answers ENOSYS above the last call. */
-function reference({ defaultAction, architectures = [], syscalls = [] }: Seccomp): (call: Call) => number {
+function reference(seccomp: Seccomp): (call: Call) => number {
+  const { defaultAction, architectures = [], syscalls = [] } = seccomp;
   const fallback = returnValue(defaultAction);
-  using filter = new ScmpFilter(fallback);
-  filter.set(ATTRIBUTE.ACT_BADARCH, 0x80000000);
-  for (const name of architectures) filter.addArch(ARCHES[name]);
   const last = new Map<number, number>();
-  const done = new Set<number>(); // the first rule wins
-  for (const { names, action, args = [] } of syscalls) {
-    const value = returnValue(action);
+  for (const { names, action } of syscalls) {
     for (const name of names) {
       for (const arch of architectures) {
-        const outer = arch !== "SCMP_ARCH_X86" || value === fallback
+        const outer = arch !== "SCMP_ARCH_X86" || returnValue(action) === fallback
           ? 0
           : IN_SOCKETCALL.test(name)
           ? 102
@@ -91,22 +75,38 @@ function reference({ defaultAction, architectures = [], syscalls = [] }: Seccomp
         const token = ARCHES[arch];
         last.set(token, Math.max(last.get(token) ?? 0, outer, numberOn(name, token)));
       }
-      const number = resolveSyscall(name, 0);
-      if (number !== -1 && value !== fallback && args.length === 0 && !done.has(number)) {
-        done.add(number);
-        filter.addRule(value, number, []);
-      }
     }
   }
-  const program = filter.program();
+  const programs = new Map(
+    architectures.map((arch) => [ARCHES[arch], withoutConditions(seccomp, ARCHES[arch])]),
+  );
   return (call) => {
     const { nr, arch = AUDIT.x86_64 } = call;
     const isX32 = arch === AUDIT.x86_64 && (nr & X32_BIT) !== 0;
     const highest = last.get(isX32 ? ARCHES.SCMP_ARCH_X32 : arch);
     const open = defaultAction === "SCMP_ACT_ALLOW" || defaultAction === "SCMP_ACT_LOG";
     if (!open && highest && (nr >>> 0) > highest) return 0x00050000 + 38;
-    return evaluate(program, call);
+    // Without x32 in it, the program for x86-64 knows what to do about its calls.
+    const program = (isX32 ? programs.get(ARCHES.SCMP_ARCH_X32) : undefined) ?? programs.get(arch);
+    return program ? evaluate(program, call) : 0x80000000;
   };
+}
+
+function withoutConditions({ defaultAction, syscalls = [] }: Seccomp, token: number): Uint8Array {
+  const fallback = returnValue(defaultAction);
+  using filter = new ScmpFilter(fallback);
+  filter.set(ATTRIBUTE.ACT_BADARCH, 0x80000000);
+  filter.only(token);
+  const done = new Set<number>(); // the first rule wins
+  for (const { names, action, args = [] } of syscalls) {
+    const value = returnValue(action);
+    for (const number of names.map((name) => resolveSyscall(name, 0))) {
+      if (number === -1 || value === fallback || args.length > 0 || done.has(number)) continue;
+      done.add(number);
+      filter.addRule(value, number, []);
+    }
+  }
+  return filter.program();
 }
 
 /** What one condition says, by the text of the specification. */
