@@ -20,6 +20,7 @@ const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
   doctor: () => import("./commands/doctor.ts"),
   features: () => import("./commands/features.ts"),
   plan: () => import("./commands/plan.ts"),
+  policy: () => import("./commands/policy.ts"),
   run: () => import("./commands/run.ts"),
   spec: () => import("./commands/spec.ts"),
 };
@@ -29,6 +30,7 @@ const SUMMARIES: Record<string, string> = {
   doctor: "say what this host lacks, what that costs and what mends it",
   features: "print what this version can apply, as OCI's features document",
   plan: "show every system call that a run makes, or how two differ",
+  policy: "show what policies allow and why, and how they differ",
   run: "run a bundle or a program in a sandbox",
   spec: "write a config.json to begin with",
 };

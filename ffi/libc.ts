@@ -17,6 +17,7 @@ export const libc = openLibrary("libc.so.6", {
   faccessat: { parameters: ["i32", "buffer", "i32", "i32"], result: "i32" }, // (int dirfd, const char *path, int mode, int flags)
   fcntl: { parameters: ["i32", "i32", "u64"], result: "i32" }, // (int fd, int cmd, …)
   fdatasync: { parameters: ["i32"], result: "i32" },
+  free: { parameters: ["pointer"], result: "void" }, // void free(void *)
   getegid: { parameters: [], result: "u32" },
   geteuid: { parameters: [], result: "u32" },
   getppid: { parameters: [], result: "i32" },

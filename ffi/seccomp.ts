@@ -13,6 +13,9 @@ const TABLE = {
   seccomp_arch_add: { parameters: ["pointer", "u32"], result: "i32" }, // (scmp_filter_ctx, uint32_t arch_token)
   seccomp_arch_remove: { parameters: ["pointer", "u32"], result: "i32" }, // (scmp_filter_ctx, uint32_t arch_token)
   seccomp_attr_set: { parameters: ["pointer", "u32", "u32"], result: "i32" }, // (scmp_filter_ctx, enum scmp_filter_attr, uint32_t value)
+
+  // char *(uint32_t arch_token, int num); the caller frees it
+  seccomp_syscall_resolve_num_arch: { parameters: ["u32", "i32"], result: "pointer" },
   seccomp_syscall_resolve_name_arch: { parameters: ["u32", "buffer"], result: "i32" }, // (uint32_t arch_token, const char *name)
   // (scmp_filter_ctx, uint32_t action, int syscall, unsigned int arg_cnt, const struct scmp_arg_cmp *)
   seccomp_rule_add_array: { parameters: ["pointer", "u32", "i32", "u32", "buffer"], result: "i32" },
@@ -141,4 +144,13 @@ function pack(comparisons: readonly ArgumentComparison[]): ArrayBuffer {
     view.setBigUint64(at + 16, b, true);
   });
   return view.buffer;
+}
+
+/** The name of a system call, or its number in words if libseccomp has never heard of it. */
+export function syscallName(number: number, arch: number): string {
+  const name = library.seccomp_syscall_resolve_num_arch(arch, number);
+  if (name === null) return `call ${number}`;
+  const text = Deno.UnsafePointerView.getCString(name);
+  libc.free(name);
+  return text;
 }

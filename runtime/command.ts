@@ -1,5 +1,6 @@
 import { MASKED_PATHS, READONLY_PATHS, SEARCH_PATH, USUAL_MOUNTS } from "./defaults.ts";
 import type { Host } from "./host/facts.ts";
+import { INHERITED } from "./inherited.ts";
 import type { Entry, Root } from "./plan/context.ts";
 import type { Mount, NamespaceType, Spec } from "./spec/config.ts";
 
@@ -60,7 +61,7 @@ export function commandSpec(command: Command, host: Host): { spec: Spec; root: R
   for (const name of ETC) if (exists(`/etc/${name}`)) mounts.push(readonlyBind(`/etc/${name}`));
   mounts.push(...USUAL_MOUNTS);
   if (share !== undefined) mounts.push(readonlyBind(share));
-  const base = [`PATH=${SEARCH_PATH}`, "HOME=/tmp", ...inherited("TERM"), ...inherited("LANG")];
+  const base = [`PATH=${SEARCH_PATH}`, "HOME=/tmp", ...INHERITED.flatMap(inherited)];
   return {
     root: { kind: "scratch", sizeBytes: rootBytes, entries: [...links, ...skeleton(host)] },
     spec: {

@@ -52,6 +52,7 @@ export function readCached(name: string): KeyedImage | undefined {
     // The words of the steps are needed only when one fails.
     const image = {
       elf,
+      idsAt: head.idsAt as number[],
       get steps() {
         return JSON.parse(decoder.decode(steps)) as StepWords[];
       },
@@ -66,7 +67,7 @@ export function readCached(name: string): KeyedImage | undefined {
 export function writeCached(name: string, { key, kinds, image }: KeyedImage): void {
   const base = directory();
   if (base === undefined) return;
-  const head = encoder.encode(JSON.stringify({ build: BUILD_ID, key, kinds }));
+  const head = encoder.encode(JSON.stringify({ build: BUILD_ID, key, kinds, idsAt: image.idsAt }));
   const steps = encoder.encode(JSON.stringify(image.steps.map(({ does, call }) => ({ does, call }))));
   const bytes = new Uint8Array(HEADER_BYTES + head.length + steps.length + image.elf.length);
   new Uint32Array(bytes.buffer, 0, 3).set([head.length, steps.length, bytes.length]);

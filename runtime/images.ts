@@ -1,6 +1,7 @@
 import { readConfig } from "./config_file.ts";
 import { probeCaller } from "./host/probe.ts";
 import { readCached, writeCached } from "./image_cache.ts";
+import { INHERITED } from "./inherited.ts";
 import type { Bundle } from "./bundle.ts";
 import type { Listener } from "./image_of.ts";
 import type { Image } from "./launch/image.ts";
@@ -37,10 +38,10 @@ const images = new Map<string, KeyedImage>();
  * @throws {SpecError} with every problem of the bundle.
  */
 export async function imageFor(options: SandboxOptions): Promise<Found> {
-  const { bundle } = options;
-  if (typeof bundle !== "string") return await imageForLoaded(options, bundle);
-  const name = nameOf(options, bundle);
-  const key = `${name}\n${readConfig(bundle)}`;
+  const { bundle, command } = options;
+  if (typeof bundle === "object") return await imageForLoaded(options, bundle);
+  const name = nameOf(options, bundle ?? command?.join("\0") ?? "");
+  const key = bundle === undefined ? commandKey(options) : `${name}\n${readConfig(bundle)}`;
   const known = images.get(name) ?? readCached(name);
   if (known?.key === key && stillThere(known.kinds)) {
     remember(name, known);
@@ -56,12 +57,12 @@ export async function imageFor(options: SandboxOptions): Promise<Found> {
 const loaded = new WeakMap<Bundle, Map<string, KeyedImage>>();
 
 /** The same for a bundle that the caller has loaded: it stays what it is, so that its identity is the key. */
-async function imageForLoaded(options: SandboxOptions, bundle: Bundle | undefined): Promise<Found> {
-  const key = nameOf(options, bundle?.path ?? "");
-  const known = bundle && loaded.get(bundle)?.get(key);
+async function imageForLoaded(options: SandboxOptions, bundle: Bundle): Promise<Found> {
+  const key = nameOf(options, bundle.path);
+  const known = loaded.get(bundle)?.get(key);
   if (known && stillThere(known.kinds)) return { image: known.image };
   const made = (await import("./image_of.ts")).imageOf(options);
-  if (!bundle || !made.reusable) return made;
+  if (!made.reusable) return made;
   let images = loaded.get(bundle);
   if (!images) loaded.set(bundle, images = new Map());
   if (images.size >= MOST_IMAGES) images.clear();
@@ -69,11 +70,18 @@ async function imageForLoaded(options: SandboxOptions, bundle: Bundle | undefine
   return made;
 }
 
+/** A program's sandbox depends on its options and on what it inherits. */
+function commandKey(options: SandboxOptions): string {
+  const { command, share } = options;
+  return JSON.stringify([nameOf(options, ""), command, share, INHERITED.map((name) => Deno.env.get(name))]);
+}
+
 function nameOf(options: SandboxOptions, bundle: string): string {
-  const { env, cwd, mounts, terminal, overlay, cpus, memoryBytes, pids, landlock } = options;
+  const { env, cwd, mounts, terminal, overlay, cpus, memoryBytes, pids, landlock, policy } = options;
   const path = bundle.startsWith("/") ? bundle : `${Deno.cwd()}/${bundle}`;
-  const parts = [path, env, cwd, mounts, terminal, overlay, cpus, memoryBytes, pids, landlock];
-  return JSON.stringify([probeCaller(), ...parts]);
+  const parts = [path, env, cwd, mounts, terminal, overlay, cpus, memoryBytes, pids, landlock, policy];
+  const digits = (_: string, value: unknown): unknown => typeof value === "bigint" ? `${value}` : value;
+  return JSON.stringify([probeCaller(), ...parts], digits);
 }
 
 function remember(name: string, keyed: KeyedImage): void {

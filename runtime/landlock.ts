@@ -17,7 +17,7 @@ const LEAST_ABI = SINCE.write;
  */
 export function withLandlock<Request extends PlanRequest>(
   request: Request,
-  { landlock = false }: SandboxOptions,
+  { landlock = false }: Pick<SandboxOptions, "landlock">,
 ): Request {
   if (!landlock) return request;
   const abi = probeLandlock() ?? 0;

@@ -1,4 +1,6 @@
 import type { Bundle, OverlayChoice } from "./bundle.ts";
+import type { PolicyName } from "./policy/names.ts";
+import type { Policy } from "./policy/policy.ts";
 import type { Mount } from "./spec/config.ts";
 
 /** What one of stdin, stdout and stderr is connected to: ours, a stream of the sandbox object, or nothing. */
@@ -41,6 +43,11 @@ export interface SandboxOptions {
    * it, `true` is refused elsewhere. @default {false}
    */
   readonly landlock?: boolean | "available";
+  /**
+   * What it may do at most: the name of a policy that comes along, or one of {@linkcode readPolicy}.
+   * @default {"default"} for a `command`; a bundle is taken as it is
+   */
+  readonly policy?: PolicyName | Policy;
   /** What lies over the root file system; `command` always has a root in memory. @default {"tmpfs"} */
   readonly overlay?: OverlayChoice;
 }

@@ -7,6 +7,9 @@ import { withLandlock } from "./landlock.ts";
 import { type GroupRequest, groupRequest, withLimits } from "./limits.ts";
 import type { SandboxOptions } from "./options.ts";
 import type { PlanRequest } from "./plan/context.ts";
+import { confinement, underPolicy } from "./policy/apply.ts";
+import { builtinPolicy } from "./policy/builtin.ts";
+import type { Policy } from "./policy/policy.ts";
 import { rootless } from "./rootless.ts";
 import { compileFilter } from "./seccomp.ts";
 import type { Spec } from "./spec/config.ts";
@@ -30,6 +33,7 @@ export function prepare(
 ): Prepared {
   const host = probeHost(caller);
   const { bundle, command } = options;
+  const policy = policyOf(options, form);
   if ((bundle === undefined) === (command === undefined)) {
     throw new TypeError("Cannot make a sandbox: give it either a bundle or a command");
   }
@@ -37,8 +41,8 @@ export function prepare(
     const { spec: plain, root } = commandSpec(commandOf(command, options), host);
     const spec = withLimits(plain, options);
     check(spec, "options");
-    const made = { path: "/", spec: rootless(spec, host) };
-    return finish(request(made, { host, overlay: { kind: "none" }, root, form }), options);
+    const made = { path: "/", spec: limited(spec, policy, host) };
+    return finish(request(made, { host, overlay: { kind: "none" }, root, form }), options, policy);
   }
   const loaded = typeof bundle === "string" ? loadBundle(bundle) : bundle!;
   refuseUnsupported(loaded.spec);
@@ -48,10 +52,30 @@ export function prepare(
   }
   const asked = withLimits(withOptions(loaded.spec, options), options);
   if (asked !== loaded.spec) check(asked, `${loaded.path}/config.json with options`);
-  const spec = rootless(asked, host);
+  const spec = limited(asked, policy, host);
   const filter = spec.linux?.seccomp && compileFilter(spec.linux.seccomp, host);
   const overlay = options.overlay ?? { kind: "tmpfs" };
-  return finish(request({ ...loaded, spec }, { host, overlay, filter, form }), options);
+  return finish(request({ ...loaded, spec }, { host, overlay, filter, form }), options, policy);
+}
+
+/** The policy that is in force, if one is. */
+function policyOf({ policy, command }: SandboxOptions, form: PlanRequest["form"]): Policy | undefined {
+  if (form === "standalone") {
+    if (policy === undefined) return undefined;
+    const remedy = "use run instead";
+    throw new UnsupportedError(
+      "a policy",
+      "an executable has nobody to find ids for it and to listen",
+      remedy,
+    );
+  }
+  const asked = policy ?? (command && "default");
+  return typeof asked === "string" ? builtinPolicy(asked) : asked;
+}
+
+/** The spec as the policy and the rights of the caller leave it. */
+function limited(spec: Spec, policy: Policy | undefined, host: Host): Spec {
+  return rootless(policy ? underPolicy(spec, policy, host) : spec, host);
 }
 
 /** A request that names the cgroup, if the spec asks for one. */
@@ -59,8 +83,14 @@ export interface Prepared extends PlanRequest {
   readonly group?: GroupRequest;
 }
 
-function finish(request: PlanRequest, options: SandboxOptions): Prepared {
-  const asked = withLandlock(request, options);
+function finish(
+  request: PlanRequest,
+  options: SandboxOptions,
+  policy: Policy | undefined,
+): Prepared {
+  const { landlock = policy?.landlock ? "available" : false } = options;
+  const own = policy && confinement(policy, request.host, request.spec);
+  const asked = withLandlock({ ...request, confinement: own }, { landlock });
   const { id = "new" } = options;
   const group = groupRequest(asked.spec, id, asked.host);
   if (!group) return asked;

@@ -2,10 +2,12 @@ import { type Fd, open, pipe } from "../ffi/fd.ts";
 import { LifecycleError, UnsupportedError } from "./errors.ts";
 import type { Ending } from "../ffi/process.ts";
 import type { CgroupGroup } from "./cgroup/group.ts";
+import { takeIdRange } from "./id_range.ts";
 import { type Found, imageFor } from "./images.ts";
 import { type Child, launch } from "./launch/launch.ts";
 import { reactor } from "./launch/reactor.ts";
 import type { SandboxOptions, StdioChoice } from "./options.ts";
+import { type ForbiddenCall, onForbiddenCall } from "./supervise/forbidden_calls.ts";
 import { wasOomKilled } from "./supervise/oom.ts";
 import { type Result, result } from "./supervise/result.ts";
 import { type Fate, fateOnInit, signalNumber, SIGNALS } from "./supervise/signals.ts";
@@ -59,6 +61,7 @@ export class Sandbox implements AsyncDisposable {
   #timedOut = false;
   #killed = false;
   #deliveredSignal: number | undefined;
+  #forbiddenCall: ForbiddenCall | undefined;
   #group: CgroupGroup | undefined;
   #result: Promise<Result> | undefined;
 
@@ -67,6 +70,12 @@ export class Sandbox implements AsyncDisposable {
     this.#child = child;
     this.#timeoutMs = timeoutMs;
     void child.ended.then(() => this.#over = true);
+    child.onForbidden((listener) =>
+      onForbiddenCall(listener, (call) => {
+        this.#forbiddenCall = call;
+        this.#endBy(SIGNALS.SIGSYS);
+      })
+    );
     this.stdin = ends.stdin && this.#streams.use(writable(ends.stdin)).stream;
     this.stdout = ends.stdout && this.#streams.use(readable(ends.stdout)).stream;
     this.stderr = ends.stderr && this.#streams.use(readable(ends.stderr)).stream;
@@ -138,9 +147,10 @@ export class Sandbox implements AsyncDisposable {
     const input = connect(stdin, 0, ours, theirs);
     const output = connect(stdout, 1, ours, theirs);
     const errors = connect(stderr, 2, ours, theirs);
-    const child = launch(image, { stdin: input.fd, stdout: output.fd, stderr: errors.fd });
+    const ids = image.idsAt.length > 0 ? ours.use(takeIdRange()) : undefined;
+    const child = launch(image, { stdin: input.fd, stdout: output.fd, stderr: errors.fd }, { ids });
     keep?.();
-    ours.move(); // the streams close them
+    ours.move(); // the streams and the child close them
     const ends = { stdin: input.end, stdout: output.end, stderr: errors.end };
     const { id } = options;
     if (listener) child.onListener((fd, pid) => sendListener(fd, { ...listener, id, pid }));
@@ -203,6 +213,7 @@ export class Sandbox implements AsyncDisposable {
       oomKilled: this.#isUnexplained(ending) ? (usage?.oomKills ?? 0) > 0 || wasOomKilled(this.pid) : false,
       usage,
       deliveredSignal: this.#deliveredSignal,
+      forbiddenCall: this.#forbiddenCall,
     });
   }
 

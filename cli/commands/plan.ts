@@ -3,6 +3,7 @@ import {
   isShareable,
   type PlanDifference,
   planOf,
+  readPolicy,
   type SandboxOptions,
   UsageError,
 } from "../../mod.ts";
@@ -21,6 +22,7 @@ const help: CommandHelp = {
   ],
   flags: [
     { name: "format", value: "FORMAT", help: "text (default) or json" },
+    { name: "policy", value: "POLICY", help: "permissive, default, strict or a file, as for run" },
     { name: "overlay", value: "KIND", help: "what lies over the rootfs: none, tmpfs or tmpfs:size=64m" },
     { name: "landlock", help: "keep the program in its place by Landlock too" },
   ],
@@ -39,7 +41,11 @@ async function run(argv: readonly string[]): Promise<number> {
   }
   const { words, rest } = args;
   const overlay = args.value("overlay");
-  const common: SandboxOptions = args.has("landlock") ? { landlock: true } : {};
+  const policyName = args.value("policy");
+  const common: SandboxOptions = {
+    ...(args.has("landlock") && { landlock: true }),
+    ...(policyName !== undefined && { policy: await readPolicy(policyName) }),
+  };
   const bundle = (path: string): SandboxOptions => ({
     ...common,
     bundle: path,

@@ -1,6 +1,11 @@
 import {
+  type ForbiddenCall,
+  isPolicyName,
   isShareable,
   isTerminal,
+  type Policy,
+  type PolicyName,
+  readPolicy,
   type Result,
   Sandbox,
   type SandboxOptions,
@@ -29,6 +34,11 @@ const help: CommandHelp = {
     { name: "cpu", value: "N", help: "at most N CPUs: 1, 0.5" },
     { name: "memory", value: "SIZE", help: "at most this much memory: 512MB, 1GiB; no swap" },
     { name: "pids", value: "N", help: "at most N processes and threads" },
+    {
+      name: "policy",
+      value: "POLICY",
+      help: "permissive, default (for a program), strict, or a file of yours",
+    },
     {
       name: "mount",
       short: "m",
@@ -72,6 +82,7 @@ async function run(argv: readonly string[], _global: Global): Promise<number> {
     using _signals = forwardSignals(starting); // before the program can do anything that somebody answers
     sandbox = await starting;
     const result = await supervise(sandbox);
+    if (result.forbiddenCall) await tellForbidden(result.forbiddenCall);
     await sandbox[Symbol.asyncDispose](); // nothing of it is left when we end
     if (resultFile !== undefined) await writeResult(resultFile, result);
     return result.exitCode;
@@ -98,6 +109,12 @@ async function begin(options: SandboxOptions, pidFile: string | undefined): Prom
   }
 }
 
+/** The program cannot say it any more. */
+async function tellForbidden({ syscall }: ForbiddenCall): Promise<void> {
+  const line = `runtime: the sandbox was killed: it called ${syscall}, which its policy forbids\n`;
+  await Deno.stderr.write(new TextEncoder().encode(line));
+}
+
 async function supervise(sandbox: Sandbox): Promise<Result> {
   if (!sandbox.terminal) return await sandbox.wait();
   await using _terminal = attachTerminal(sandbox.terminal, () => void sandbox.deliver("SIGHUP"));
@@ -113,7 +130,11 @@ interface Run {
 /** Tells the three forms of the command apart. */
 async function readRun(args: Arguments, argv: readonly string[]): Promise<Run> {
   const { words, rest } = args;
-  const common = commonOptions(args);
+  const policy = args.value("policy");
+  const common = {
+    ...commonOptions(args),
+    ...(policy !== undefined && { policy: await findPolicy(policy) }),
+  };
   const [first, ...more] = words;
   let options: SandboxOptions;
   if (args.value("bundle") !== undefined) {
@@ -147,6 +168,11 @@ async function readRun(args: Arguments, argv: readonly string[]): Promise<Run> {
     options = commandForm([first, ...more], args, common);
   }
   return { options, resultFile: args.value("result"), pidFile: args.value("pid-file") };
+}
+
+/** The names stay names: then a kept image needs nothing of the policies' code. */
+async function findPolicy(nameOrFile: string): Promise<PolicyName | Policy> {
+  return isPolicyName(nameOrFile) ? nameOrFile : await readPolicy(nameOrFile);
 }
 
 function commonOptions(args: Arguments): SandboxOptions {

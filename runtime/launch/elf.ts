@@ -7,7 +7,8 @@ const PT_LOAD = 1;
 const PT_GNU_STACK = 0x6474e551;
 const [R, W, X] = [4, 2, 1];
 const TEXT_ADDRESS = 0x400000;
-const DATA_OFFSET = 0x1000;
+/** Where in the file the data begins. */
+export const DATA_OFFSET = 0x1000;
 /** aarch64 kernels may have pages of 64 KiB; the addresses suit both. */
 const ALIGN = 0x10000;
 

@@ -1,6 +1,15 @@
 import { type Arch, ERRNO, type Syscall, syscallNumber, SYSCALLS } from "../plan/abi.ts";
-import { type Arg, type Bytes, type Call, counted, type Op, type Plan, type Struct } from "../plan/op.ts";
-import { elf } from "./elf.ts";
+import {
+  type Arg,
+  type Bytes,
+  type Call,
+  counted,
+  ID_DIGITS,
+  type Op,
+  type Plan,
+  type Struct,
+} from "../plan/op.ts";
+import { DATA_OFFSET, elf } from "./elf.ts";
 import { DATA_ADDRESS } from "./machine.ts";
 
 /** The data begins with {failed record, errno, scratch, unused}; the records follow, then what they point to. */
@@ -32,6 +41,8 @@ export interface Image {
   readonly elf: Uint8Array<ArrayBuffer>;
   /** What the steps do, in the order of their records. */
   readonly steps: readonly StepWords[];
+  /** Where in `elf` the first id of a range goes, in decimal: see {@linkcode withIds}. */
+  readonly idsAt: readonly number[];
 }
 
 /** Options of {@linkcode assemble}. */
@@ -58,6 +69,14 @@ export function assemble(plan: Plan, { texts = false }: AssembleOptions = {}): I
   return new Assembler(plan, texts).image();
 }
 
+/** The executable of an image for the sandbox whose ids begin at `first` on the host. */
+export function withIds({ elf, idsAt }: Image, first: number): Uint8Array<ArrayBuffer> {
+  const filled = elf.slice();
+  const digits = new TextEncoder().encode(String(first).padStart(ID_DIGITS));
+  for (const at of idsAt) filled.set(digits, at);
+  return filled;
+}
+
 /** The step of the record at `address`, as a failing launcher reports it. */
 export function stepAt(address: number): number {
   return (address - DATA_ADDRESS - HEADER_BYTES) / RECORD_BYTES;
@@ -79,6 +98,7 @@ function numbersOf(arch: Arch): Record<Call, number> {
 
 class Assembler {
   readonly #steps: Step[] = [];
+  readonly #idsAt: number[] = [];
   readonly #labels = new Map<string, number>();
   readonly #addresses = new Map([["failed", DATA_ADDRESS], ["errno", DATA_ADDRESS + 8]]);
   readonly #strings = new Map<string, number>();
@@ -113,7 +133,7 @@ class Assembler {
   image(): Image {
     for (let index = 0; index < this.#steps.length; index++) this.#record(this.#steps[index]!, index);
     const steps = this.#steps.map(({ op }) => op);
-    return { elf: elf(this.#arch, this.#bytes.subarray(0, this.#end)), steps };
+    return { elf: elf(this.#arch, this.#bytes.subarray(0, this.#end)), steps, idsAt: this.#idsAt };
   }
 
   /** A struct member that is a slot takes a step that copies the slot there. */
@@ -233,7 +253,10 @@ class Assembler {
 
   #place(item: Bytes): number {
     let address = this.#placed.get(item);
-    if (address === undefined) this.#placed.set(item, address = this.#put(item.bytes, 8));
+    if (address === undefined) {
+      this.#placed.set(item, address = this.#put(item.bytes, 8));
+      if (item.idAt !== undefined) this.#idsAt.push(DATA_OFFSET + address - DATA_ADDRESS + item.idAt);
+    }
     return address;
   }
 

@@ -6,7 +6,7 @@ import { type Ending, openPidFd, reap, signalPidFd, spawn, takeFd } from "../../
 import { receive, writeAll } from "../../ffi/socket.ts";
 import { FIRST_FREE_FD, MESSAGE, MESSAGE_BYTES } from "../plan/protocol.ts";
 import { explain } from "./explain.ts";
-import { type Image, stepAt, type StepWords } from "./image.ts";
+import { type Image, stepAt, type StepWords, withIds } from "./image.ts";
 import { DATA_ADDRESS } from "./machine.ts";
 import { EPOLLIN, reactor, type Watch } from "./reactor.ts";
 
@@ -39,6 +39,13 @@ export class LaunchError extends Error {
   }
 }
 
+/** What a child holds, and gives back. */
+interface Held {
+  readonly status: Fd;
+  readonly gate: Fd;
+  readonly ids: IdRange | undefined;
+}
+
 /** The init of a sandbox, from its birth to its end. */
 export class Child implements AsyncDisposable {
   readonly #image: Image;
@@ -63,8 +70,12 @@ export class Child implements AsyncDisposable {
   terminal: Fd | undefined;
   #onListener: ((listener: Fd, pid: number) => void) | undefined;
 
+  #onForbidden: ((listener: Fd) => void) | undefined;
+  readonly #ids: IdRange | undefined;
+
   /** @internal Use {@linkcode launch}. */
-  constructor(image: Image, launcher: number, { status, gate }: { status: Fd; gate: Fd }) {
+  constructor(image: Image, launcher: number, { status, gate, ids }: Held) {
+    this.#ids = ids;
     this.#image = image;
     this.#launcher = launcher;
     this.#status = status;
@@ -90,6 +101,11 @@ export class Child implements AsyncDisposable {
   onListener(take: (listener: Fd, pid: number) => void): void {
     this.#onListener = take;
     this.#hear();
+  }
+
+  /** Takes the listener of a policy's filter, which hears of calls that are to end the sandbox. */
+  onForbidden(take: (listener: Fd) => void): void {
+    this.#onForbidden = take;
   }
 
   /** Resolves when init has become the program. @throws {LaunchError} */
@@ -151,6 +167,7 @@ export class Child implements AsyncDisposable {
       if (this.#pidFd) this.#ready.resolve();
     } else if (what === MESSAGE.terminal) this.terminal = fd;
     else if (what === MESSAGE.listener) this.#listener(value);
+    else if (what === MESSAGE.forbidden) this.#forbidden(fd);
     else if (what >= DATA_ADDRESS) this.#fail(this.#launchError(what, value));
   }
 
@@ -170,6 +187,13 @@ export class Child implements AsyncDisposable {
       this.#fail(error as Error);
       this.signal(SIGKILL);
     }
+  }
+
+  #forbidden(listener: Fd | undefined): void {
+    if (listener && this.#onForbidden) return this.#onForbidden(listener);
+    listener?.[Symbol.dispose]();
+    this.#fail(new Error("Cannot start the sandbox: nobody hears of the calls that its policy forbids"));
+    this.signal(SIGKILL);
   }
 
   #launchError(record: number, errno: number): LaunchError {
@@ -214,6 +238,7 @@ export class Child implements AsyncDisposable {
     this.#watch[Symbol.dispose]();
     for (const fd of [this.#status, this.#gate]) if (!fd.closed) fd[Symbol.dispose]();
     this.#pidFd?.[Symbol.dispose]();
+    this.#ids?.[Symbol.dispose]();
     this.#ended.resolve(ending);
   }
 
@@ -244,15 +269,33 @@ export interface Stdio {
   readonly stderr: number;
 }
 
+/** Options of {@linkcode launch}. */
+export interface LaunchOptions {
+  /** The ids of a sandbox that has a range of the host's; the child gives it back. */
+  readonly ids?: IdRange | undefined;
+}
+
+/** The first id of a range, and the open file that the range is kept by: the launcher holds it too. */
+export interface IdRange extends Disposable {
+  /** The first id on the host. */
+  readonly first: number;
+  /** Open as long as the range is taken. */
+  readonly lock: Fd;
+}
+
 /**
  * Starts an image. The launcher it becomes clones init as a child of this process and stays as its guard.
  *
  * @throws {SyscallError} if the image cannot be started.
  */
-export function launch(image: Image, { stdin, stdout, stderr }: Stdio): Child {
+export function launch(
+  image: Image,
+  { stdin, stdout, stderr }: Stdio,
+  { ids }: LaunchOptions = {},
+): Child {
   using kept = new DisposableStack();
   using ours = new DisposableStack();
-  const file = ours.use(above(executable("ai-sandbox", image.elf)));
+  const file = ours.use(above(executable("ai-sandbox", ids ? withIds(image, ids.first) : image.elf)));
   const [status, theirStatus] = socketPair();
   kept.use(status);
   const { read, write } = pipe();
@@ -262,9 +305,12 @@ export function launch(image: Image, { stdin, stdout, stderr }: Stdio): Child {
     return fd === target || fd >= FIRST_FREE_FD ? fd : ours.use(duplicate(fd, FIRST_FREE_FD)).raw;
   });
   const fds = [...stdio, ours.use(above(theirStatus)).raw, ours.use(above(read)).raw];
+  if (ids) {
+    fds.push(ids.lock.raw >= fds.length ? ids.lock.raw : ours.use(ids.lock.duplicate(FIRST_FREE_FD)).raw);
+  }
   const launcher = spawn(`/proc/self/fd/${file.raw}`, "ai-sandbox", fds);
   kept.move(); // the child owns them now
-  return new Child(image, launcher, { status, gate: write });
+  return new Child(image, launcher, { status, gate: write, ids });
 }
 
 /** The descriptor with a number that no descriptor of the launcher has. */

@@ -28,6 +28,22 @@ export interface Filter {
   readonly notify: boolean;
 }
 
+/** What a policy adds that no spec can say. */
+export interface Confinement {
+  /** Installed before the start gate, in this order: they let through what init does until it is the program. */
+  readonly filters: readonly Filter[];
+  /** Upper bounds; a caller whose own are lower keeps those. */
+  readonly rlimits: NonNullable<NonNullable<Spec["process"]>["rlimits"]>;
+  /** Limits of the sandbox's own user namespace, files of /proc/sys/user. */
+  readonly userLimits: Readonly<Record<string, number>>;
+}
+
+/**
+ * The host id in a spec's id maps that stands for the first of a range which the launch finds: the range differs from
+ * one sandbox to the next, the image does not. As a number it is refused by the kernel: a range would reach -1.
+ */
+export const UNASSIGNED_ID = 0xffff0000;
+
 /** What a plan is made from. */
 export interface PlanRequest {
   readonly spec: Spec;
@@ -40,6 +56,7 @@ export interface PlanRequest {
   readonly filter?: Filter | undefined;
   /** What Landlock keeps the program from, beside everything else. */
   readonly landlock?: LandlockRules | undefined;
+  readonly confinement?: Confinement | undefined;
   /** The cgroup directories that init joins, on the host; nobody else is in them. */
   readonly groups?: readonly string[] | undefined;
   /** `supervised`: another process watches and reports. `standalone`: the image is all there is. */
@@ -50,6 +67,8 @@ export interface PlanRequest {
 export interface Steps {
   /** By the launcher, with the host's rights and view. */
   readonly launcher?: readonly Op[];
+  /** By the launcher, when init's user namespace is there: slot `init:userns` is its descriptor. */
+  readonly mapped?: readonly Op[];
   /** By init, while the host's files can still be reached. */
   readonly before?: readonly Op[];
   /** By init, inside the new root. */
@@ -63,6 +82,8 @@ export interface Context extends PlanRequest {
   readonly namespace: (type: NamespaceType) => "new" | "joined" | "shared";
   /** Whether the launcher opens what is mounted (it may), or init has to (an unprivileged user's). */
   readonly launcherOpens: boolean;
+  /** Whether the ids of the sandbox are a range of the host's that the launch finds: files are mapped to it. */
+  readonly idRange: boolean;
 }
 
 /** Answers the common questions about a request once. */
@@ -73,6 +94,7 @@ export function context(request: PlanRequest): Context {
     ),
   );
   const namespace = (type: NamespaceType): "new" | "joined" | "shared" => ways.get(type) ?? "shared";
-  const { host } = request;
-  return { ...request, arch: host.arch, namespace, launcherOpens: host.privileged };
+  const { host, spec } = request;
+  const idRange = spec.linux?.uidMappings?.some(({ hostID }) => hostID === UNASSIGNED_ID) ?? false;
+  return { ...request, arch: host.arch, namespace, launcherOpens: host.privileged, idRange };
 }

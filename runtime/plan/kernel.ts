@@ -45,6 +45,9 @@ export const MOUNT_ATTR = {
 } as const;
 export const MOUNT_ATTR_ATIME = 0x70;
 
+/** What fstatfs(2) calls the file system of pipes without a name (linux/magic.h). */
+export const PIPEFS_MAGIC = 0x50495045;
+
 /** Propagation types of mount(2). */
 export const PROPAGATION = {
   UNBINDABLE: 1 << 17,

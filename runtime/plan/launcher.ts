@@ -6,14 +6,32 @@ import { O } from "./abi.ts";
 import { flags, mark, named, type Op, op, slot, type Struct, text, zeros } from "./op.ts";
 import { message } from "./message.ts";
 import { GATE_FD, MESSAGE, STATUS_FD } from "./protocol.ts";
+import { shareStdio } from "./stdio.ts";
 import { isTracked, type Tracker, tracker } from "./tracker.ts";
-import { callerMap, CLONE_ARGS_BYTES, cloneArgs, idMap, pipe, SIGCHLD, writeIdMaps } from "./userns.ts";
+import {
+  callerMap,
+  CLONE_ARGS_BYTES,
+  cloneArgs,
+  idMap,
+  openUserNamespace,
+  pipe,
+  SIGCHLD,
+  writeIdMaps,
+} from "./userns.ts";
 
 /** setns(2) takes a user namespace first: it decides over the rights to enter the others. */
 const JOIN_ORDER = ["user", "ipc", "uts", "network", "pid", "cgroup", "time", "mount"] as const;
 
-/** The launcher's steps up to the birth of init, whose own begin at label `init`. `opened` are those that open mounts. */
-export function* launcher(context: Context, opened: readonly Op[]): Iterable<Op> {
+/** What the launcher does to the mounts. */
+export interface Opening {
+  /** Opens them. */
+  readonly opened: readonly Op[];
+  /** Maps the ids of their files, when init has its own. */
+  readonly mapped: readonly Op[];
+}
+
+/** The launcher's steps up to the birth of init, whose own begin at label `init`. */
+export function* launcher(context: Context, { opened, mapped }: Opening): Iterable<Op> {
   const { spec } = context;
   yield op("name the process", "prctl", [named("PR_SET_NAME", 15), "ai-sandbox", 0, 0, 0]);
   // The status socket and the gate too: init needs them until execve, the program must not have them.
@@ -24,11 +42,12 @@ export function* launcher(context: Context, opened: readonly Op[]): Iterable<Op>
     const does = `set oom_score_adj to ${value}`;
     yield* writeFile(does, AT_FDCWD, "/proc/self/oom_score_adj", text(value), value.length);
   }
+  yield* shareStdio(context);
   yield* openGroups(context);
   yield* opened;
   yield* join(context);
   yield* timeOffsets(context);
-  yield* birth(context);
+  yield* birth(context, mapped);
 }
 
 function* join({ spec }: Context): Iterable<Op> {
@@ -70,7 +89,7 @@ export function writeOffsets(lines: string): Iterable<Op> {
   return writeFile("set the time offsets", AT_FDCWD, "/proc/self/timens_offsets", text(lines), lines.length);
 }
 
-function* birth(context: Context): Iterable<Op> {
+function* birth(context: Context, mapped: readonly Op[]): Iterable<Op> {
   const { spec, form, host } = context;
   const fresh: Record<string, number> = {};
   for (const { type, path } of spec.linux?.namespaces ?? []) {
@@ -108,6 +127,11 @@ function* birth(context: Context): Iterable<Op> {
     const uids = standalone ? callerMap(uidMappings[0]?.containerID ?? 0, "caller:uid") : idMap(uidMappings);
     const gids = standalone ? callerMap(gidMappings[0]?.containerID ?? 0, "caller:gid") : idMap(gidMappings);
     yield* writeIdMaps("init:pid", uids, gids, !host.privileged);
+    if (mapped.length > 0) {
+      yield* openUserNamespace("init:pid", "init:userns");
+      yield* mapped;
+      yield op("map the files", "close", [slot("init:userns")]);
+    }
     yield op("let init go on", "write", [slot("mapped:write"), text("m"), 1]);
     yield op("let init go on", "close", [slot("mapped:write")]);
   }

@@ -24,12 +24,17 @@ const RLIMIT = {
 } as const;
 
 /** Sets the limits of the spec. */
-export function* rlimits({ spec, host }: Context): Iterable<Op> {
+export function* rlimits({ spec, host, confinement }: Context): Iterable<Op> {
   const limits = spec.process?.rlimits ?? [];
   for (const { type, soft, hard } of limits) {
     yield prlimit(`set ${type} to ${soft}:${hard}`, type, soft, hard);
   }
-  if (!limits.some(({ type }) => type === "RLIMIT_NOFILE")) {
+  const ceilings = confinement?.rlimits ?? [];
+  for (const { type, soft, hard } of ceilings) {
+    // Only who may raise no limit gets EPERM, where the caller's own is lower already.
+    yield { ...prlimit(`bound ${type} by ${soft}:${hard}`, type, soft, hard), ignore: ["EPERM"] };
+  }
+  if (![...limits, ...ceilings].some(({ type }) => type === "RLIMIT_NOFILE")) {
     // Deno raises its soft limit to the hard one; select(2) in old programs breaks above 1024.
     const { hard } = host.openFiles;
     const soft = Math.min(host.openFiles.soft, hard);

@@ -4,6 +4,7 @@ import {
   FSCONFIG,
   FSMOUNT_CLOEXEC,
   FSOPEN_CLOEXEC,
+  MOUNT_ATTR,
   MOVE_MOUNT,
   OPEN_TREE,
   PROPAGATION,
@@ -113,6 +114,17 @@ export function* optionAttributes(
     const change = { set, clear };
     yield setAttributes(does, directory, left && !recursive ? { ...change, propagation: left } : change);
   }
+}
+
+/**
+ * Shows the files of a detached mount to a sandbox with a range of ids as they are on the host: what belongs to the
+ * host's root belongs to root inside. A file system that cannot do that shows them as nobody's.
+ */
+export function mapFiles({ idRange }: Context, does: string, mount: string): Op[] {
+  if (!idRange) return [];
+  const set = { IDMAP: MOUNT_ATTR.IDMAP };
+  const step = setAttributes(does, slot(mount), { set, userNamespace: slot("init:userns") });
+  return [{ ...step, ignore: ["EINVAL"] }];
 }
 
 /** The absolute form of a mount source: sources are relative to the bundle (OCI config.md, "Mounts"). */

@@ -7,6 +7,7 @@ import { AT_FDCWD, PROPAGATION } from "./kernel.ts";
 import {
   attach,
   cloneMount,
+  mapFiles,
   newFileSystem,
   optionAttributes,
   setAttributes,
@@ -25,6 +26,7 @@ export function mounts(context: Context): Steps {
   const parts = (context.spec.mounts ?? []).map((mount, index) => oneMount(context, mount, index));
   return {
     launcher: parts.flatMap((part) => part.launcher ?? []),
+    mapped: parts.flatMap((part) => part.mapped ?? []),
     before: parts.flatMap((part) => part.before ?? []),
     inside: parts.flatMap((part) => part.inside ?? []),
   };
@@ -87,12 +89,14 @@ function bind(context: Context, mount: Mount, options: MountOptions, { does, fd,
     kind,
   });
   const inside = [...place, attach(does, fd, target)];
-  return context.launcherOpens ? { launcher: open, inside } : { before: open, inside };
+  if (!context.launcherOpens) return { before: open, inside };
+  return { launcher: open, mapped: mount.uidMappings ? [] : mapFiles(context, does, fd), inside };
 }
 
-function* idMaps({ spec }: Context, mount: Mount, options: MountOptions, { does, fd }: Names): Iterable<Op> {
-  if (!options.idmap && !mount.uidMappings) return;
+function* idMaps(context: Context, mount: Mount, options: MountOptions, { does, fd }: Names): Iterable<Op> {
+  if (!options.idmap && !mount.uidMappings || (context.idRange && !mount.uidMappings)) return;
   // Without maps of its own the mount takes those of the sandbox.
+  const { spec } = context;
   const uids = mount.uidMappings ?? spec.linux?.uidMappings ?? [];
   const gids = mount.gidMappings ?? spec.linux?.gidMappings ?? [];
   yield* mapMountIds(does, fd, { uids, gids, recursive: options.idmap === "ridmap" });

@@ -26,7 +26,11 @@ export interface Bytes {
   readonly bytes: Uint8Array;
   /** How it is printed. */
   readonly shows: string;
+  /** Where in `bytes` the launch puts the first id of a range, as {@linkcode ID_DIGITS} characters. */
+  readonly idAt?: number;
 }
+/** Characters of the largest id. */
+export const ID_DIGITS = 10;
 /** An address inside bytes that another argument points to. */
 export interface Inside {
   /** The bytes. */

@@ -12,12 +12,25 @@ import { rlimits, scheduling } from "./limits.ts";
 import { mounts } from "./mounts.ts";
 import { newFileSystem } from "./mount_ops.ts";
 import { bringLoopbackUp } from "./network.ts";
-import { type Arg, counted, named, type Op, op, type Plan, slot, type Struct, text, zeros } from "./op.ts";
+import {
+  type Arg,
+  counted,
+  mark,
+  named,
+  type Op,
+  op,
+  type Plan,
+  slot,
+  type Struct,
+  text,
+  zeros,
+} from "./op.ts";
 import {
   enterDirectory,
   execute,
   findProgram,
   noNewPrivileges,
+  policyFilter,
   resetSignals,
   seccomp,
   startGate,
@@ -53,10 +66,11 @@ export function plan(request: PlanRequest): Plan {
   const masks = maskedPaths(all);
   const devices = otherDevices(all);
   const opened = [...(root.launcher ?? []), ...(mounted.launcher ?? [])];
+  const mapped = [...(root.mapped ?? []), ...(mounted.mapped ?? [])];
   return {
     arch: all.arch,
     sections: [
-      { by: "launcher", ops: [...launcher(all, opened)] },
+      { by: "launcher", ops: [...launcher(all, { opened, mapped })] },
       { by: "init", ops: [...init(all, { root, mounted, masks, devices })] },
       { by: "end", ops: [...end(all)] },
     ],
@@ -116,6 +130,7 @@ function* init(all: Context, { root, mounted, masks, devices }: Parts): Iterable
   if (own) yield* readonlyPaths(all);
   if (own) yield* masks.inside ?? [];
   yield* finishRoot(all);
+  yield* userLimits(all);
   yield* rlimits(all);
   yield* scheduling(all);
   // Without no_new_privs a filter takes CAP_SYS_ADMIN: it comes before the rights are dropped.
@@ -125,7 +140,7 @@ function* init(all: Context, { root, mounted, masks, devices }: Parts): Iterable
   yield* landlock(all);
   if (early && all.filter) {
     if (form === "supervised") yield* startGate();
-    yield* seccomp(all);
+    yield* seccomp(all.filter);
   }
   yield* setUser(all);
   yield* closeDescriptors(all);
@@ -137,9 +152,10 @@ function* init(all: Context, { root, mounted, masks, devices }: Parts): Iterable
   yield* blame(form, 1);
   yield* findProgram(all);
   yield* blame(form, 0);
+  for (const filter of all.confinement?.filters ?? []) yield* policyFilter(filter);
   if (!(early && all.filter)) {
     if (form === "supervised") yield* startGate();
-    yield* seccomp(all);
+    if (all.filter) yield* seccomp(all.filter);
   }
   yield* blame(form, 1);
   yield execute(all);
@@ -183,15 +199,32 @@ function byteLength(value: string): number {
 }
 
 /** Kernel parameters go through a proc of our own that is mounted nowhere (CVE-2019-19921, CVE-2025-52881). */
-function* sysctls({ spec }: Context): Iterable<Op> {
+function* sysctls({ spec, confinement }: Context): Iterable<Op> {
   const values = Object.entries(spec.linux?.sysctl ?? {});
-  if (values.length === 0) return;
+  if (values.length === 0 && !confinement) return;
   yield* newFileSystem("open the kernel parameters", { type: "proc", data: [], set: {} }, "sysctl");
   for (const [key, value] of values) {
     // With a slash in it the key is a path already (sysctl(8)).
     const path = "sys/" + (key.includes("/") ? key : key.replaceAll(".", "/"));
     yield* writeFile(`set ${key} to "${value}"`, slot("sysctl"), path, text(value), byteLength(value));
   }
+}
+
+/** When everything is mounted: a mount that hangs nowhere yet counts as a mount namespace. */
+function* userLimits({ confinement, namespace }: Context): Iterable<Op> {
+  if (namespace("user") !== "new") return; // they would be limits of the host
+  for (const [key, value] of Object.entries(confinement?.userLimits ?? {})) {
+    yield* userLimit(key, String(value));
+  }
+}
+
+/** A limit of what this kernel does not have at all is kept by it anyway. */
+function* userLimit(key: string, value: string): Iterable<Op> {
+  const [does, after] = [`set user.${key} to ${value}`, `user.${key}`];
+  const [open, ...rest] = writeFile(does, slot("sysctl"), `sys/user/${key}`, text(value), value.length);
+  yield { ...open!, ignore: ["ENOENT"], ignored: after };
+  yield* rest;
+  yield mark(after);
 }
 
 /** No path of the spec or the rootfs may begin at a descriptor of ours: /proc/self/fd/7 (CVE-2024-21626). */

@@ -1,6 +1,6 @@
-import type { Context } from "./context.ts";
+import type { Context, Filter } from "./context.ts";
 import { AT, AT_FDCWD, PR } from "./kernel.ts";
-import { message } from "./message.ts";
+import { message, sendDescriptor } from "./message.ts";
 import { mark, named, type Op, op, slot, type Struct, zeros } from "./op.ts";
 import { GATE_FD, MESSAGE } from "./protocol.ts";
 
@@ -97,25 +97,28 @@ export function noNewPrivileges(): Op {
 }
 
 /** Installs the seccomp filter. A filter that asks user space sends its listener and waits until it has arrived. */
-export function* seccomp({ filter }: Context): Iterable<Op> {
-  if (!filter) return;
-  const { program, flags: filterFlags, notify } = filter;
+export function* seccomp(filter: Filter): Iterable<Op> {
+  yield install(filter);
+  if (!filter.notify) return;
+  yield message("report the seccomp listener", MESSAGE.listener, slot("listener"));
+  yield op("wait until the listener has arrived", "read", [GATE_FD, zeros(8, "byte"), 1]);
+}
+
+/** Installs a filter of the policy, which is known to let init send its listener. */
+export function* policyFilter(filter: Filter): Iterable<Op> {
+  yield install(filter);
+  if (!filter.notify) return;
+  yield* sendDescriptor("send the listener for forbidden calls", MESSAGE.forbidden, "listener");
+}
+
+function install({ program, flags: filterFlags }: Filter): Op {
   const code = { bytes: program, shows: `${program.length / 8} instructions` };
   const fprog: Struct = {
     struct: "sock_fprog",
     members: [["len", 8, program.length / 8], ["filter", 8, code]],
   };
-  yield op(
-    "install the seccomp filter",
-    "seccomp",
-    [named("SECCOMP_SET_MODE_FILTER", 1), filterFlags, fprog],
-    {
-      into: "listener",
-    },
-  );
-  if (!notify) return;
-  yield message("report the seccomp listener", MESSAGE.listener, slot("listener"));
-  yield op("wait until the listener has arrived", "read", [GATE_FD, zeros(8, "byte"), 1]);
+  const does = "install the seccomp filter";
+  return op(does, "seccomp", [named("SECCOMP_SET_MODE_FILTER", 1), filterFlags, fprog], { into: "listener" });
 }
 
 /** Becomes the program. */

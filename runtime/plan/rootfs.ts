@@ -2,7 +2,7 @@ import { O, O_DIRECTORY, O_NOFOLLOW } from "./abi.ts";
 import type { Spec } from "../spec/config.ts";
 import type { Context, Entry, Steps } from "./context.ts";
 import { AT_FDCWD, MNT_DETACH, MOUNT_ATTR, PROPAGATION } from "./kernel.ts";
-import { attach, cloneMount, newFileSystem, setAttributes } from "./mount_ops.ts";
+import { attach, cloneMount, mapFiles, newFileSystem, setAttributes } from "./mount_ops.ts";
 import { flags, named, type Op, op, slot, text } from "./op.ts";
 import { openOwn, overlay } from "./overlay.ts";
 
@@ -17,6 +17,7 @@ export function rootfs(context: Context): Steps {
   const { root, arch } = context;
   if (context.namespace("mount") !== "new") return { before: [...chroot(context)] };
   const open: Op[] = [];
+  const mapped: Op[] = [];
   const slave = named("MS_SLAVE", PROPAGATION.SLAVE);
   const before: Op[] = [
     setAttributes("keep mounts inside from spreading to the host", AT_FDCWD, {
@@ -38,6 +39,7 @@ export function rootfs(context: Context): Steps {
         cloneMount(does, AT_FDCWD, root.path, true, "root"),
         setAttributes(does, slot("root"), propagation),
       );
+      mapped.push(...mapFiles(context, does, "root"));
       before.push(attach(does, "root", "place"));
       break;
     }
@@ -45,6 +47,7 @@ export function rootfs(context: Context): Steps {
       const does = "mount the overlay";
       for (const [index, lower] of root.lowers.entries()) {
         open.push(cloneMount(`open layer "${lower}"`, AT_FDCWD, lower, false, `lower:${index}`));
+        mapped.push(...mapFiles(context, `open layer "${lower}"`, `lower:${index}`));
       }
       before.push(
         ...tmpfs("mount the upper layer", root.sizeBytes, "tmpfs"),
@@ -72,7 +75,7 @@ export function rootfs(context: Context): Steps {
     op("leave the host's files behind", "umount2", [".", MNT_DETACH]),
     op("enter the root", "chdir", ["/"]),
   );
-  return context.launcherOpens ? { launcher: open, before } : { before: [...open, ...before] };
+  return context.launcherOpens ? { launcher: open, mapped, before } : { before: [...open, ...before] };
 }
 
 function* tmpfs(does: string, sizeBytes: number, into: string): Iterable<Op> {

@@ -3,14 +3,13 @@ import type { Context } from "./context.ts";
 import { resolveOrCreate } from "./files.ts";
 import { attach, cloneMount } from "./mount_ops.ts";
 import { flags, named, type Op, op, slot, type Struct } from "./op.ts";
-import { MESSAGE, MESSAGE_BYTES, STATUS_FD } from "./protocol.ts";
+import { sendDescriptor } from "./message.ts";
+import { MESSAGE } from "./protocol.ts";
 
 const TIOCSCTTY = named("TIOCSCTTY", 0x540e);
 const TIOCSWINSZ = named("TIOCSWINSZ", 0x5414);
 const TIOCSPTLCK = named("TIOCSPTLCK", 0x40045431);
 const TIOCGPTPEER = named("TIOCGPTPEER", 0x5441);
-const SOL_SOCKET = named("SOL_SOCKET", 1);
-const SCM_RIGHTS = named("SCM_RIGHTS", 1);
 
 /**
  * Opens a terminal of the sandbox's own devpts, makes it stdin, stdout, stderr, the controlling terminal and
@@ -54,27 +53,4 @@ export function* terminal(context: Context): Iterable<Op> {
   }
   yield* sendDescriptor("send the terminal to the supervisor", MESSAGE.terminal, "master");
   yield op(does, "close", [slot("master")]);
-}
-
-/** Sends the descriptor of slot `fd` over the status socket (unix(7), SCM_RIGHTS). */
-function* sendDescriptor(does: string, what: number, fd: string): Iterable<Op> {
-  const body: Struct = { struct: "message", members: [["what", 8, what], ["value", 8, 0]] };
-  const control: Struct = {
-    struct: "cmsghdr",
-    members: [["len", 8, 20], ["level", 4, SOL_SOCKET], ["type", 4, SCM_RIGHTS], ["fd", 8, slot(fd)]],
-  };
-  const iov: Struct = { struct: "iovec", members: [["base", 8, body], ["len", 8, MESSAGE_BYTES]] };
-  const header: Struct = {
-    struct: "msghdr",
-    members: [
-      ["name", 8, 0],
-      ["namelen", 8, 0],
-      ["iov", 8, iov],
-      ["iovlen", 8, 1],
-      ["control", 8, control],
-      ["controllen", 8, 24],
-      ["flags", 8, 0],
-    ],
-  };
-  yield op(does, "sendmsg", [STATUS_FD, header, 0]);
 }

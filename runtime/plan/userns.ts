@@ -1,11 +1,14 @@
 import type { IdMapping } from "../spec/config.ts";
+import { UNASSIGNED_ID } from "./context.ts";
 import { O } from "./abi.ts";
+
 import { AT_FDCWD, CLONE, MOUNT_ATTR } from "./kernel.ts";
 import { setAttributes } from "./mount_ops.ts";
 import {
   type Arg,
   type Bytes,
   flags,
+  ID_DIGITS,
   mark,
   named,
   type Op,
@@ -80,11 +83,19 @@ export interface IdMap {
 
 /** The text of /proc/<pid>/uid_map for `mappings` (user_namespaces(7)). */
 export function idMap(mappings: readonly IdMapping[]): IdMap {
+  const [first] = mappings;
+  if (first?.hostID === UNASSIGNED_ID) return rangeMap(first);
   return {
     bytes: text(
       mappings.map(({ containerID, hostID, size }) => `${containerID} ${hostID} ${size}\n`).join(""),
     ),
   };
+}
+
+function rangeMap({ containerID, size }: IdMapping): IdMap {
+  const head = `${containerID} `;
+  const { bytes } = text(`${head}${" ".repeat(ID_DIGITS)} ${size}\n`);
+  return { bytes: { bytes, shows: `"${head}<first id> ${size}\\n"`, idAt: head.length } };
 }
 
 /** A map of one id, the one that slot `caller` holds when the image runs, to `inside`. */

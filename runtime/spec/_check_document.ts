@@ -1,7 +1,7 @@
 /** Rules for the top of the document: version, root, names, hooks and annotations. */
 
 import type { Issue } from "../errors.ts";
-import { quote } from "./_problems.ts";
+import { quote } from "./problems.ts";
 import { environment, isAbsolute, namespaceOf, type Rule } from "./_rule.ts";
 import { HOOKS, type Spec } from "./config.ts";
 

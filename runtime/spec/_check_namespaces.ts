@@ -1,7 +1,7 @@
 /** Rules for namespaces and what is set in them: id maps, clocks, network devices. */
 
 import type { Issue } from "../errors.ts";
-import { pointerTo, quote } from "./_problems.ts";
+import { pointerTo, quote } from "./problems.ts";
 import { isAbsolute, isInterfaceName, isNew, namespaceOf, notNew, type Rule } from "./_rule.ts";
 import { CLOCKS, type IdMapping, type Spec } from "./config.ts";
 

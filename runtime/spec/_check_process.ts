@@ -1,7 +1,7 @@
 /** Rules for the process: where and as whom it runs, and with which limits and capabilities. */
 
 import type { Issue } from "../errors.ts";
-import { quote } from "./_problems.ts";
+import { quote } from "./problems.ts";
 import { environment, isAbsolute, isNew, isNumberList, namespaceOf, type Rule } from "./_rule.ts";
 import { CAPABILITIES, CAPABILITY_SETS } from "./config.ts";
 import type { Capabilities, CapabilitySet, IdMapping, Spec, User } from "./config.ts";

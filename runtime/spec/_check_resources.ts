@@ -1,7 +1,7 @@
 /** Rules for devices, cgroup limits and Intel's Resource Director. */
 
 import type { Issue } from "../errors.ts";
-import { pointerTo, quote } from "./_problems.ts";
+import { pointerTo, quote } from "./problems.ts";
 import { climbs, isAbsolute, isInterfaceName, isNumberList, type Rule } from "./_rule.ts";
 import type { Int64, Spec } from "./config.ts";
 

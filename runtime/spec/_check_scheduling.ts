@@ -1,7 +1,7 @@
 /** Rules for how the kernel schedules the process: CPU, I/O, NUMA memory, personality. */
 
 import type { Issue } from "../errors.ts";
-import { quote } from "./_problems.ts";
+import { quote } from "./problems.ts";
 import { isNumberList, type Rule } from "./_rule.ts";
 import type { MemoryPolicyMode, Scheduler, Spec } from "./config.ts";
 

@@ -1,7 +1,7 @@
 /** Rules for the filter of system calls. */
 
 import type { Issue } from "../errors.ts";
-import { quote } from "./_problems.ts";
+import { quote } from "./problems.ts";
 import { isAbsolute, type Rule } from "./_rule.ts";
 import type { SeccompAction, SeccompRule, Spec } from "./config.ts";
 

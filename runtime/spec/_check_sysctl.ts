@@ -1,7 +1,7 @@
 /** Rules for kernel parameters: only those that belong to a namespace of the sandbox. */
 
 import type { Issue } from "../errors.ts";
-import { pointerTo, quote } from "./_problems.ts";
+import { pointerTo, quote } from "./problems.ts";
 import { namespaceOf, type Rule } from "./_rule.ts";
 import type { Spec } from "./config.ts";
 

@@ -14,8 +14,8 @@ import {
   textLike,
   uint32,
   uint64,
-} from "./_shape.ts";
-import type { Fields, Shape } from "./_shape.ts";
+} from "./shape.ts";
+import type { Fields, Shape } from "./shape.ts";
 import * as is from "./config.ts";
 
 // PATH_MAX and MAX_ARG_STRLEN of the kernel, less their NUL.

@@ -1,8 +1,8 @@
 /** The table of the `linux` object of config.json. */
 
-import { flag, int64, integer, list, map, mapOf, need, object, oneOf, text, textLike } from "./_shape.ts";
-import { uint16, uint32, uint64 } from "./_shape.ts";
-import type { Shape } from "./_shape.ts";
+import { flag, int64, integer, list, map, mapOf, need, object, oneOf, text, textLike } from "./shape.ts";
+import { uint16, uint32, uint64 } from "./shape.ts";
+import type { Shape } from "./shape.ts";
 import * as is from "./config.ts";
 
 const path = text(4095);

@@ -2,8 +2,8 @@
 
 import { SpecError } from "../errors.ts";
 import { document } from "./_document.ts";
-import { harmless, Problems } from "./_problems.ts";
-import { Place } from "./_shape.ts";
+import { harmless, Problems } from "./problems.ts";
+import { Place } from "./shape.ts";
 import type { Spec } from "./config.ts";
 
 /** The largest config.json that is read, in bytes (of a string: in UTF-16 units). */

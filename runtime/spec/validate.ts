@@ -9,7 +9,7 @@ import { RESOURCE_RULES } from "./_check_resources.ts";
 import { SCHEDULING_RULES } from "./_check_scheduling.ts";
 import { SECCOMP_RULES } from "./_check_seccomp.ts";
 import { SYSCTL_RULES } from "./_check_sysctl.ts";
-import { Problems } from "./_problems.ts";
+import { Problems } from "./problems.ts";
 import type { Rule } from "./_rule.ts";
 import type { Spec } from "./config.ts";
 import { readSpec } from "./decode.ts";

@@ -1,4 +1,5 @@
 import type { Ending } from "../../ffi/process.ts";
+import type { ForbiddenCall } from "./forbidden_calls.ts";
 import { signalName, SIGNALS } from "./signals.ts";
 
 /** How the program of a sandbox ended. */
@@ -30,6 +31,8 @@ export interface Result {
   readonly oomKilled: boolean | null;
   /** Whether the timeout ended it. */
   readonly timedOut: boolean;
+  /** The system call that the sandbox was killed for, if its policy does so. */
+  readonly forbiddenCall?: ForbiddenCall;
   /** When the program started (RFC 3339, UTC). */
   readonly startedAt: string;
   /** When the program ended (RFC 3339, UTC). */
@@ -59,6 +62,8 @@ export interface Circumstances {
   readonly usage?: Usage | undefined;
   /** The signal that init would have died of, had it not been pid 1. */
   readonly deliveredSignal?: number | undefined;
+  /** As in {@linkcode Result}. */
+  readonly forbiddenCall?: ForbiddenCall | undefined;
 }
 
 /** Signals by which the kernel says that a resource limit is used up (setrlimit(2)). */
@@ -85,6 +90,7 @@ export function result(ending: Ending, facts: Circumstances): Result {
     peakMemoryBytes: usage?.memoryPeakBytes ?? ending.peakMemoryBytes,
     oomKilled,
     timedOut,
+    ...(facts.forbiddenCall && { forbiddenCall: facts.forbiddenCall }),
     startedAt: facts.startedAt.toISOString(),
     endedAt: new Date(facts.startedAt.getTime() + wallMs).toISOString(),
   };

@@ -1,6 +1,6 @@
 /** Small decoders that combine: each turns what JSON.parse gave into a T, or says why it cannot. */
 
-import { pointerTo, type Problems, quote } from "./_problems.ts";
+import { pointerTo, type Problems, quote } from "./problems.ts";
 import type { Int64, StringMap } from "./config.ts";
 
 /** Reads a T; reports to `at` and returns undefined where the value is no T. */
@@ -74,6 +74,18 @@ export function object<T extends object>(fields: Fields<T>): Shape<T> {
       }
     }
     return result as T;
+  };
+}
+
+/** An {@linkcode object} that may have no other properties. */
+export function exact<T extends object>(fields: Fields<T>): Shape<T> {
+  const read = object(fields);
+  return (value, at) => {
+    for (const key of isObject(value) ? Object.keys(value) : []) {
+      if (Object.hasOwn(fields, key)) continue;
+      at.read(key, undefined, (_, here) => here.fail(`Cannot use ${quote(key)}: there is no such property`));
+    }
+    return read(value, at);
   };
 }
 

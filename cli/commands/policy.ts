@@ -1,0 +1,134 @@
+import {
+  type CallGroup,
+  differences,
+  exceptionText,
+  outcomes,
+  outcomeText,
+  type Policy,
+  POLICY_NAMES,
+  readPolicy,
+  UsageError,
+} from "../../mod.ts";
+import { type Arguments, type CommandHelp, readArguments } from "../args.ts";
+import type { Command } from "../main.ts";
+import { print } from "../print.ts";
+
+const help: CommandHelp = {
+  name: "policy",
+  summary: "Shows what policies allow and why, and how they differ.",
+  usage: [
+    "                                        the policies that come along",
+    "show [--format text|json] POLICY        what one allows, with the reasons",
+    "diff [--format text|json] POLICY POLICY what they see differently",
+  ],
+  flags: [{ name: "format", value: "FORMAT", help: "text (default) or json" }],
+  examples: [
+    "runtime policy show strict",
+    "runtime policy diff default strict",
+    "runtime policy show --format json default > mine.json",
+  ],
+};
+
+const WIDTH = 100;
+
+async function run(argv: readonly string[]): Promise<number> {
+  const args = readArguments(help, argv);
+  const [what, ...names] = args.words;
+  if (args.rest) throw new UsageError(`Cannot use "--": see "runtime policy --help"`);
+  switch (what) {
+    case undefined:
+    case "list":
+      await print((await Promise.all(POLICY_NAMES.map(readPolicy))).map(summary).join(""));
+      return 0;
+    case "show":
+      return await show(args, names);
+    case "diff":
+      return await diff(args, names);
+    default:
+      throw new UsageError(`Cannot do "policy ${what}": it is show or diff; see "runtime policy --help"`);
+  }
+}
+
+function summary({ name, description }: Policy): string {
+  return `${name.padEnd(12)}${description}\n`;
+}
+
+async function show(args: Arguments, names: readonly string[]): Promise<number> {
+  const [name, ...more] = names;
+  if (name === undefined || more.length > 0) throw new UsageError("Cannot show that: name one policy");
+  const policy = await readPolicy(name);
+  await print(formatOf(args) === "json" ? json(policy) : text(policy));
+  return 0;
+}
+
+async function diff(args: Arguments, names: readonly string[]): Promise<number> {
+  const [first, second, ...more] = names;
+  if (first === undefined || second === undefined || more.length > 0) {
+    throw new UsageError("Cannot compare that: name two policies");
+  }
+  const found = differences(await readPolicy(first), await readPolicy(second));
+  const width = Math.max(0, ...found.map(({ about }) => about.length));
+  const lines = found.map(({ about, first, second }) => `${about.padEnd(width)}  ${first} → ${second}\n`);
+  await print(formatOf(args) === "json" ? json({ differences: found }) : lines.join(""));
+  return 0;
+}
+
+function formatOf(args: Arguments): "text" | "json" {
+  const format = args.value("format") ?? "text";
+  if (format === "text" || format === "json") return format;
+  throw new UsageError(`Cannot use "${format}" for --format: write text or json`);
+}
+
+/** Policies can be read back from it: the numbers of conditions are written as they are in files. */
+function json(value: unknown): string {
+  const hex = (_: string, each: unknown): unknown =>
+    typeof each === "bigint" ? `0x${each.toString(16)}` : each;
+  return JSON.stringify(value, hex, 2) + "\n";
+}
+
+function text(policy: Policy): string {
+  const { capabilities, sockets, namespaces, userNamespace, maskedPaths, readonlyPaths } = policy;
+  const { rlimits, userLimits, landlock, seccomp } = policy;
+  const limits = Object.entries(userLimits?.limits ?? {}).map(([key, value]) => `user.${key} ${value}`);
+  return [
+    `${policy.name}: ${policy.description}\n`,
+    part("user namespace", userNamespace.own ? ["its own"] : ["as the bundle says"], userNamespace.reason),
+    part("own namespaces", namespaces.own, namespaces.reason),
+    part("capabilities at most", capabilities.allow, capabilities.reason),
+    sockets ? part("sockets", [...sockets.families, ...sockets.netlink], sockets.reason) : "",
+    part("masked paths", maskedPaths.paths, maskedPaths.reason),
+    part("read-only paths", readonlyPaths.paths, readonlyPaths.reason),
+    part("limits", rlimits.limits.map(({ type, soft, hard }) => `${type} ${soft}:${hard}`), rlimits.reason),
+    userLimits ? part("limits of its users", limits, userLimits.reason) : "",
+    part("Landlock", [landlock ? "on, where the kernel has it" : "off"], ""),
+    part("system calls that no group names", [seccomp.unlisted], ""),
+    ...callGroups(policy),
+  ].join("");
+}
+
+/** The groups as they hold in the end: what a later group decides is not shown with an earlier one. */
+function* callGroups(policy: Policy): Iterable<string> {
+  const { calls, exceptions } = outcomes(policy);
+  const groups = new Map<string, string[]>();
+  const reasons = new Map<string, string>();
+  for (const [call, outcome] of calls) {
+    const title = `${outcomeText(outcome)}: ${outcome.group}`;
+    groups.set(title, [...groups.get(title) ?? [], call]);
+    reasons.set(title, outcome.reason);
+  }
+  for (const [title, names] of groups) yield part(title, names.sort(), reasons.get(title)!);
+  const title = (group: CallGroup): string => `${exceptionText(group)}: ${group.name}`;
+  for (const group of exceptions) yield part(title(group), group.calls, group.reason);
+}
+
+function part(title: string, items: readonly string[], reason: string): string {
+  const lines = [""];
+  for (const item of items.length > 0 ? items : ["none"]) {
+    const last = lines.length - 1;
+    if (lines[last]!.length + item.length > WIDTH) lines.push(item);
+    else lines[last] += `${lines[last] && " "}${item}`;
+  }
+  return `\n${title}${reason && ` (${reason})`}\n${lines.map((line) => `  ${line}\n`).join("")}`;
+}
+
+export const command: Command = { help, run };

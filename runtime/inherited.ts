@@ -1,0 +1,2 @@
+/** What a program without a bundle inherits of our environment. */
+export const INHERITED = ["TERM", "LANG"] as const;

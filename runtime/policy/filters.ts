@@ -1,0 +1,72 @@
+import type { Seccomp, SeccompArg, SeccompRule } from "../spec/linux.ts";
+import { outcomes } from "./calls.ts";
+import type { Action, Policy, When } from "./policy.ts";
+
+const EPERM = 1;
+const ENOSYS = 38;
+const ALL_BITS = 2n ** 64n - 1n;
+
+/** Who is there to hear of a call that is to end the sandbox. */
+export interface FilterOptions {
+  /** Whether a supervisor listens, who kills the whole sandbox and notes the call; else the kernel kills the caller. */
+  readonly supervised: boolean;
+}
+
+/**
+ * The filters of a policy as `linux.seccomp` objects. The kernel takes the strictest answer of all: the first decides
+ * over whole calls, the second takes single uses out of what the first allows, which no single list of rules can say.
+ */
+export function policyFilters(policy: Policy, { supervised }: FilterOptions): Seccomp[] {
+  const { calls, exceptions } = outcomes(policy);
+  const rules: SeccompRule[] = [...calls].flatMap(([call, { action, alternatives }]) => {
+    const common = { names: [call], ...actionOf(action, supervised) };
+    return alternatives.length === 0
+      ? [common]
+      : alternatives.flatMap(ways).map((args) => ({ ...common, args }));
+  });
+  const allow = { defaultAction: "SCMP_ACT_ALLOW" } as const;
+  const first: Seccomp = policy.seccomp.unlisted === "allow"
+    ? { ...allow, syscalls: rules.filter(({ action }) => action !== "SCMP_ACT_ALLOW") }
+    : { defaultAction: "SCMP_ACT_ERRNO", defaultErrnoRet: EPERM, syscalls: rules };
+  if (exceptions.length === 0) return [first];
+  const syscalls = exceptions.flatMap(({ calls, action, when = [] }) =>
+    ways(when).map((args) => ({ names: calls, ...actionOf(action, supervised), args }))
+  );
+  return [first, { ...allow, syscalls }];
+}
+
+function actionOf(action: Action, supervised: boolean): Pick<SeccompRule, "action" | "errnoRet"> {
+  switch (action) {
+    case "allow":
+      return { action: "SCMP_ACT_ALLOW" };
+    case "refuse":
+      return { action: "SCMP_ACT_ERRNO", errnoRet: EPERM };
+    case "missing":
+      return { action: "SCMP_ACT_ERRNO", errnoRet: ENOSYS };
+    case "kill":
+      return { action: supervised ? "SCMP_ACT_NOTIFY" : "SCMP_ACT_KILL_PROCESS" };
+    default:
+      return action satisfies never;
+  }
+}
+
+/** Every combination of one value for each condition: a rule holds where all of its comparisons do. */
+function ways(when: readonly When[]): SeccompArg[][] {
+  return when.reduce<SeccompArg[][]>(
+    (sofar, { argument: index, mask = ALL_BITS, equals }) =>
+      sofar.flatMap((args) =>
+        equals.map((value): SeccompArg[] => [
+          ...args,
+          mask === ALL_BITS
+            ? { index, value: small(value), op: "SCMP_CMP_EQ" }
+            : { index, value: small(mask), valueTwo: small(value), op: "SCMP_CMP_MASKED_EQ" },
+        ])
+      ),
+    [[]],
+  );
+}
+
+/** A bigint only where a number could not hold it. */
+function small(value: bigint): number | bigint {
+  return value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : value;
+}

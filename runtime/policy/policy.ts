@@ -1,0 +1,80 @@
+import type { CapabilityName, NamespaceType, RlimitType } from "../spec/words.ts";
+
+/** What happens to a system call: it works; EPERM; ENOSYS, as if the kernel had none; the sandbox is killed. */
+export const ACTIONS = ["allow", "refuse", "missing", "kill"] as const;
+/** One of {@linkcode ACTIONS}. */
+export type Action = (typeof ACTIONS)[number];
+
+/** A condition on one argument of a system call: `(argument & mask)` is one of `equals`. */
+export interface When {
+  /** Which argument, from 0 to 5. */
+  readonly argument: number;
+  /** The bits that are looked at. @default all 64 */
+  readonly mask?: bigint;
+  /** The values, one of which it must have. */
+  readonly equals: readonly bigint[];
+}
+
+/** Some system calls with what happens to them, and why. */
+export interface CallGroup {
+  /** What the calls have in common. */
+  readonly name: string;
+  /** What happens to them. */
+  readonly action: Action;
+  /** Why. */
+  readonly reason: string;
+  /** Names of system calls. */
+  readonly calls: readonly string[];
+  /** All of these must hold; without them the group is about every such call. */
+  readonly when?: readonly When[];
+}
+
+/** Rules about system calls. The last group without conditions that names a call decides over it. */
+export interface CallRules {
+  /** What happens to calls that no group names. */
+  readonly unlisted: "allow" | "refuse";
+  /** In the order in which they decide. */
+  readonly groups: readonly CallGroup[];
+}
+
+/** A soft and a hard resource limit. */
+export interface PolicyRlimit {
+  /** As in config.json. */
+  readonly type: RlimitType;
+  /** What holds. */
+  readonly soft: number;
+  /** What the program may raise it to. */
+  readonly hard: number;
+}
+
+/** What a sandbox may do at most, and why: data that is written in JSON or YAML. */
+export interface Policy {
+  /** Small letters, digits and `-`. */
+  readonly name: string;
+  /** For whom it is, in a sentence or two. */
+  readonly description: string;
+  /** Whether the sandbox gets a user namespace in which nobody is root of the host. */
+  readonly userNamespace: { readonly own: boolean; readonly reason: string };
+  /** Namespaces that the sandbox gets even if its bundle shares the host's. */
+  readonly namespaces: { readonly own: readonly NamespaceType[]; readonly reason: string };
+  /** The most capabilities that a program can have. */
+  readonly capabilities: { readonly allow: readonly CapabilityName[]; readonly reason: string };
+  /** The sockets that can be made; without it, all. */
+  readonly sockets?: {
+    readonly families: readonly string[];
+    readonly netlink: readonly string[];
+    readonly reason: string;
+  };
+  /** What happens to system calls. */
+  readonly seccomp: CallRules;
+  /** Paths nobody inside sees, beside those of the bundle. */
+  readonly maskedPaths: { readonly paths: readonly string[]; readonly reason: string };
+  /** Paths nobody inside can write, beside those of the bundle. */
+  readonly readonlyPaths: { readonly paths: readonly string[]; readonly reason: string };
+  /** Upper bounds of resource limits. */
+  readonly rlimits: { readonly limits: readonly PolicyRlimit[]; readonly reason: string };
+  /** Limits of the user namespace, files of /proc/sys/user; they need one of the sandbox's own. */
+  readonly userLimits?: { readonly limits: Readonly<Record<string, number>>; readonly reason: string };
+  /** Whether Landlock is applied too, where the kernel has it. */
+  readonly landlock: boolean;
+}
