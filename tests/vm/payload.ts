@@ -17,7 +17,18 @@ export function* payload(checkout: string, denoDirectory: string): Iterable<Node
     const [, name, version] = /^(.+)@([^@_]+)/.exec(id)!;
     yield* below(`${npm}/${name}/${version}`, made, []);
     const registry = `${npm}/${name}/registry.json`;
-    yield { kind: "file", path: `payload${registry}`, mode: 0o644, bytes: Deno.readFileSync(registry) };
+    if (asked(registry)) {
+      yield { kind: "file", path: `payload${registry}`, mode: 0o644, bytes: Deno.readFileSync(registry) };
+    }
+  }
+}
+
+/** Whether Deno has asked the registry about this package: with a lock file it need not ask about each. */
+function asked(registry: string): boolean {
+  try {
+    return Deno.statSync(registry).isFile;
+  } catch {
+    return false;
   }
 }
 
