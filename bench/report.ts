@@ -11,7 +11,7 @@ export interface Target {
   readonly what: string;
   readonly measured: number;
   readonly limit: number;
-  readonly unit: "×" | "ms" | "KiB";
+  readonly unit: "×" | "ms" | "ns" | "KiB";
   /** More that should be known of it. */
   readonly aside?: string;
 }
@@ -61,7 +61,7 @@ function amount(value: number, unit: Target["unit"]): string {
     ? `${value.toFixed(2)}×`
     : unit === "ms"
     ? `${ms(value)} ms`
-    : `${value.toFixed(0)} KiB`;
+    : `${value.toFixed(0)} ${unit}`;
 }
 
 function tableText({ head, rows }: Table): string {

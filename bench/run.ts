@@ -1,7 +1,7 @@
 /**
  * Measures how fast sandboxes start and what they take, against bubblewrap, crun and runc.
  *
- *     deno task bench [start|library|memory] [--runs N] [--output FILE]
+ *     deno task bench [start|library|memory|seccomp] [--runs N] [--output FILE]
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { fromFileUrl } from "@std/path";
@@ -10,15 +10,17 @@ import { library } from "./library.ts";
 import { machine } from "./machine.ts";
 import { memory } from "./memory.ts";
 import { markdown, type Section } from "./report.ts";
+import { seccomp } from "./seccomp.ts";
 import { start } from "./start.ts";
 import { missing } from "./workspace.ts";
 
-const HELP = `Usage: deno task bench [start|library|memory] [--runs N] [--output FILE]
+const HELP = `Usage: deno task bench [start|library|memory|seccomp] [--runs N] [--output FILE]
 
 Measures one bench, or all of them:
   start    whole processes that run /bin/true in a sandbox    (--runs turns, default 200)
   library  sandboxes of one warm Deno process                 (--runs of each kind, default 200)
   memory   sandboxes that wait at their start gate            (--runs of each, default 10)
+  seccomp  filters: to compile, and what a call costs         (--runs of each, default 100)
 
 Options:
   --runs N        how often to measure
@@ -33,6 +35,7 @@ const BENCHES = {
   start: { bench: start, runs: 200 },
   library: { bench: library, runs: 200 },
   memory: { bench: memory, runs: 10 },
+  seccomp: { bench: seccomp, runs: 100 },
 } as const satisfies Record<string, { bench(options: { runs: number }): Promise<Section>; runs: number }>;
 type Name = keyof typeof BENCHES;
 

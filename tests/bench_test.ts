@@ -65,7 +65,7 @@ Deno.test("markdown() marks a target that is missed", () => {
 Deno.test("bench --help names every bench", async () => {
   const { code, out } = await bench(["--help"]);
   equal(code, 0);
-  for (const name of ["start", "library", "memory", "--runs"]) match(out, new RegExp(name));
+  for (const name of ["start", "library", "memory", "seccomp", "--runs"]) match(out, new RegExp(name));
 });
 
 for (const [args, says] of [[["else"], /no bench "else"/], [["--runs", "0"], /above 0/]] as const) {
@@ -90,6 +90,7 @@ for (
       ["crun", "init of crun create"],
       ["runc", "init of runc create"],
     ]],
+    ["seccomp", ["libseccomp, one", "ours, all architectures", "no filter", "libseccomp"], []],
   ] as const
 ) {
   Deno.test(`bench ${name} measures ours and its peers, and writes what it prints`, async (t) => {
