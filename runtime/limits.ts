@@ -2,7 +2,8 @@ import { CgroupGroup } from "./cgroup/group.ts";
 import { UnsupportedError } from "./errors.ts";
 import type { CgroupHierarchy, Host } from "./host/facts.ts";
 import type { SandboxOptions } from "./options.ts";
-import type { Resources, Spec } from "./spec/config.ts";
+import type { GroupDirectory } from "./plan/context.ts";
+import type { Mount, Resources, Spec } from "./spec/config.ts";
 
 /** One period of the CPU bandwidth controller, the kernel's default (Documentation/scheduler/sched-bwc.rst). */
 const PERIOD_US = 100_000;
@@ -27,8 +28,10 @@ export interface GroupRequest {
   readonly path: string;
   readonly resources: Resources;
   readonly hierarchies: readonly CgroupHierarchy[];
-  /** The directories that will be made. */
-  readonly directories: readonly string[];
+  /** Whether the program can write to the files of its group, and so make others below it. */
+  readonly reachable: boolean;
+  /** What will be made. */
+  readonly groups: readonly GroupDirectory[];
 }
 
 /**
@@ -57,8 +60,18 @@ export function groupRequest(spec: Spec, id: string, host: Host): GroupRequest |
     path,
     resources,
     hierarchies,
-    directories: CgroupGroup.directoriesFor(path, resources, hierarchies),
+    reachable: spec.mounts?.some(showsCgroups) ?? false,
+    groups: CgroupGroup.directoriesFor(path, resources, hierarchies),
   };
+}
+
+const CGROUPS = "/sys/fs/cgroup";
+
+/** Whether the files of cgroups can be written through a mount. */
+function showsCgroups({ type, source = "", options = [] }: Mount): boolean {
+  const theirs = type === "cgroup" || type === "cgroup2" || (source !== "" && CGROUPS.startsWith(source)) ||
+    source.startsWith(CGROUPS);
+  return theirs && !options.includes("ro");
 }
 
 /** Whether nothing is asked for by a value: absent, or an object of such values. */

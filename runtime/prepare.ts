@@ -101,7 +101,7 @@ function finish(
       "use run instead",
     );
   }
-  return { ...asked, group, groups: group.directories };
+  return { ...asked, group, groups: group.groups };
 }
 
 /** What is made of options is checked as well as what is read from a file. */

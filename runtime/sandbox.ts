@@ -8,6 +8,7 @@ import { type Child, launch } from "./launch/launch.ts";
 import { reactor } from "./launch/reactor.ts";
 import type { SandboxOptions, StdioChoice } from "./options.ts";
 import { type ForbiddenCall, onForbiddenCall } from "./supervise/forbidden_calls.ts";
+import { isExiting } from "./supervise/exiting.ts";
 import { wasOomKilled } from "./supervise/oom.ts";
 import { type Result, result } from "./supervise/result.ts";
 import { type Fate, fateOnInit, signalNumber, SIGNALS } from "./supervise/signals.ts";
@@ -17,6 +18,8 @@ import { resizeTerminal, type TerminalSize } from "./supervise/terminal.ts";
 
 /** How long after a signal it is looked at for the last time whether the program got it. */
 const LAST_LOOK_MS = 80;
+/** How often it is looked whether init cannot end, where a program can freeze others. */
+const FREEZER_MS = 500;
 
 /** The terminal of a sandbox, from outside. */
 export interface Terminal {
@@ -63,6 +66,7 @@ export class Sandbox implements AsyncDisposable {
   #deliveredSignal: number | undefined;
   #forbiddenCall: ForbiddenCall | undefined;
   #group: CgroupGroup | undefined;
+  #freezer: Disposable | undefined;
   #result: Promise<Result> | undefined;
 
   private constructor(id: string, child: Child, ends: Ends, timeoutMs: number | undefined) {
@@ -121,11 +125,12 @@ export class Sandbox implements AsyncDisposable {
     const found = await imageFor(named);
     if (!found.group) return Sandbox.#launch(named, found);
     const { CgroupGroup } = await import("./cgroup/group.ts");
-    const { path, resources, hierarchies } = found.group;
+    const { path, resources, hierarchies, reachable } = found.group;
     const group = await CgroupGroup.create(path, resources, hierarchies);
     try {
       const sandbox = Sandbox.#launch(named, found);
       sandbox.#group = group;
+      if (reachable && group.holdsTheKilled) sandbox.#watchFreezer(group);
       return sandbox;
     } catch (error) {
       await group[Symbol.asyncDispose]();
@@ -179,7 +184,7 @@ export class Sandbox implements AsyncDisposable {
     if (this.#timeoutMs !== undefined) {
       this.#timers.use(reactor.after(this.#timeoutMs, () => {
         this.#timedOut = true;
-        this.#child.signal(SIGNALS.SIGKILL);
+        this.#end();
       }));
     }
   }
@@ -235,8 +240,25 @@ export class Sandbox implements AsyncDisposable {
    */
   kill(signal: string | number = "SIGKILL"): boolean {
     const number = signalNumber(signal);
-    this.#killed ||= number === SIGNALS.SIGKILL;
-    return this.#child.signal(number);
+    if (number !== SIGNALS.SIGKILL) return this.#child.signal(number);
+    this.#killed = true;
+    return this.#end();
+  }
+
+  /** Kills init, and lets it die: a freezer of cgroup v1 would keep it. */
+  #end(): boolean {
+    const sent = this.#child.signal(SIGNALS.SIGKILL);
+    this.#group?.thaw();
+    return sent;
+  }
+
+  /** A program may have frozen what it has started, and init waits for that when it ends: forever, if nobody thaws it. */
+  #watchFreezer(group: CgroupGroup): void {
+    const look = (): void => {
+      if (isExiting(this.pid)) group.thaw();
+    };
+    this.#freezer = reactor.every(FREEZER_MS, look);
+    void this.#child.ended.then(() => this.#freezer?.[Symbol.dispose]());
   }
 
   /**
@@ -266,7 +288,7 @@ export class Sandbox implements AsyncDisposable {
 
   #endBy(signal: number): boolean {
     this.#deliveredSignal = signal;
-    return this.#child.signal(SIGNALS.SIGKILL);
+    return this.#end();
   }
 
   /** A shell blocks signals while it starts a child, and the kernel drops them when it goes on. */
@@ -282,6 +304,7 @@ export class Sandbox implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#over = true;
     this.#timers.dispose();
+    this.#group?.thaw();
     await this.#child[Symbol.asyncDispose]();
     await this.#group?.[Symbol.asyncDispose]();
     this.#streams.dispose();

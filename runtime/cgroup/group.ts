@@ -89,16 +89,27 @@ export class CgroupGroup implements AsyncDisposable {
   }
 
   /** The directories that {@linkcode CgroupGroup.create} would make, without making them. */
-  static directoriesFor(path: string, resources: Resources, mounted: readonly Hierarchy[]): string[] {
+  static directoriesFor(
+    path: string,
+    resources: Resources,
+    mounted: readonly Hierarchy[],
+  ): { readonly directory: string; readonly version: 1 | 2 }[] {
     checkPath(path);
     const hierarchies = withControllers(mounted);
     const writes = cgroupWrites(resources, hierarchies);
-    return hierarchies.filter((each) => isNeeded(each, writes)).map((each) => directoryOf(each, path));
+    return hierarchies.filter((each) => isNeeded(each, writes)).map((each) => {
+      return { directory: directoryOf(each, path), version: each.version };
+    });
   }
 
   /** Its directories: who writes `0` to `cgroup.procs` in each of them has joined it. */
   get directories(): string[] {
     return this.#places.map(({ directory }) => directory);
+  }
+
+  /** Whether its freezer is that of version 1, which keeps those that are killed until it lets them go. */
+  get holdsTheKilled(): boolean {
+    return this.#stoppable.freezer !== undefined;
   }
 
   /** Whether no process is left in it or in a group below. */

@@ -60,6 +60,17 @@ class Reactor {
     });
   }
 
+  /** Calls `handler` again and again, until it is disposed of. */
+  every(periodMs: number, handler: () => void): Disposable {
+    const next = (): Disposable =>
+      this.after(periodMs, () => {
+        timer = next();
+        handler();
+      });
+    let timer = next();
+    return { [Symbol.dispose]: () => timer[Symbol.dispose]() };
+  }
+
   /** Calls `handler` once after `timeoutMs`, unless it is disposed of before. Deno's own timers take 6 ms to load. */
   after(timeoutMs: number, handler: () => void): Disposable {
     const timer = new Fd(check(libc.timerfd_create(CLOCK_BOOTTIME, EPOLL_CLOEXEC), "make a timer"));

@@ -23,6 +23,7 @@ export const SYSCALLS = {
   fsopen: [430, 430],
   fstatfs: [138, 44],
   getcwd: [79, 17],
+  getdents64: [217, 61],
   getpid: [39, 172],
   getegid: [108, 177],
   geteuid: [107, 175],

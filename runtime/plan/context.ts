@@ -58,9 +58,16 @@ export interface PlanRequest {
   readonly landlock?: LandlockRules | undefined;
   readonly confinement?: Confinement | undefined;
   /** The cgroup directories that init joins, on the host; nobody else is in them. */
-  readonly groups?: readonly string[] | undefined;
+  readonly groups?: readonly GroupDirectory[] | undefined;
   /** `supervised`: another process watches and reports. `standalone`: the image is all there is. */
   readonly form: "supervised" | "standalone";
+}
+
+/** A cgroup that init is to be in, by its directory on the host. */
+export interface GroupDirectory {
+  readonly directory: string;
+  /** Of the hierarchy that it lies in. */
+  readonly version: 1 | 2;
 }
 
 /** Steps of one part of the work, by the time and the process they belong to. */

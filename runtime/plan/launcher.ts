@@ -1,4 +1,5 @@
-import { openGroups, removeGroups } from "./cgroup_join.ts";
+import { birthGroup, openGroups } from "./cgroup_join.ts";
+import { removeGroups } from "./cgroup_remove.ts";
 import type { Context } from "./context.ts";
 import { writeFile } from "./files.ts";
 import { AT_FDCWD, CLONE, CLOSE_RANGE_CLOEXEC, NAMESPACE_FLAG, PR, SIGKILL } from "./kernel.ts";
@@ -103,9 +104,10 @@ function* birth(context: Context, mapped: readonly Op[]): Iterable<Op> {
   const parent = form === "supervised" ? { PARENT: CLONE.PARENT } : {};
   const signal = form === "supervised" ? 0 : SIGCHLD;
   const tracked = isTracked(context) ? tracker(context) : undefined;
+  const cgroup = tracked ? slot("cgroup") : birthGroup(context);
   const args = cloneArgs({ PIDFD: CLONE.PIDFD, ...parent, ...fresh }, signal, {
     pidfd: { address: "init:pidfd" },
-    ...(tracked && { cgroup: slot("cgroup") }),
+    ...(cgroup && { cgroup }),
   });
   if (tracked) yield* tracked.make;
   const does = `start init in ${Object.keys(fresh).length} new namespaces`;

@@ -9,9 +9,12 @@ const PID_ROOM = 10;
 /** How often, and how long apart, the removal of the group is tried: its processes are being killed meanwhile. */
 const [TRIES, PAUSE_NANOSECONDS] = [500, 10_000_000];
 
-/** Without a pid namespace of its own, what a sandbox starts outlives its init: a cgroup (version 2) finds it again. */
-export function isTracked({ namespace }: Context): boolean {
-  return namespace("pid") !== "new";
+/**
+ * Without a pid namespace of its own, what a sandbox starts outlives its init: a cgroup (version 2) finds it again, this
+ * one if the sandbox has none for its limits.
+ */
+export function isTracked({ namespace, groups = [] }: Context): boolean {
+  return namespace("pid") !== "new" && groups.every(({ version }) => version === 1);
 }
 
 /** The group's path; the launcher's pid, filled in when it runs, makes it the only one. */

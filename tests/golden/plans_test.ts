@@ -103,6 +103,18 @@ const PLANS: Readonly<Record<string, PlanRequest>> = {
     },
   }),
   "shared_mounts": requestOf({ process: PROCESS, linux: { namespaces: [{ type: "pid" }] } }),
+  "cgroups": requestOf(USUAL, {
+    groups: [
+      { directory: "/sys/fs/cgroup/pids/box", version: 1 },
+      { directory: "/sys/fs/cgroup/unified/box", version: 2 },
+    ],
+  }),
+  // The group of version 2 finds what is left without a pid namespace, too.
+  "cgroups_v2_host_pids": requestOf({
+    process: PROCESS,
+    mounts: [],
+    linux: { namespaces: [{ type: "mount" }, { type: "cgroup" }] },
+  }, { host: HOST_V2, groups: [{ directory: "/sys/fs/cgroup/box", version: 2 }] }),
   "landlock": requestOf(USUAL, { landlock: RULES }),
   "everything": everythingRequest(),
   "everything_rootless_standalone": everythingRequest({ host: { ...HOST, ...ROOTLESS }, form: "standalone" }),

@@ -1,0 +1,3 @@
+import { deletionTests } from "./helpers/cgroup_delete.ts";
+
+deletionTests(["init is killed", "the supervisor is killed", "the supervisor is told to end"]);
