@@ -1,6 +1,7 @@
 import { loadBundle, request } from "./bundle.ts";
 import { type Command, commandSpec } from "./command.ts";
 import { type Issue, SpecError, UnsupportedError } from "./errors.ts";
+import { filterOf } from "./filters.ts";
 import type { Host } from "./host/facts.ts";
 import { probeHost } from "./host/probe.ts";
 import { withLandlock } from "./landlock.ts";
@@ -11,7 +12,6 @@ import { confinement, underPolicy } from "./policy/apply.ts";
 import { builtinPolicy } from "./policy/builtin.ts";
 import type { Policy } from "./policy/policy.ts";
 import { rootless } from "./rootless.ts";
-import { compileFilter } from "./seccomp.ts";
 import type { Spec } from "./spec/config.ts";
 import { validateSpec } from "./spec/validate.ts";
 import { refuseUnsupported } from "./unsupported.ts";
@@ -53,7 +53,7 @@ export function prepare(
   const asked = withLimits(withOptions(loaded.spec, options), options);
   if (asked !== loaded.spec) check(asked, `${loaded.path}/config.json with options`);
   const spec = limited(asked, policy, host);
-  const filter = spec.linux?.seccomp && compileFilter(spec.linux.seccomp, host);
+  const filter = spec.linux?.seccomp && filterOf(spec.linux.seccomp, host);
   const overlay = options.overlay ?? { kind: "tmpfs" };
   return finish(request({ ...loaded, spec }, { host, overlay, filter, form }), options, policy);
 }

@@ -1,8 +1,8 @@
 import { SpecError, UnsupportedError } from "../errors.ts";
+import { filterOf } from "../filters.ts";
 import type { Host } from "../host/facts.ts";
 import { RANGE_IDS } from "../id_range.ts";
 import { type Confinement, type Filter, UNASSIGNED_ID } from "../plan/context.ts";
-import { compileFilter } from "../seccomp.ts";
 import type { Spec } from "../spec/config.ts";
 import { policyFilters } from "./filters.ts";
 import type { Policy } from "./policy.ts";
@@ -111,7 +111,7 @@ export function confinement(policy: Policy, host: Host, spec: Spec): Confinement
   let compiled = filters.get(policy);
   if (!compiled) {
     compiled = policyFilters(policy, { supervised: true }).map((each) =>
-      compileFilter(each, host, `policy ${policy.name}`)
+      filterOf(each, host, `policy ${policy.name}`)
     );
     filters.set(policy, compiled);
   }

@@ -2,16 +2,18 @@ import { equal, match, notEqual } from "node:assert/strict";
 import { build } from "../../tools/build.ts";
 import { cli, ROOT } from "../helpers/cli.ts";
 import { launchTest } from "../helpers/launch_leaks.ts";
+import type { Seccomp } from "../../runtime/spec/linux.ts";
 
 const IMAGES = "/run/ai-sandbox/images";
+const FILTERS = "/run/ai-sandbox/filters";
 
-/** The images that are kept now: name and time of change. */
-function kept(): Map<string, number> {
+/** What is kept now, images or filters: name and time of change. */
+function kept(directory: string = IMAGES): Map<string, number> {
   try {
     return new Map(
-      [...Deno.readDirSync(IMAGES)].map((
+      [...Deno.readDirSync(directory)].map((
         { name },
-      ) => [name, Deno.statSync(`${IMAGES}/${name}`).mtime!.getTime()]),
+      ) => [name, Deno.statSync(`${directory}/${name}`).mtime!.getTime()]),
     );
   } catch {
     return new Map();
@@ -119,5 +121,42 @@ launchTest("a built command says nothing of its own on a terminal", async () => 
   await withRuntime(async ([program]) => {
     const { stdout } = await cli(["-qec", `${program} --version`, "/dev/null"], { program: ["script"] });
     match(stdout, /^ai-sandbox version \S+\r\nspec: 1\.3\.0\r\ndeno: \S+\r\n$/);
+  });
+});
+
+launchTest("run keeps a seccomp filter for every bundle that asks for the same", async (bundle) => {
+  await withRuntime(async (program) => {
+    // Other tests keep filters too.
+    const withErrno = (errnoRet: number): string[] =>
+      [...kept(FILTERS).keys()].filter((name) =>
+        Deno.readTextFileSync(`${FILTERS}/${name}`).includes(`\\"errnoRet\\":${errnoRet}`)
+      );
+    // Of no other test: an errno of its own.
+    const seccomp = (errnoRet: number): Seccomp => ({
+      defaultAction: "SCMP_ACT_ALLOW",
+      syscalls: [{ names: ["mkdir", "mkdirat"], action: "SCMP_ACT_ERRNO", errnoRet }],
+    });
+    const run = async (text: string, errnoRet: number): Promise<void> => {
+      const script = `echo ${text}; mkdir /tmp/made 2>/dev/null || echo denied`;
+      bundle.write(script, {
+        linux: { namespaces: [{ type: "pid" }, { type: "mount" }], seccomp: seccomp(errnoRet) },
+      });
+      equal((await cli(["run", bundle.path], { program })).stdout, `${text}\ndenied\n`);
+    };
+    await run("first", 4077);
+    const [name, ...more] = withErrno(4077);
+    equal(more.length, 0);
+    const file = `${FILTERS}/${name}`;
+    const time = kept(FILTERS).get(name!);
+    await run("second", 4077);
+    equal(kept(FILTERS).get(name!), time, "another image took the filter as it was");
+    Deno.truncateSync(file, 100);
+    await run("third", 4077);
+    equal(Deno.statSync(file).size > 100, true, "what is damaged is made again");
+    Deno.removeSync(file);
+    await run("fourth", 4078);
+    const others = withErrno(4078);
+    equal(others.length, 1);
+    Deno.removeSync(`${FILTERS}/${others[0]}`);
   });
 });
