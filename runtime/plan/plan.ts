@@ -199,9 +199,9 @@ function byteLength(value: string): number {
 }
 
 /** Kernel parameters go through a proc of our own that is mounted nowhere (CVE-2019-19921, CVE-2025-52881). */
-function* sysctls({ spec, confinement }: Context): Iterable<Op> {
-  const values = Object.entries(spec.linux?.sysctl ?? {});
-  if (values.length === 0 && !confinement) return;
+function* sysctls(context: Context): Iterable<Op> {
+  const values = Object.entries(context.spec.linux?.sysctl ?? {});
+  if (values.length + limitsOfUsers(context).length === 0) return;
   yield* newFileSystem("open the kernel parameters", { type: "proc", data: [], set: {} }, "sysctl");
   for (const [key, value] of values) {
     // With a slash in it the key is a path already (sysctl(8)).
@@ -211,11 +211,13 @@ function* sysctls({ spec, confinement }: Context): Iterable<Op> {
 }
 
 /** When everything is mounted: a mount that hangs nowhere yet counts as a mount namespace. */
-function* userLimits({ confinement, namespace }: Context): Iterable<Op> {
-  if (namespace("user") !== "new") return; // they would be limits of the host
-  for (const [key, value] of Object.entries(confinement?.userLimits ?? {})) {
-    yield* userLimit(key, String(value));
-  }
+function* userLimits(context: Context): Iterable<Op> {
+  for (const [key, value] of limitsOfUsers(context)) yield* userLimit(key, String(value));
+}
+
+/** None without a user namespace of its own: they would be limits of the host. */
+function limitsOfUsers({ confinement, namespace }: Context): [string, number][] {
+  return namespace("user") === "new" ? Object.entries(confinement?.userLimits ?? {}) : [];
 }
 
 /** A limit of what this kernel does not have at all is kept by it anyway. */
