@@ -187,6 +187,7 @@ function* guard(context: Context, tracked: Tracker | undefined): Iterable<Op> {
     ignore: ["ESRCH"],
   });
   yield* tracked?.end("guard") ?? [];
+  if (context.idRange) yield* keepIds();
   if (context.groups?.length) {
     // A supervisor that lives reads what the groups have counted, and removes them itself. A dying one kills init by
     // the death signal while its other threads still hold the gate: hence the wait.
@@ -196,6 +197,15 @@ function* guard(context: Context, tracked: Tracker | undefined): Iterable<Op> {
     yield* removeGroups(context);
   }
   yield op("end", "exit_group", [0], { label: "guard:over" });
+}
+
+/** The guard holds the lock of the sandbox's ids: it stays until the last process with them is gone. */
+function* keepIds(): Iterable<Op> {
+  const init: Struct = { struct: "pollfd", members: [["init", 8, slot("init:pidfd:poll")]] };
+  const wait: Struct = { struct: "timespec", members: [["sec", 8, 10], ["nsec", 8, 0]] };
+  const next = "ids:kept";
+  yield op("keep the ids until init is gone", "ppoll", [init, 1, wait, 0, 8], { failed: next });
+  yield mark(next);
 }
 
 /**
