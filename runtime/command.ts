@@ -1,4 +1,5 @@
 import { MASKED_PATHS, READONLY_PATHS, SEARCH_PATH, USUAL_MOUNTS } from "./defaults.ts";
+import { environment } from "./environment.ts";
 import type { Host } from "./host/facts.ts";
 import { INHERITED } from "./inherited.ts";
 import type { Entry, Root } from "./plan/context.ts";
@@ -73,7 +74,7 @@ export function commandSpec(command: Command, host: Host): { spec: Spec; root: R
         terminal,
         cwd: command.cwd ?? share ?? "/",
         args,
-        env: [...base, ...env],
+        env: environment(base, env),
         user: { uid: host.uid, gid: host.gid },
         noNewPrivileges: true,
         rlimits: [{ type: "RLIMIT_CORE", soft: 0, hard: 0 }],

@@ -1,5 +1,6 @@
 import { loadBundle, request } from "./bundle.ts";
 import { type Command, commandSpec } from "./command.ts";
+import { environment } from "./environment.ts";
 import { type Issue, SpecError, UnsupportedError } from "./errors.ts";
 import { filterOf } from "./filters.ts";
 import type { Host } from "./host/facts.ts";
@@ -138,7 +139,7 @@ function withOptions(spec: Spec, { env, cwd, mounts, terminal }: SandboxOptions)
     mounts: [...(spec.mounts ?? []), ...(mounts ?? [])],
     process: {
       ...spec.process,
-      env: [...(spec.process.env ?? []), ...(env ?? [])],
+      env: environment(spec.process.env ?? [], env ?? []),
       ...(cwd !== undefined && { cwd }),
       ...(terminal !== undefined && { terminal }),
     },

@@ -225,3 +225,13 @@ Deno.test("run closes descriptors that it has inherited", async () => {
   equal(said.stdout, "0\n1\n2\n3\n"); // 3 is the directory that ls reads
   notEqual(said.code, 2);
 });
+
+Deno.test("run --env takes the place of what a program or a bundle would have", async () => {
+  using bundle = new TestBundle();
+  bundle.write(["env"], { process: { env: ["PATH=/bin", "TERM=xterm", "A=0"] } });
+  const given = ["--env", "TERM=dumb", "--env", "A=1", "--env", "A=2"];
+  const command = await cli(["run", ...given, "--", "/usr/bin/env"], { env: { TERM: "xterm", LANG: "C" } });
+  match(command.stdout, /^PATH=\S+\nHOME=\/tmp\nTERM=dumb\nLANG=C\nA=2\n$/);
+  const { stdout } = await cli(["run", ...given, bundle.path]);
+  equal(stdout, "PATH=/bin\nTERM=dumb\nA=2\n");
+});

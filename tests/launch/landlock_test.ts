@@ -124,7 +124,11 @@ for (
       "git commit -qm first && git log --format=%s && git gc -q",
       "first",
     ],
-    ["a C compiler", `echo 'int main(){return puts("made")<0;}' > t.c && cc -w t.c && ./a.out`, "made"],
+    [
+      "a C compiler",
+      `printf '#include <stdio.h>\\nint main(){return puts("made")<0;}' > t.c && cc t.c && ./a.out`,
+      "made",
+    ],
     [
       "npm",
       `mkdir p && echo '{"name":"p","version":"1.0.0","bin":"b"}' > p/package.json && echo '#!/bin/sh' > p/b && ` +

@@ -68,7 +68,7 @@ export async function parts(): Promise<{ base: Kernel; root: string; denoDirecto
 export async function missing(): Promise<string | undefined> {
   if (Deno.build.arch !== "x86_64") return "the guest is an x86-64 machine, and this is none";
   if (Deno.uid() !== 0) return "needs root, whose files the guest has";
-  for (const program of [QEMU, "apt-get", "busybox", "setpriv", "mke2fs"]) {
+  for (const program of [QEMU, "apt-get", "busybox", "setpriv", "mke2fs", "xz"]) {
     const found = await new Deno.Command("sh", { args: ["-c", `command -v ${program}`], stdout: "null" })
       .output();
     if (!found.success) return `needs ${program}, which ./setup --test installs on Debian`;

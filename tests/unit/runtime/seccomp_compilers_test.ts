@@ -1,10 +1,11 @@
 import { deepEqual, equal, notDeepEqual, ok } from "node:assert/strict";
 import { resolveSyscall } from "../../../ffi/seccomp.ts";
 import { compileFilter, type Compiler } from "../../../runtime/seccomp.ts";
-import { ARCHES, auditArch, X32_BIT } from "../../../runtime/seccomp/numbers.ts";
+import { ARCHES, auditArch, NEWER_SYSCALLS, X32_BIT } from "../../../runtime/seccomp/numbers.ts";
 import type { Seccomp, SeccompArg, SeccompRule } from "../../../runtime/spec/linux.ts";
 import { SECCOMP_OPERATORS, type SeccompAction, type SeccompArch } from "../../../runtime/spec/words.ts";
 import { type Call, evaluate, verdict } from "../../helpers/bpf.ts";
+import { skip } from "../../helpers/skip.ts";
 import { arg, NR, random, rule, says, X86_64 } from "./_seccomp.ts";
 
 const DENY = { defaultAction: "SCMP_ACT_ERRNO" } as const;
@@ -12,6 +13,8 @@ const CALLS =
   ("read write openat close fstat mmap mprotect munmap brk ioctl pread64 access pipe2 dup3 futex clone3 " +
     "execve exit wait4 kill fcntl getdents64 getcwd prctl arch_prctl gettid exit_group epoll_wait statx faccessat2")
     .split(" ");
+/** A call that this libseccomp does not know; only one of the future knows them all. */
+const YOUNG = [...NEWER_SYSCALLS.keys()].find((name) => resolveSyscall(name, 0) < 0)!;
 const MANY = rule(CALLS.filter((name) => name !== "ioctl"), "SCMP_ACT_ALLOW");
 
 /** Rules of the kinds that profiles in use have. */
@@ -117,7 +120,7 @@ for (
 
 for (
   const [about, one, architectures, ours] of [
-    ["a call that is younger than it", rule(["read", "mseal"], "SCMP_ACT_ALLOW"), [], ["mseal"]],
+    ["a call that is younger than it", rule(["read", YOUNG], "SCMP_ACT_ALLOW"), [], [YOUNG]],
     ["the errno that it does not take", rule("mkdir", "SCMP_ACT_ERRNO", { errnoRet: 4095 }), [], ["mkdir"]],
     ["calls within socketcall", rule(["read", "socket"], "SCMP_ACT_ALLOW"), ["SCMP_ARCH_X86"], ["socket"]],
     [
@@ -128,7 +131,8 @@ for (
     ],
   ] as const
 ) {
-  Deno.test(`compileFilter() keeps from libseccomp: ${about}`, () => {
+  Deno.test(`compileFilter() keeps from libseccomp: ${about}`, (t) => {
+    if (one.names.includes(undefined!)) return skip("needs a libseccomp that does not know every call", t);
     deepEqual(compileFilter({ ...DENY, architectures, syscalls: [one] }, X86_64).ours, ours);
   });
 }
