@@ -23,6 +23,7 @@ export const libc = openLibrary("libc.so.6", {
   getppid: { parameters: [], result: "i32" },
   ioctl: { parameters: ["i32", "u64", "buffer"], result: "i32" }, // (int fd, unsigned long request, …)
   isatty: { parameters: ["i32"], result: "i32" },
+  kill: { parameters: ["i32", "i32"], result: "i32" }, // int kill(pid_t pid, int sig)
   memfd_create: { parameters: ["buffer", "u32"], result: "i32" }, // (const char *name, unsigned int flags)
   open: { parameters: ["buffer", "i32", "u32"], result: "i32" }, // (const char *path, int flags, mode_t mode)
   pipe2: { parameters: ["buffer", "i32"], result: "i32" }, // (int pipefd[2], int flags)

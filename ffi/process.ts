@@ -39,6 +39,11 @@ export function signalPidFd(pidFd: Fd, signal: number): boolean {
   throw new SyscallError("send a signal", errno());
 }
 
+/** Signals a child that nobody has waited for yet: until then its pid is its own (kill(2)). */
+export function kill(pid: number, signal: number): void {
+  check(libc.kill(pid, signal), "send a signal");
+}
+
 const WNOHANG = 1;
 
 /** Takes the end of a child (wait4(2)); `undefined` if `wait` is false and it goes on, or somebody else has taken it. */

@@ -110,7 +110,9 @@ export class Sandbox implements AsyncDisposable {
     const sandbox = await Sandbox.#build(options);
     try {
       sandbox.start();
-      await sandbox.#child.executed;
+      await sandbox.#child.executed.catch((error) => {
+        if (!sandbox.#timedOut) throw error; // else the result tells
+      });
       sandbox.#openTerminal();
       return sandbox;
     } catch (error) {
@@ -313,8 +315,8 @@ export class Sandbox implements AsyncDisposable {
   #openTerminal(): void {
     const fd = this.#child.terminal;
     if (!fd) return;
-    this.#child.terminal = undefined;
     const input = fd.duplicate();
+    this.#child.terminal = undefined; // ours from here on
     this.#terminal = {
       readable: this.#streams.use(readable(fd)).stream,
       writable: this.#streams.use(writable(input)).stream,

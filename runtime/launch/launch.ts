@@ -2,7 +2,7 @@ import { SyscallError } from "../../ffi/errno.ts";
 import { errnoName } from "../../ffi/errno_names.ts";
 import { duplicate, Fd, pipe, socketPair } from "../../ffi/fd.ts";
 import { executable } from "../../ffi/memfd.ts";
-import { type Ending, openPidFd, reap, signalPidFd, spawn, takeFd } from "../../ffi/process.ts";
+import { type Ending, kill, openPidFd, reap, signalPidFd, spawn, takeFd } from "../../ffi/process.ts";
 import { receive, writeAll } from "../../ffi/socket.ts";
 import { FIRST_FREE_FD, MESSAGE, MESSAGE_BYTES } from "../plan/protocol.ts";
 import { explain } from "./explain.ts";
@@ -129,7 +129,8 @@ export class Child implements AsyncDisposable {
 
   /** Sends a signal to init; false if it has ended. */
   signal(number: number): boolean {
-    return this.pid !== 0 && !this.#pidFd!.closed && signalPidFd(this.#pidFd!, number);
+    if (this.pid === 0 || this.#pidFd === undefined || this.#pidFd.closed) return false;
+    return signalPidFd(this.#pidFd, number);
   }
 
   /** Kills init and everything in its pid namespace, and waits until that is done. */
@@ -165,10 +166,18 @@ export class Child implements AsyncDisposable {
     else if (what === MESSAGE.ready) {
       this.#isReady = true;
       if (this.#pidFd) this.#ready.resolve();
-    } else if (what === MESSAGE.terminal) this.terminal = fd;
+    } else if (what === MESSAGE.terminal) this.#takeTerminal(fd);
     else if (what === MESSAGE.listener) this.#listener(value);
     else if (what === MESSAGE.forbidden) this.#forbidden(fd);
     else if (what >= DATA_ADDRESS) this.#fail(this.#launchError(what, value));
+  }
+
+  #takeTerminal(fd: Fd | undefined): void {
+    this.terminal = fd;
+    if (fd) return;
+    // The kernel drops a descriptor that finds no room (unix(7)).
+    this.#fail(new Error("Cannot take the sandbox's terminal: this process has too many open files"));
+    this.signal(SIGKILL);
   }
 
   #listener(number: number): void {
@@ -208,7 +217,14 @@ export class Child implements AsyncDisposable {
 
   #born(pid: number): void {
     this.#pid = pid;
-    this.#pidFd = openPidFd(pid);
+    try {
+      this.#pidFd = openPidFd(pid);
+    } catch (error) {
+      // No room for a descriptor: then the end of the status socket tells of init's.
+      this.#fail(error as Error);
+      kill(pid, SIGKILL);
+      return;
+    }
     const watch: Watch = reactor.watch(this.#pidFd, EPOLLIN, () => {
       const ending = reap(pid, false);
       if (!ending) return;
@@ -223,7 +239,9 @@ export class Child implements AsyncDisposable {
   #hungUp(): void {
     this.#watch[Symbol.dispose]();
     this.#status[Symbol.dispose]();
-    if (this.#pidFd === undefined) {
+    if (this.#pidFd === undefined && this.#pid !== 0) {
+      void this.#end(reap(this.#pid, true) ?? NOTHING);
+    } else if (this.#pidFd === undefined) {
       // The launcher died before it could report init.
       this.#reaped = true;
       void this.#end(reap(this.#launcher, true) ?? NOTHING);
@@ -244,11 +262,15 @@ export class Child implements AsyncDisposable {
 
   /** The guard has nothing left to guard, but for a cgroup. It is our child and unreaped: its pid is still its own. */
   async #endLauncher(): Promise<void> {
-    using pidFd = openPidFd(this.#launcher);
-    if (!this.#tracked) signalPidFd(pidFd, SIGKILL);
+    if (!this.#tracked) kill(this.#launcher, SIGKILL);
     // After a short program it may not have come to close its end of the status socket yet.
     if (!this.#tracked && this.#status.closed) return;
-    await reactor.ready(pidFd, EPOLLIN);
+    try {
+      using pidFd = openPidFd(this.#launcher);
+      await reactor.ready(pidFd, EPOLLIN);
+    } catch (error) {
+      if (!(error instanceof SyscallError)) throw error; // no room for a descriptor: wait here
+    }
     this.#reapLauncher();
   }
 
@@ -296,15 +318,18 @@ export function launch(
   using kept = new DisposableStack();
   using ours = new DisposableStack();
   const file = ours.use(above(executable("ai-sandbox", ids ? withIds(image, ids.first) : image.elf)));
-  const [status, theirStatus] = socketPair();
+  // Each in somebody's hands at once: the next call may find no room for a descriptor.
+  const [status, other] = socketPair();
   kept.use(status);
+  const theirStatus = ours.use(above(other));
   const { read, write } = pipe();
   kept.use(write);
+  const theirGate = ours.use(above(read));
   // Numbers below FIRST_FREE_FD would be overwritten while they are still to be copied.
   const stdio = [stdin, stdout, stderr].map((fd, target) => {
     return fd === target || fd >= FIRST_FREE_FD ? fd : ours.use(duplicate(fd, FIRST_FREE_FD)).raw;
   });
-  const fds = [...stdio, ours.use(above(theirStatus)).raw, ours.use(above(read)).raw];
+  const fds = [...stdio, theirStatus.raw, theirGate.raw];
   if (ids) {
     fds.push(ids.lock.raw >= fds.length ? ids.lock.raw : ours.use(ids.lock.duplicate(FIRST_FREE_FD)).raw);
   }
