@@ -3,17 +3,10 @@ import { Sandbox } from "../mod.ts";
 import { ociCommand, type Peer } from "./peers.ts";
 import type { Section, Target } from "./report.ts";
 import { median } from "./stats.ts";
+import { children, type Usage, usage } from "./usage.ts";
 import { Workspace } from "./workspace.ts";
 
 const INIT_LIMIT_KIB = 64;
-
-/** What one process takes, in KiB. */
-interface Usage {
-  /** Its pages, the ones it shares divided by those who share them (Pss of smaps_rollup). */
-  readonly pss: number;
-  readonly rss: number;
-  readonly pageTables: number;
-}
 
 /** Measures the processes of sandboxes and containers that are created and not started. */
 export async function memory({ runs }: { readonly runs: number }): Promise<Section> {
@@ -86,26 +79,4 @@ async function theirs(peer: Peer, workspace: Workspace): Promise<Usage> {
   const found = usage(Number(Deno.readTextFileSync(pidFile)));
   await oci("delete", "--force", id);
   return found;
-}
-
-/** Our own children (PPid in proc_pid_status(5)): not every kernel lists them. */
-function children(): number[] {
-  const pids = [...Deno.readDirSync("/proc")].map(({ name }) => Number(name)).filter(Number.isInteger);
-  return pids.filter((pid) => kib(`/proc/${pid}/status`, "PPid") === Deno.pid);
-}
-
-function usage(pid: number): Usage {
-  const rollup = `/proc/${pid}/smaps_rollup`;
-  // Older kernels count the tables of the second level apart.
-  const pageTables = kib(`/proc/${pid}/status`, "VmPTE") + kib(`/proc/${pid}/status`, "VmPMD");
-  return { pss: kib(rollup, "Pss"), rss: kib(rollup, "Rss"), pageTables };
-}
-
-/** A number of a file in /proc that has lines like `name:  12 kB`; 0 if it is not there. */
-function kib(path: string, name: string): number {
-  try {
-    return Number(new RegExp(`^${name}:\\s*(\\d+)`, "m").exec(Deno.readTextFileSync(path))?.[1] ?? 0);
-  } catch {
-    return 0;
-  }
 }

@@ -33,13 +33,13 @@ export class Workspace implements AsyncDisposable {
     this.state = Deno.makeTempDirSync({ dir: "/dev/shm", prefix: "ai-sandbox-bench-" });
   }
 
-  #write(name: string, annotations: Record<string, string> = {}): string {
+  #write(name: string, annotations: Record<string, string> = {}, args = ["/bin/true"]): string {
     const path = join(this.path, name);
     const spec = starterSpec();
     const config = {
       ...spec,
       ociVersion: "1.0.2", // crun 1.8 takes no later minor version
-      process: { ...spec.process!, args: ["/bin/true"], terminal: false },
+      process: { ...spec.process!, args, terminal: false },
       root: { path: this.rootfs },
       annotations,
     };
@@ -51,6 +51,14 @@ export class Workspace implements AsyncDisposable {
   /** The path of a bundle with the same rootfs whose config.json no runtime has seen before. */
   newBundle(): string {
     return this.#write("new-bundle", { "bench.id": this.id() });
+  }
+
+  /** A bundle with the same rootfs that runs something else, with or without a network of its own. */
+  bundleOf(args: readonly string[], { network = true } = {}): Bundle {
+    const { spec, path } = loadBundle(this.#write(`bundle-of-${this.id()}`, {}, [...args]));
+    if (network) return { spec, path };
+    const namespaces = spec.linux!.namespaces!.filter(({ type }) => type !== "network");
+    return { path, spec: { ...spec, linux: { ...spec.linux, namespaces } } };
   }
 
   /** Writes a bundle's sandbox as an executable of its own, and returns its path. */

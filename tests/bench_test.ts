@@ -65,7 +65,21 @@ Deno.test("markdown() marks a target that is missed", () => {
 Deno.test("bench --help names every bench", async () => {
   const { code, out } = await bench(["--help"]);
   equal(code, 0);
-  for (const name of ["start", "library", "memory", "seccomp", "--runs"]) match(out, new RegExp(name));
+  for (
+    const name of [
+      "start",
+      "library",
+      "memory",
+      "seccomp",
+      "syscalls",
+      "density",
+      "most",
+      "--format",
+      "--runs",
+    ]
+  ) {
+    match(out, new RegExp(name));
+  }
 });
 
 for (const [args, says] of [[["else"], /no bench "else"/], [["--runs", "0"], /above 0/]] as const) {
@@ -91,6 +105,11 @@ for (
       ["runc", "init of runc create"],
     ]],
     ["seccomp", ["libseccomp, one", "ours, all architectures", "no filter", "libseccomp"], []],
+    ["syscalls", ["a profile of runc's size", "policy default", "policy strict"], []],
+    ["density", ["64", "guard", "ours"], [
+      ["crun", "crun run --detach"],
+      ["runc", "runc run --detach"],
+    ]],
   ] as const
 ) {
   Deno.test(`bench ${name} measures ours and its peers, and writes what it prints`, async (t) => {
