@@ -29,7 +29,15 @@ export { type Outcome, type Outcomes, outcomes } from "./runtime/policy/calls.ts
 export type * from "./runtime/policy/policy.ts";
 export type { ForbiddenCall } from "./runtime/supervise/forbidden_calls.ts";
 export { starterSpec } from "./runtime/starter_spec.ts";
-export { type Issue, LifecycleError, SpecError, UnsupportedError, UsageError } from "./runtime/errors.ts";
+export {
+  AttestationError,
+  type Difference,
+  type Issue,
+  LifecycleError,
+  SpecError,
+  UnsupportedError,
+  UsageError,
+} from "./runtime/errors.ts";
 export { LaunchError, SyscallError } from "./runtime/launch/launch.ts";
 export type { StepWords } from "./runtime/launch/image.ts";
 export type { FormattedStep } from "./runtime/plan/format.ts";

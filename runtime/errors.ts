@@ -49,3 +49,29 @@ export class UsageError extends Error {
   /** Always `UsageError`. */
   override readonly name = "UsageError";
 }
+
+/** One way in which a sandbox is not what was asked for. */
+export interface Difference {
+  /** What differs: a property of its first process, or a mount. */
+  readonly what: string;
+  /** What was asked for. */
+  readonly asked: string;
+  /** What it is. */
+  readonly is: string;
+}
+
+/** A sandbox that was built is not what was asked for. Nothing has run in it; it is gone. */
+export class AttestationError extends Error {
+  /** Always `AttestationError`. */
+  override readonly name = "AttestationError";
+  /**
+   * One line that names every difference.
+   *
+   * @param id The sandbox's name.
+   * @param differences At least one.
+   */
+  constructor(readonly id: string, readonly differences: readonly Difference[]) {
+    const lines = differences.map(({ what, asked, is }) => `${what}: asked for ${asked}, is ${is}`);
+    super(`Cannot start sandbox "${id}": it is not what was asked for: ${lines.join("; ")}`);
+  }
+}

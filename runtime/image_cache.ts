@@ -33,19 +33,21 @@ export function readCached(name: string): KeyedImage | undefined {
         return JSON.parse(decoder.decode(steps)) as StepWords[];
       },
     };
-    return { key: head.key, kinds: head.kinds, image };
+    return { key: head.key, kinds: head.kinds, expected: head.expected, image };
   } catch {
     return undefined; // nothing of ours
   }
 }
 
 /** Keeps an image for the next command; that it cannot is no failure. */
-export function writeCached(name: string, { key, kinds, image }: KeyedImage): void {
-  keep(KIND, name, () => pack({ key, kinds, image }));
+export function writeCached(name: string, keyed: KeyedImage): void {
+  keep(KIND, name, () => pack(keyed));
 }
 
-function pack({ key, kinds, image }: KeyedImage): Uint8Array {
-  const head = encoder.encode(JSON.stringify({ build: BUILD_ID, key, kinds, idsAt: image.idsAt }));
+function pack({ key, kinds, expected, image }: KeyedImage): Uint8Array {
+  const head = encoder.encode(
+    JSON.stringify({ build: BUILD_ID, key, kinds, expected, idsAt: image.idsAt }),
+  );
   const steps = encoder.encode(JSON.stringify(image.steps.map(({ does, call }) => ({ does, call }))));
   const bytes = new Uint8Array(HEADER_BYTES + head.length + steps.length + image.elf.length);
   new Uint32Array(bytes.buffer, 0, 3).set([head.length, steps.length, bytes.length]);

@@ -1,6 +1,8 @@
+import { expect } from "./attest/expect.ts";
+import type { Expected } from "./attest/expectation.ts";
 import { assemble, type Image } from "./launch/image.ts";
 import type { GroupRequest } from "./limits.ts";
-import type { SandboxOptions } from "./options.ts";
+import { type DefectiveOptions, EDIT_PLAN, type SandboxOptions } from "./options.ts";
 import type { PlanRequest } from "./plan/context.ts";
 import { plan } from "./plan/plan.ts";
 import { prepare, type Prepared } from "./prepare.ts";
@@ -12,6 +14,8 @@ export interface Made {
   /** Whether another sandbox with the same configuration can have it too. */
   readonly reusable: boolean;
   readonly listener?: Listener;
+  /** What init must be like, if that is to be attested. */
+  readonly expected?: Expected;
   /** The cgroup that must be there when the image runs. */
   readonly group?: GroupRequest;
 }
@@ -30,11 +34,14 @@ export interface Listener {
  */
 export function imageOf(options: SandboxOptions): Made {
   const request = prepare(options);
-  const image = assemble(plan(request));
+  const { [EDIT_PLAN]: edit }: DefectiveOptions = options;
+  const planned = plan(request);
+  const image = assemble(edit ? edit(planned) : planned);
   const made = {
     image,
     kinds: kindsOf(request),
-    reusable: isReusable(request),
+    reusable: isReusable(request) && !edit,
+    ...(request.attest && { expected: expect(request) }),
     ...(request.group && { group: request.group }),
   };
   const { listenerPath: path, listenerMetadata: metadata } = request.spec.linux?.seccomp ?? {};

@@ -1,12 +1,13 @@
 import { readConfig } from "./config_file.ts";
 import { probeCaller } from "./host/probe.ts";
 import { readCached, writeCached } from "./image_cache.ts";
+import type { Expected } from "./attest/expectation.ts";
 import { INHERITED } from "./inherited.ts";
 import type { Bundle } from "./bundle.ts";
 import type { Listener } from "./image_of.ts";
 import type { Image } from "./launch/image.ts";
 import type { GroupRequest } from "./limits.ts";
-import type { SandboxOptions } from "./options.ts";
+import { EDIT_PLAN, type SandboxOptions } from "./options.ts";
 
 /** How many images a process keeps at hand. */
 const MOST_IMAGES = 64;
@@ -18,6 +19,8 @@ export interface KeyedImage {
   /** What lay at the paths that the plan depends on, `directory` or `file`. */
   readonly kinds: Readonly<Record<string, string>>;
   readonly image: Image;
+  /** What init must be like, if that is to be attested. */
+  readonly expected?: Expected | undefined;
 }
 
 /** An image, and how to keep it for later commands: to be called when the sandbox is on its way, so that nobody waits. */
@@ -25,6 +28,7 @@ export interface Found {
   readonly image: Image;
   readonly keep?: () => void;
   readonly listener?: Listener;
+  readonly expected?: Expected | undefined;
   /** The cgroup that must be there when the image runs. */
   readonly group?: GroupRequest;
 }
@@ -39,19 +43,21 @@ const images = new Map<string, KeyedImage>();
  */
 export async function imageFor(options: SandboxOptions): Promise<Found> {
   const { bundle, command } = options;
+  if (EDIT_PLAN in options) return (await import("./image_of.ts")).imageOf(options);
   if (typeof bundle === "object") return await imageForLoaded(options, bundle);
   const name = nameOf(options, bundle ?? command?.join("\0") ?? "");
   const key = bundle === undefined ? commandKey(options) : `${name}\n${readConfig(bundle)}`;
   const known = images.get(name) ?? readCached(name);
   if (known?.key === key && stillThere(known.kinds)) {
     remember(name, known);
-    return { image: known.image };
+    return { image: known.image, expected: known.expected };
   }
   const made = (await import("./image_of.ts")).imageOf(options);
   if (!made.reusable) return made;
-  const { image, kinds } = made;
-  remember(name, { key, kinds, image });
-  return { image, keep: () => writeCached(name, { key, kinds, image }) };
+  const { image, kinds, expected } = made;
+  const keyed = { key, kinds, image, expected };
+  remember(name, keyed);
+  return { image, expected, keep: () => writeCached(name, keyed) };
 }
 
 const loaded = new WeakMap<Bundle, Map<string, KeyedImage>>();
@@ -60,7 +66,7 @@ const loaded = new WeakMap<Bundle, Map<string, KeyedImage>>();
 async function imageForLoaded(options: SandboxOptions, bundle: Bundle): Promise<Found> {
   const key = nameOf(options, bundle.path);
   const known = loaded.get(bundle)?.get(key);
-  if (known && stillThere(known.kinds)) return { image: known.image };
+  if (known && stillThere(known.kinds)) return { image: known.image, expected: known.expected };
   const made = (await import("./image_of.ts")).imageOf(options);
   if (!made.reusable) return made;
   let images = loaded.get(bundle);
@@ -77,9 +83,22 @@ function commandKey(options: SandboxOptions): string {
 }
 
 function nameOf(options: SandboxOptions, bundle: string): string {
-  const { env, cwd, mounts, terminal, overlay, cpus, memoryBytes, pids, landlock, policy } = options;
+  const { env, cwd, mounts, terminal, overlay, cpus, memoryBytes, pids, landlock, policy, attest } = options;
   const path = bundle.startsWith("/") ? bundle : `${Deno.cwd()}/${bundle}`;
-  const parts = [path, env, cwd, mounts, terminal, overlay, cpus, memoryBytes, pids, landlock, policy];
+  const parts = [
+    path,
+    env,
+    cwd,
+    mounts,
+    terminal,
+    overlay,
+    cpus,
+    memoryBytes,
+    pids,
+    landlock,
+    policy,
+    attest,
+  ];
   const digits = (_: string, value: unknown): unknown => typeof value === "bigint" ? `${value}` : value;
   return JSON.stringify([probeCaller(), ...parts], digits);
 }

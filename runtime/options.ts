@@ -1,6 +1,7 @@
 import type { Bundle, OverlayChoice } from "./bundle.ts";
 import type { PolicyName } from "./policy/names.ts";
 import type { Policy } from "./policy/policy.ts";
+import type { Plan } from "./plan/op.ts";
 import type { Mount } from "./spec/config.ts";
 
 /** What one of stdin, stdout and stderr is connected to: ours, a stream of the sandbox object, or nothing. */
@@ -48,6 +49,20 @@ export interface SandboxOptions {
    * @default {"default"} for a `command`; a bundle is taken as it is
    */
   readonly policy?: PolicyName | Policy;
+  /**
+   * Whether the sandbox is compared with what was asked for before its program begins: a difference is an
+   * {@linkcode AttestationError}. @default {false}
+   */
+  readonly attest?: boolean;
   /** What lies over the root file system; `command` always has a root in memory. @default {"tmpfs"} */
   readonly overlay?: OverlayChoice;
+}
+
+/** Changes a plan before it is assembled. Only tests have this word: no command line and no data can say it. */
+export const EDIT_PLAN: unique symbol = Symbol("edit plan");
+
+/** Options with a defect that a test puts in. */
+export interface DefectiveOptions extends SandboxOptions {
+  /** Leaves steps out, or alters them. */
+  readonly [EDIT_PLAN]?: (plan: Plan) => Plan;
 }

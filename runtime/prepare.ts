@@ -1,3 +1,4 @@
+import { attestable } from "./attest/attestable.ts";
 import { loadBundle, request } from "./bundle.ts";
 import { type Command, commandSpec } from "./command.ts";
 import { environment } from "./environment.ts";
@@ -91,7 +92,8 @@ function finish(
 ): Prepared {
   const { landlock = policy?.landlock ? "available" : false } = options;
   const own = policy && confinement(policy, request.host, request.spec);
-  const asked = withLandlock({ ...request, confinement: own }, { landlock });
+  const whole = withLandlock({ ...request, confinement: own }, { landlock });
+  const asked = options.attest ? attestable(whole) : whole;
   const { id = "new" } = options;
   const group = groupRequest(asked.spec, id, asked.host);
   if (!group) return asked;

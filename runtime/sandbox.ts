@@ -1,4 +1,5 @@
 import { type Fd, open, pipe } from "../ffi/fd.ts";
+import type { Attested } from "./attest/attest.ts";
 import { LifecycleError, UnsupportedError } from "./errors.ts";
 import type { Ending } from "../ffi/process.ts";
 import type { CgroupGroup } from "./cgroup/group.ts";
@@ -67,6 +68,7 @@ export class Sandbox implements AsyncDisposable {
   #forbiddenCall: ForbiddenCall | undefined;
   #group: CgroupGroup | undefined;
   #freezer: Disposable | undefined;
+  #attested: Attested | undefined;
   #result: Promise<Result> | undefined;
 
   private constructor(id: string, child: Child, ends: Ends, timeoutMs: number | undefined) {
@@ -91,11 +93,12 @@ export class Sandbox implements AsyncDisposable {
    * @throws {SpecError} if the bundle is wrong.
    * @throws {UnsupportedError} if this host cannot do what was asked.
    * @throws {LaunchError} if the kernel refuses a step.
+   * @throws {AttestationError} if it is to be attested, and is not what was asked for.
    */
   static async create(options: SandboxOptions): Promise<Sandbox> {
     const sandbox = await Sandbox.#build(options);
     try {
-      await sandbox.#child.whenReady();
+      await sandbox.#whenReady();
       sandbox.#openTerminal();
       return sandbox;
     } catch (error) {
@@ -109,6 +112,7 @@ export class Sandbox implements AsyncDisposable {
   static async run(options: SandboxOptions): Promise<Sandbox> {
     const sandbox = await Sandbox.#build(options);
     try {
+      if (sandbox.#attested) await sandbox.#whenReady();
       sandbox.start();
       await sandbox.#child.executed.catch((error) => {
         if (!sandbox.#timedOut) throw error; // else the result tells
@@ -140,9 +144,15 @@ export class Sandbox implements AsyncDisposable {
     }
   }
 
+  /** Everything is built, and is what was asked for. */
+  async #whenReady(): Promise<void> {
+    await this.#child.whenReady();
+    if (this.#attested) (await import("./attest/attest.ts")).attest(this.id, this.pid, this.#attested);
+  }
+
   static #launch(
     options: SandboxOptions & { readonly id: string },
-    { image, keep, listener }: Found,
+    { image, keep, listener, expected }: Found,
   ): Sandbox {
     const { timeoutMs } = options;
     if (timeoutMs !== undefined && !(timeoutMs > 0 && timeoutMs < Infinity)) {
@@ -161,7 +171,9 @@ export class Sandbox implements AsyncDisposable {
     const ends = { stdin: input.end, stdout: output.end, stderr: errors.end };
     const { id } = options;
     if (listener) child.onListener((fd, pid) => sendListener(fd, { ...listener, id, pid }));
-    return new Sandbox(id, child, ends, timeoutMs);
+    const sandbox = new Sandbox(id, child, ends, timeoutMs);
+    if (expected) sandbox.#attested = { expected, firstId: ids?.first };
+    return sandbox;
   }
 
   /** The program's pid as this process sees it. */

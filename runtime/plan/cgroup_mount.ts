@@ -36,7 +36,7 @@ export function cgroupMount(
   const data = [{ key: "mode", value: "0755" }, { key: "size", value: "64k" }];
   before.push(...newFileSystem(does, { type: "tmpfs", source: "cgroup", data, set: rest }, fd));
   for (const each of host.cgroups) {
-    const name = each.mountPoint.slice(each.mountPoint.lastIndexOf("/") + 1);
+    const name = cgroupName(each.mountPoint);
     const one = `${does}: ${name}`;
     before.push(...hierarchy(context, one, each, `${fd}:${name}`, set));
     before.push(op(one, "mkdirat", [slot(fd), name, named("0755", 0o755)]));
@@ -47,6 +47,11 @@ export function cgroupMount(
   }
   if (RDONLY !== undefined) inside.push(setAttributes(does, slot(fd), { set: { RDONLY } }));
   return { before, inside };
+}
+
+/** The name that a hierarchy has inside: the last of where the host has it. */
+export function cgroupName(mountPoint: string): string {
+  return mountPoint.slice(mountPoint.lastIndexOf("/") + 1);
 }
 
 function* hierarchy(

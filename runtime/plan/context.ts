@@ -59,6 +59,8 @@ export interface PlanRequest {
   readonly confinement?: Confinement | undefined;
   /** The cgroup directories that init joins, on the host; nobody else is in them. */
   readonly groups?: readonly GroupDirectory[] | undefined;
+  /** Whether init is looked at when it waits at the start gate: its filter is installed by then. */
+  readonly attest?: boolean | undefined;
   /** `supervised`: another process watches and reports. `standalone`: the image is all there is. */
   readonly form: "supervised" | "standalone";
 }

@@ -59,6 +59,17 @@ function mustBind(context: Context): boolean {
   return context.namespace("user") !== "shared";
 }
 
+/** The paths of the devices that are the host's, mounted: those in a /dev of our own making, and the others. */
+export function boundDevices(context: Context): { readonly near: string[]; readonly far: string[] } {
+  if (!mustBind(context)) return { near: [], far: [] };
+  const { near, far } = devices(context);
+  const paths = (some: Iterable<Device>): string[] =>
+    [...some].flatMap(({ path, type }) => type === "p" ? [] : path);
+  const dev = devMount(context.spec.mounts);
+  if (!dev) return { near: [], far: paths([...near.values(), ...far]) };
+  return { near: isDevDirectory(context, dev) ? paths(near.values()) : [], far: paths(far) };
+}
+
 /** Fills the new, still unmounted file system of slot `dev`: no path in the rootfs is involved. */
 export function* populateDev(context: Context, dev: string): Iterable<Op> {
   const { spec, arch } = context;

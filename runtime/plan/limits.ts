@@ -66,7 +66,8 @@ const POLICY_FLAG = {
   SCHED_FLAG_UTIL_CLAMP_MAX: 0x40,
 } as const;
 const IO_CLASS = { IOPRIO_CLASS_RT: 1, IOPRIO_CLASS_BE: 2, IOPRIO_CLASS_IDLE: 3 } as const;
-const DOMAIN = { LINUX: 0, LINUX32: 8 } as const;
+/** Execution domains by name, as personality(2) takes them. */
+export const PERSONALITY = { LINUX: 0, LINUX32: 8 } as const;
 const MEMORY_MODE = {
   MPOL_DEFAULT: 0,
   MPOL_PREFERRED: 1,
@@ -117,7 +118,7 @@ export function* scheduling({ spec }: Context): Iterable<Op> {
   }
   if (personality) {
     const { domain } = personality;
-    yield op(`set the personality to ${domain}`, "personality", [named(domain, DOMAIN[domain])]);
+    yield op(`set the personality to ${domain}`, "personality", [named(domain, PERSONALITY[domain])]);
   }
 }
 

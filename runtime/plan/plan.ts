@@ -133,32 +133,38 @@ function* init(all: Context, { root, mounted, masks, devices }: Parts): Iterable
   yield* userLimits(all);
   yield* rlimits(all);
   yield* scheduling(all);
-  // Without no_new_privs a filter takes CAP_SYS_ADMIN: it comes before the rights are dropped.
-  const early = program?.noNewPrivileges !== true;
   yield* dropBounding(all);
   // While every path can be reached and CAP_SYS_ADMIN is there: without no_new_privs Landlock takes it.
   yield* landlock(all);
-  if (early && all.filter) {
-    if (form === "supervised") yield* startGate();
-    yield* seccomp(all.filter);
+  // Without no_new_privs a filter takes CAP_SYS_ADMIN too: it comes before the rights are dropped.
+  const early = all.filter && program?.noNewPrivileges !== true ? all.filter : undefined;
+  const late = early ? undefined : all.filter;
+  // A filter that nobody looks at beforehand need not allow what waiting at the gate takes.
+  const gateLast = !all.filter || all.attest === true;
+  if (early) {
+    if (!gateLast) yield* gate(all);
+    yield* seccomp(early);
   }
   yield* setUser(all);
   yield* closeDescriptors(all);
   yield* enterDirectory(all);
   yield* setCapabilities(all);
-  if (!early) yield noNewPrivileges();
+  if (program?.noNewPrivileges) yield noNewPrivileges();
   const mask = program?.user?.umask ?? 0o22;
   yield op(`set the umask to 0${mask.toString(8)}`, "umask", [named(`0${mask.toString(8)}`, mask)]);
   yield* blame(form, 1);
   yield* findProgram(all);
   yield* blame(form, 0);
   for (const filter of all.confinement?.filters ?? []) yield* policyFilter(filter);
-  if (!(early && all.filter)) {
-    if (form === "supervised") yield* startGate();
-    if (all.filter) yield* seccomp(all.filter);
-  }
+  if (late && !gateLast) yield* gate(all);
+  if (late) yield* seccomp(late);
+  if (gateLast) yield* gate(all);
   yield* blame(form, 1);
   yield execute(all);
+}
+
+function* gate({ form }: Context): Iterable<Op> {
+  if (form === "supervised") yield* startGate();
 }
 
 /** Whether what fails from here on is the program's fault; a supervisor tells by the step. */

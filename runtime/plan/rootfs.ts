@@ -128,7 +128,8 @@ function* chroot({ root, arch }: Context): Iterable<Op> {
   yield op(does, "openat", [AT_FDCWD, "/", how, 0], { into: "root" });
 }
 
-function hasNoDevices({ mounts = [], process, linux }: Spec): boolean {
+/** Whether the root needs no device files: those of a hostile rootfs are shut then. */
+export function hasNoDevices({ mounts = [], process, linux }: Spec): boolean {
   const ownDev = mounts.some(({ destination }) => destination.replace(/\/+$/, "") === "/dev");
   const elsewhere = linux?.devices?.some(({ path }) => !path.startsWith("/dev/")) ?? false;
   return ownDev && !elsewhere && !process?.capabilities?.bounding?.includes("CAP_MKNOD");

@@ -27,6 +27,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "runtime/plan": ["runtime/spec", ERRORS, "type:runtime/host/facts.ts"],
   "runtime/host": ["ffi", ERRORS],
   "runtime/launch": ["runtime/plan", "ffi", ERRORS],
+  "runtime/attest": ["runtime/plan", "runtime/spec", "ffi", ERRORS, "type:runtime/host/facts.ts"],
   "runtime/supervise": ["runtime/launch", "ffi", ERRORS],
   "runtime/state": ["runtime/spec", "ffi", ERRORS],
   "runtime/cgroup": ["runtime/spec", "ffi", ERRORS],

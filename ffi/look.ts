@@ -1,0 +1,128 @@
+/** Looks at files by descriptor: what a path says is never believed twice. */
+
+import { check, errno, SyscallError } from "./errno.ts";
+import { Fd } from "./fd.ts";
+import { libc } from "./libc.ts";
+import { addressOf, cstring } from "./memory.ts";
+
+const AT_FDCWD = -100;
+const AT_EMPTY_PATH = 0x1000;
+const AT_NO_AUTOMOUNT = 0x800;
+const O_PATH = 0o10000000;
+const O_CLOEXEC = 0o2000000;
+const RESOLVE_NO_MAGICLINKS = 2n;
+const RESOLVE_IN_ROOT = 0x10n;
+const SYS_openat2 = 437n;
+const STATX_BASIC_STATS = 0x7ff;
+const STATX_MNT_ID = 0x1000;
+const STATX_ATTR_MOUNT_ROOT = 0x2000;
+const STATX_BYTES = 256;
+const [ENOENT, EAGAIN] = [2, 11];
+/** openat2(2) asks to be tried again when something is renamed meanwhile. */
+const TRIES = 128;
+const LINK_BYTES = 4096;
+const decoder = new TextDecoder();
+
+/** What lies at a path, and on which mount. */
+export interface Place {
+  /** `S_IFMT` and permissions, as in st_mode. */
+  readonly mode: number;
+  readonly inode: bigint;
+  /** Major and minor number of its file system: `254:0`. */
+  readonly device: string;
+  /** Major and minor number of the device that it is: `1:3`. */
+  readonly node: string;
+  /** Id of the mount that it is on, as in /proc/self/mountinfo. */
+  readonly mount: number;
+  /** Whether it is that mount's root. */
+  readonly isMountRoot: boolean;
+}
+
+/** A directory or file by its descriptor, for nothing but to look at it (O_PATH). */
+export function openPath(path: string): Fd {
+  return new Fd(check(libc.open(cstring(path), O_PATH | O_CLOEXEC, 0), "look at", path));
+}
+
+/**
+ * Opens `path` as if the directory of `root` were `/`: no link in it leads outside, none of /proc is followed.
+ *
+ * @returns `undefined` if there is no such path.
+ */
+export function openInside(root: Fd, path: string): Fd | undefined {
+  const name = cstring(path);
+  const how = new BigUint64Array([BigInt(O_PATH | O_CLOEXEC), 0n, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS]);
+  for (let tries = 1;; tries++) {
+    const raw = libc.syscall(
+      SYS_openat2,
+      BigInt(root.raw),
+      addressOf(name),
+      addressOf(how),
+      BigInt(how.byteLength),
+    );
+    if (raw >= 0n) return new Fd(Number(raw));
+    const failed = errno();
+    if (failed === ENOENT) return undefined;
+    if (failed !== EAGAIN || tries === TRIES) throw new SyscallError("look at", failed, path);
+  }
+}
+
+/** What a descriptor names. */
+export function placeOf(fd: Fd): Place {
+  return stat(fd.raw, "", AT_EMPTY_PATH);
+}
+
+/** What lies at a path of the host, through links. */
+export function placeAt(path: string): Place {
+  return stat(AT_FDCWD, path, AT_NO_AUTOMOUNT);
+}
+
+function stat(directory: number, path: string, flags: number): Place {
+  const bytes = new Uint8Array(STATX_BYTES);
+  const mask = STATX_BASIC_STATS | STATX_MNT_ID;
+  check(libc.statx(directory, cstring(path), flags, mask, bytes), "look at", path);
+  const view = new DataView(bytes.buffer);
+  const pair = (offset: number): string =>
+    `${view.getUint32(offset, true)}:${view.getUint32(offset + 4, true)}`;
+  return {
+    mode: view.getUint16(28, true),
+    inode: view.getBigUint64(32, true),
+    device: pair(136),
+    node: pair(128),
+    mount: Number(view.getBigUint64(144, true)),
+    isMountRoot: (view.getUint32(8, true) & STATX_ATTR_MOUNT_ROOT) !== 0,
+  };
+}
+
+/** Where the link `name` in a directory leads, as text. */
+export function readLinkAt(directory: Fd, name: string): string {
+  const bytes = new Uint8Array(LINK_BYTES);
+  const length = check(
+    libc.readlinkat(directory.raw, cstring(name), bytes, BigInt(bytes.length)),
+    "read link",
+    name,
+  );
+  return decoder.decode(bytes.subarray(0, length));
+}
+
+/**
+ * The text of the file `name` in a directory, read in pieces of `buffer`'s size.
+ *
+ * @param mostBytes What it may have at most.
+ * @throws {RangeError} if it has more.
+ */
+export function readTextAt(
+  directory: Fd,
+  name: string,
+  { buffer, mostBytes }: { readonly buffer: Uint8Array<ArrayBuffer>; readonly mostBytes: number },
+): string {
+  using file = new Fd(check(libc.openat(directory.raw, cstring(name), O_CLOEXEC, 0), "read", name));
+  const pieces = new TextDecoder();
+  let text = "";
+  for (let total = 0;;) {
+    const count = check(libc.read(file.raw, buffer, BigInt(buffer.length)), "read", name);
+    if (count === 0) return text + pieces.decode();
+    total += count;
+    if (total > mostBytes) throw new RangeError(`Cannot read "${name}": it has more than ${mostBytes} bytes`);
+    text += pieces.decode(buffer.subarray(0, count), { stream: true });
+  }
+}

@@ -1,0 +1,25 @@
+import { AttestationError } from "../errors.ts";
+import { compare } from "./compare.ts";
+import type { Expected } from "./expectation.ts";
+import { assigned } from "./expect.ts";
+import { Sight } from "./sight.ts";
+
+/** What init is compared with. */
+export interface Attested {
+  readonly expected: Expected;
+  /** The first id of the range that the sandbox has, if it has one. */
+  readonly firstId: number | undefined;
+}
+
+/**
+ * Compares init, which waits at its start gate, with what was asked for.
+ *
+ * @param id The sandbox's name.
+ * @param pid Init: a child of this process that nobody has waited for yet, so that its pid is its own.
+ * @throws {AttestationError} naming every difference.
+ */
+export function attest(id: string, pid: number, { expected, firstId }: Attested): void {
+  using sight = new Sight(pid);
+  const differences = compare(assigned(expected, firstId), sight);
+  if (differences.length > 0) throw new AttestationError(id, differences);
+}
