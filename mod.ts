@@ -12,7 +12,9 @@
  * @module
  */
 export { Sandbox, type Terminal } from "./runtime/sandbox.ts";
-export type { SandboxOptions, StdioChoice } from "./runtime/options.ts";
+export type { SandboxOptions, StdioChoice, UntrustedOptions } from "./runtime/options.ts";
+export type { AllowedBind, Ceiling } from "./runtime/untrusted/ceiling.ts";
+export { type Cut, cutLine } from "./runtime/untrusted/rule.ts";
 export type { Exit, Limit, Result } from "./runtime/supervise/result.ts";
 export { type Bundle, loadBundle, type OverlayChoice } from "./runtime/bundle.ts";
 export { isShareable } from "./runtime/command.ts";

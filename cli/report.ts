@@ -20,10 +20,15 @@ function messageOf(error: unknown): string {
   const known = error instanceof Error && error.constructor !== TypeError &&
     error.constructor !== ReferenceError &&
     error.constructor !== RangeError;
-  const line = text.replaceAll(/\s*\n\s*/g, " ");
+  const line = visible(text.replaceAll(/\s*\n\s*/g, " "));
   return known
     ? line
     : `${line} (a defect, please report it: ${String((error as Error)?.stack).replaceAll(/\s*\n\s*/g, " ")})`;
+}
+
+/** A hostile bundle must not steer the terminal of whoever reads what is wrong with it. */
+function visible(text: string): string {
+  return text.replaceAll(/[\p{Cc}\p{Cf}]/gu, (char) => `\\u{${char.codePointAt(0)!.toString(16)}}`);
 }
 
 /** The exit code that stands for an error. */

@@ -1,9 +1,9 @@
-import { LaunchError, type Result } from "../mod.ts";
+import { type Cut, LaunchError, type Result } from "../mod.ts";
 import { exitCode } from "./report.ts";
 
-/** Writes the record of a run, whole or not at all. */
-export function writeResult(file: string, result: Result): Promise<void> {
-  return write("the result", file, json(result));
+/** Writes the record of a run, and what was cut from an untrusted bundle, whole or not at all. */
+export function writeResult(file: string, result: Result, cuts: readonly Cut[] = []): Promise<void> {
+  return write("the result", file, json(cuts.length > 0 ? { ...result, cuts } : result));
 }
 
 /** Writes why a run did not come about. */

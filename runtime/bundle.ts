@@ -44,6 +44,8 @@ export interface RequestOptions {
   readonly form: PlanRequest["form"];
   /** The compiled seccomp filter. */
   readonly filter?: Filter | undefined;
+  /** The sources that must lie beneath a directory. */
+  readonly beneath?: PlanRequest["beneath"];
   /** Used instead of the bundle's rootfs. */
   readonly root?: Root | undefined;
 }
@@ -55,7 +57,7 @@ export interface RequestOptions {
  */
 export function request(
   { path, spec }: Bundle,
-  { host, overlay, form, filter, root }: RequestOptions,
+  { host, overlay, form, filter, root, beneath }: RequestOptions,
 ): PlanRequest {
   const sources = new Map<string, Kind>();
   spec.mounts?.forEach((mount, index) => {
@@ -70,6 +72,7 @@ export function request(
     root: root ?? bundleRoot({ path, spec }, overlay),
     host,
     sources,
+    beneath,
     filter,
     form,
   };

@@ -6,6 +6,7 @@ import { type DefectiveOptions, EDIT_PLAN, type SandboxOptions } from "./options
 import type { PlanRequest } from "./plan/context.ts";
 import { plan } from "./plan/plan.ts";
 import { prepare, type Prepared } from "./prepare.ts";
+import type { Cut } from "./untrusted/rule.ts";
 
 /** A new image, and what it depends on besides its configuration. */
 export interface Made {
@@ -18,6 +19,8 @@ export interface Made {
   readonly expected?: Expected;
   /** The cgroup that must be there when the image runs. */
   readonly group?: GroupRequest;
+  /** What an untrusted bundle asked for and does not get. */
+  readonly cuts?: readonly Cut[];
 }
 
 /** Where the listener of the sandbox's seccomp filter is to go. */
@@ -43,6 +46,7 @@ export function imageOf(options: SandboxOptions): Made {
     reusable: isReusable(request) && !edit,
     ...(request.attest && { expected: expect(request) }),
     ...(request.group && { group: request.group }),
+    ...(request.cuts && { cuts: request.cuts }),
   };
   const { listenerPath: path, listenerMetadata: metadata } = request.spec.linux?.seccomp ?? {};
   if (!request.filter?.notify || path === undefined) return made;
@@ -62,10 +66,10 @@ function kindsOf({ root, sources }: PlanRequest): Record<string, string> {
 
 /**
  * A cgroup mount, and the group of a sandbox without a pid namespace, lie in the caller's: another one next time. So
- * does a group for limits, which bears the sandbox's name too.
+ * does a group for limits, which bears the sandbox's name too. What an untrusted bundle names is looked at each time.
  */
-function isReusable({ spec, group }: Prepared): boolean {
-  if (group) return false;
+function isReusable({ spec, group, cuts }: Prepared): boolean {
+  if (group || cuts) return false;
   const ownPids = spec.linux?.namespaces?.some(({ type, path }) => type === "pid" && path === undefined) ??
     false;
   return ownPids && !spec.mounts?.some(({ type }) => type === "cgroup" || type === "cgroup2");

@@ -8,6 +8,7 @@ import type { Listener } from "./image_of.ts";
 import type { Image } from "./launch/image.ts";
 import type { GroupRequest } from "./limits.ts";
 import { EDIT_PLAN, type SandboxOptions } from "./options.ts";
+import type { Cut } from "./untrusted/rule.ts";
 
 /** How many images a process keeps at hand. */
 const MOST_IMAGES = 64;
@@ -31,6 +32,8 @@ export interface Found {
   readonly expected?: Expected | undefined;
   /** The cgroup that must be there when the image runs. */
   readonly group?: GroupRequest;
+  /** What an untrusted bundle asked for and does not get. */
+  readonly cuts?: readonly Cut[];
 }
 
 const images = new Map<string, KeyedImage>();
@@ -43,7 +46,7 @@ const images = new Map<string, KeyedImage>();
  */
 export async function imageFor(options: SandboxOptions): Promise<Found> {
   const { bundle, command } = options;
-  if (EDIT_PLAN in options) return (await import("./image_of.ts")).imageOf(options);
+  if (options.untrusted || EDIT_PLAN in options) return (await import("./image_of.ts")).imageOf(options);
   if (typeof bundle === "object") return await imageForLoaded(options, bundle);
   const name = nameOf(options, bundle ?? command?.join("\0") ?? "");
   const key = bundle === undefined ? commandKey(options) : `${name}\n${readConfig(bundle)}`;

@@ -3,9 +3,19 @@ import type { PolicyName } from "./policy/names.ts";
 import type { Policy } from "./policy/policy.ts";
 import type { Plan } from "./plan/op.ts";
 import type { Mount } from "./spec/config.ts";
+import type { Ceiling } from "./untrusted/ceiling.ts";
+import type { Cut } from "./untrusted/rule.ts";
 
 /** What one of stdin, stdout and stderr is connected to: ours, a stream of the sandbox object, or nothing. */
 export type StdioChoice = "inherit" | "piped" | "null";
+
+/** How far an untrusted bundle is trusted after all: what is named here replaces the usual ceiling. */
+export interface UntrustedOptions extends Partial<Omit<Ceiling, "pids" | "memoryBytes" | "cpus">> {
+  /** Refuses a bundle that asks for more, instead of cutting it down. @default {false} */
+  readonly strict?: boolean;
+  /** Hears what is cut before anything is started; `Sandbox.cuts` has it too. */
+  readonly onCuts?: (cuts: readonly Cut[]) => void;
+}
 
 /** What to run, and how. */
 export interface SandboxOptions {
@@ -56,6 +66,8 @@ export interface SandboxOptions {
   readonly attest?: boolean;
   /** What lies over the root file system; `command` always has a root in memory. @default {"tmpfs"} */
   readonly overlay?: OverlayChoice;
+  /** Takes the bundle's config.json for a request, and cuts it down to a ceiling. @default {false} */
+  readonly untrusted?: boolean | UntrustedOptions;
 }
 
 /** Changes a plan before it is assembled. Only tests have this word: no command line and no data can say it. */

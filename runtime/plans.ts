@@ -4,6 +4,7 @@ import { formatPlan, formatSteps, type FormattedStep } from "./plan/format.ts";
 import { plan } from "./plan/plan.ts";
 import type { SandboxOptions } from "./options.ts";
 import { prepare } from "./prepare.ts";
+import type { Cut } from "./untrusted/rule.ts";
 
 /** A plan in words. */
 export interface PlanText {
@@ -13,6 +14,8 @@ export interface PlanText {
   readonly text: string;
   /** Size of the launcher image that it compiles to. */
   readonly imageBytes: number;
+  /** What an untrusted bundle asked for and does not get. */
+  readonly cuts: readonly Cut[];
 }
 
 /**
@@ -21,8 +24,9 @@ export interface PlanText {
  * @throws {SpecError} with every problem of the bundle.
  */
 export function planOf(options: SandboxOptions): PlanText {
-  const made = plan(prepare(options));
-  return { steps: formatSteps(made), text: formatPlan(made), imageBytes: assemble(made).elf.length };
+  const { cuts = [], ...request } = prepare(options);
+  const made = plan(request);
+  return { steps: formatSteps(made), text: formatPlan(made), imageBytes: assemble(made).elf.length, cuts };
 }
 
 /** One line of a difference: in both, only in the first, or only in the second. */

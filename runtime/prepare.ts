@@ -2,7 +2,7 @@ import { attestable } from "./attest/attestable.ts";
 import { loadBundle, request } from "./bundle.ts";
 import { type Command, commandSpec } from "./command.ts";
 import { environment } from "./environment.ts";
-import { type Issue, SpecError, UnsupportedError } from "./errors.ts";
+import { type Issue, SpecError, UnsupportedError, UsageError } from "./errors.ts";
 import { filterOf } from "./filters.ts";
 import type { Host } from "./host/facts.ts";
 import { probeHost } from "./host/probe.ts";
@@ -17,6 +17,8 @@ import { rootless } from "./rootless.ts";
 import type { Spec } from "./spec/config.ts";
 import { validateSpec } from "./spec/validate.ts";
 import { refuseUnsupported } from "./unsupported.ts";
+import { tame } from "./untrusted.ts";
+import type { Cut } from "./untrusted/rule.ts";
 
 /** Who is to run a plan, if not the calling process. */
 export interface Preparation {
@@ -40,30 +42,42 @@ export function prepare(
     throw new TypeError("Cannot make a sandbox: give it either a bundle or a command");
   }
   if (command !== undefined) {
+    if (options.untrusted) {
+      throw new UsageError("Cannot distrust a program's config.json: only a bundle has one");
+    }
     const { spec: plain, root } = commandSpec(commandOf(command, options), host);
     const spec = withLimits(plain, options);
     check(spec, "options");
     const made = { path: "/", spec: limited(spec, policy, host) };
     return finish(request(made, { host, overlay: { kind: "none" }, root, form }), options, policy);
   }
-  const loaded = typeof bundle === "string" ? loadBundle(bundle) : bundle!;
+  const read = typeof bundle === "string" ? loadBundle(bundle) : bundle!;
+  const { bundle: loaded, beneath, cuts } = options.untrusted ? tame(read, options) : { bundle: read };
   refuseUnsupported(loaded.spec);
   if (!loaded.spec.process) {
     const message = "there is no process: say what to run";
     throw new SpecError(`${loaded.path}/config.json`, [{ pointer: "/process", message }]);
   }
   const asked = withLimits(withOptions(loaded.spec, options), options);
-  if (asked !== loaded.spec) check(asked, `${loaded.path}/config.json with options`);
+  if (asked !== read.spec) check(asked, `${loaded.path}/config.json with options`);
   const spec = limited(asked, policy, host);
   const filter = spec.linux?.seccomp && filterOf(spec.linux.seccomp, host);
   const overlay = options.overlay ?? { kind: "tmpfs" };
-  return finish(request({ ...loaded, spec }, { host, overlay, filter, form }), options, policy);
+  const made = finish(
+    request({ ...loaded, spec }, { host, overlay, filter, form, beneath }),
+    options,
+    policy,
+  );
+  return cuts ? { ...made, cuts } : made;
 }
 
 /** The policy that is in force, if one is. */
-function policyOf({ policy, command }: SandboxOptions, form: PlanRequest["form"]): Policy | undefined {
+function policyOf(
+  { policy, command, untrusted }: SandboxOptions,
+  form: PlanRequest["form"],
+): Policy | undefined {
   if (form === "standalone") {
-    if (policy === undefined) return undefined;
+    if (policy === undefined && !untrusted) return undefined;
     const remedy = "use run instead";
     throw new UnsupportedError(
       "a policy",
@@ -71,8 +85,14 @@ function policyOf({ policy, command }: SandboxOptions, form: PlanRequest["form"]
       remedy,
     );
   }
-  const asked = policy ?? (command && "default");
-  return typeof asked === "string" ? builtinPolicy(asked) : asked;
+  const asked = policy ?? (command || untrusted ? "default" : undefined);
+  const found = typeof asked === "string" ? builtinPolicy(asked) : asked;
+  if (untrusted && !found?.userNamespace.own) {
+    throw new UsageError(
+      `Cannot run an untrusted bundle under policy "${found?.name}": root inside would be root of the host`,
+    );
+  }
+  return found;
 }
 
 /** The spec as the policy and the rights of the caller leave it. */
@@ -83,6 +103,8 @@ function limited(spec: Spec, policy: Policy | undefined, host: Host): Spec {
 /** A request that names the cgroup, if the spec asks for one. */
 export interface Prepared extends PlanRequest {
   readonly group?: GroupRequest;
+  /** What an untrusted bundle asked for and does not get. */
+  readonly cuts?: readonly Cut[];
 }
 
 function finish(

@@ -15,6 +15,7 @@ import { type Result, result } from "./supervise/result.ts";
 import { type Fate, fateOnInit, signalNumber, SIGNALS } from "./supervise/signals.ts";
 import { sendListener } from "./supervise/seccomp_listener.ts";
 import { readable, writable } from "./supervise/streams.ts";
+import type { Cut } from "./untrusted/rule.ts";
 import { resizeTerminal, type TerminalSize } from "./supervise/terminal.ts";
 
 /** How long after a signal it is looked at for the last time whether the program got it. */
@@ -69,6 +70,7 @@ export class Sandbox implements AsyncDisposable {
   #group: CgroupGroup | undefined;
   #freezer: Disposable | undefined;
   #attested: Attested | undefined;
+  #cuts: readonly Cut[] = [];
   #result: Promise<Result> | undefined;
 
   private constructor(id: string, child: Child, ends: Ends, timeoutMs: number | undefined) {
@@ -152,7 +154,7 @@ export class Sandbox implements AsyncDisposable {
 
   static #launch(
     options: SandboxOptions & { readonly id: string },
-    { image, keep, listener, expected }: Found,
+    { image, keep, listener, expected, cuts = [] }: Found,
   ): Sandbox {
     const { timeoutMs } = options;
     if (timeoutMs !== undefined && !(timeoutMs > 0 && timeoutMs < Infinity)) {
@@ -173,7 +175,13 @@ export class Sandbox implements AsyncDisposable {
     if (listener) child.onListener((fd, pid) => sendListener(fd, { ...listener, id, pid }));
     const sandbox = new Sandbox(id, child, ends, timeoutMs);
     if (expected) sandbox.#attested = { expected, firstId: ids?.first };
+    sandbox.#cuts = cuts;
     return sandbox;
+  }
+
+  /** What an untrusted bundle asked for and did not get. */
+  get cuts(): readonly Cut[] {
+    return this.#cuts;
   }
 
   /** The program's pid as this process sees it. */

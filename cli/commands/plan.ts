@@ -11,6 +11,7 @@ import { type CommandHelp, readArguments } from "../args.ts";
 import type { Command } from "../main.ts";
 import { readOverlay } from "../mounts.ts";
 import { print } from "../print.ts";
+import { readUntrusted, reportCuts, UNTRUSTED_FLAGS } from "../untrusted.ts";
 
 const help: CommandHelp = {
   name: "plan",
@@ -24,6 +25,7 @@ const help: CommandHelp = {
     { name: "format", value: "FORMAT", help: "text (default) or json" },
     { name: "policy", value: "POLICY", help: "permissive, default, strict or a file, as for run" },
     { name: "overlay", value: "KIND", help: "what lies over the rootfs: none, tmpfs or tmpfs:size=64m" },
+    ...UNTRUSTED_FLAGS,
     { name: "landlock", help: "keep the program in its place by Landlock too" },
   ],
   examples: [
@@ -43,6 +45,7 @@ async function run(argv: readonly string[]): Promise<number> {
   const overlay = args.value("overlay");
   const policyName = args.value("policy");
   const common: SandboxOptions = {
+    ...readUntrusted(args, format === "text" ? reportCuts : () => {}),
     ...(args.has("landlock") && { landlock: true }),
     ...(policyName !== undefined && { policy: await readPolicy(policyName) }),
   };
@@ -68,8 +71,10 @@ async function run(argv: readonly string[]): Promise<number> {
   return await showDifference(diffPlans(planOf(bundle(first)), planOf(bundle(second))), format);
 }
 
-async function show({ steps, text, imageBytes }: ReturnType<typeof planOf>, format: string): Promise<number> {
-  await print(format === "json" ? JSON.stringify({ imageBytes, steps }, null, 2) + "\n" : text);
+async function show(planned: ReturnType<typeof planOf>, format: string): Promise<number> {
+  const { steps, text, imageBytes, cuts } = planned;
+  const json = { imageBytes, ...(cuts.length > 0 && { cuts }), steps };
+  await print(format === "json" ? JSON.stringify(json, null, 2) + "\n" : text);
   return 0;
 }
 

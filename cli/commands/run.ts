@@ -17,6 +17,7 @@ import { attachTerminal, forwardSignals } from "../attach.ts";
 import { isBundle, looksLikeSpec } from "../bundles.ts";
 import type { Command, Global } from "../main.ts";
 import { readMount, readOverlay } from "../mounts.ts";
+import { readUntrusted, reportCuts, UNTRUSTED_FLAGS } from "../untrusted.ts";
 import { writeError, writePid, writeResult } from "../result_file.ts";
 
 const help: CommandHelp = {
@@ -39,6 +40,7 @@ const help: CommandHelp = {
       value: "POLICY",
       help: "permissive, default (for a program), strict, or a file of yours",
     },
+    ...UNTRUSTED_FLAGS,
     {
       name: "mount",
       short: "m",
@@ -85,7 +87,7 @@ async function run(argv: readonly string[], _global: Global): Promise<number> {
     const result = await supervise(sandbox);
     if (result.forbiddenCall) await tellForbidden(result.forbiddenCall);
     await sandbox[Symbol.asyncDispose](); // nothing of it is left when we end
-    if (resultFile !== undefined) await writeResult(resultFile, result);
+    if (resultFile !== undefined) await writeResult(resultFile, result, sandbox.cuts);
     return result.exitCode;
   } catch (error) {
     await sandbox?.[Symbol.asyncDispose]();
@@ -183,6 +185,7 @@ function commonOptions(args: Arguments): SandboxOptions {
   const env = args.values("env").map(environment);
   if (id !== undefined) checkId(id);
   return {
+    ...readUntrusted(args, reportCuts),
     ...(id !== undefined && { id }),
     ...(timeout !== undefined && { timeoutMs: durationMs(timeout, "timeout") }),
     ...(cwd !== undefined && { cwd }),
@@ -213,7 +216,9 @@ function runcForm(args: Arguments, common: SandboxOptions): SandboxOptions {
     throw new UsageError(`Cannot run "${args.words.join(" ")}": --bundle takes exactly one id behind it`);
   }
   checkId(id);
-  return { overlay: { kind: "none" }, ...common, id, bundle: args.value("bundle") ?? "." };
+  // What a hostile program leaves in a rootfs, a program of the host could run.
+  const overlay = common.untrusted ? {} : { overlay: { kind: "none" } as const };
+  return { ...overlay, ...common, id, bundle: args.value("bundle") ?? "." };
 }
 
 function checkId(id: string): void {

@@ -3,6 +3,7 @@ import type { NamespaceType, Spec } from "../spec/config.ts";
 import type { Kind } from "./files.ts";
 import type { LandlockRules } from "./landlock.ts";
 import type { Op } from "./op.ts";
+import type { Beneath } from "./sources.ts";
 
 /** Where the root file system of a sandbox comes from. */
 export type Root =
@@ -53,6 +54,8 @@ export interface PlanRequest {
   readonly host: Host;
   /** What lies at the source of each bind mount. */
   readonly sources: ReadonlyMap<string, Kind>;
+  /** The sources of mounts and of the root that must lie beneath a directory, by path. */
+  readonly beneath?: ReadonlyMap<string, Beneath> | undefined;
   readonly filter?: Filter | undefined;
   /** What Landlock keeps the program from, beside everything else. */
   readonly landlock?: LandlockRules | undefined;

@@ -29,7 +29,7 @@ export const NAMESPACE_FLAG = {
 } as const;
 
 /** openat2(2) */
-export const RESOLVE = { NO_MAGICLINKS: 2, NO_SYMLINKS: 4, IN_ROOT: 0x10 } as const;
+export const RESOLVE = { NO_MAGICLINKS: 2, NO_SYMLINKS: 4, BENEATH: 8, IN_ROOT: 0x10 } as const;
 
 /** mount_setattr(2), fsmount(2) */
 export const MOUNT_ATTR = {

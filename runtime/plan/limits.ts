@@ -4,7 +4,7 @@ import type { Context } from "./context.ts";
 import { type Bytes, named, type Op, op, type Struct } from "./op.ts";
 
 /** Resource numbers of prlimit(2) (asm-generic/resource.h). */
-const RLIMIT = {
+export const RLIMIT = {
   RLIMIT_CPU: 0,
   RLIMIT_FSIZE: 1,
   RLIMIT_DATA: 2,

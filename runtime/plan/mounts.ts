@@ -3,19 +3,12 @@ import { cgroupMount } from "./cgroup_mount.ts";
 import { type Context, type Steps } from "./context.ts";
 import { connectDevices, isDevDirectory, populateDev } from "./devices.ts";
 import { resolve, resolveOrCreate } from "./files.ts";
-import { AT_FDCWD, PROPAGATION } from "./kernel.ts";
-import {
-  attach,
-  cloneMount,
-  mapFiles,
-  newFileSystem,
-  optionAttributes,
-  setAttributes,
-  sourcePath,
-} from "./mount_ops.ts";
+import { PROPAGATION } from "./kernel.ts";
+import { attach, mapFiles, newFileSystem, optionAttributes, setAttributes, sourcePath } from "./mount_ops.ts";
 import { type MountOptions, mountOptions } from "./mount_options.ts";
 import { named, type Op, slot } from "./op.ts";
 import { copyUp } from "./overlay.ts";
+import { openSource } from "./sources.ts";
 import { mapMountIds } from "./userns.ts";
 
 /** File systems that must be mounted exactly where they are asked for: the kernel's own files are looked for there. */
@@ -80,7 +73,7 @@ function bind(context: Context, mount: Mount, options: MountOptions, { does, fd,
   const spreads = context.spec.linux?.rootfsPropagation?.endsWith("shared") ?? false;
   const first = spreads ? undefined : named("MS_SLAVE", PROPAGATION.SLAVE);
   const open = [
-    cloneMount(does, AT_FDCWD, source, options.recursive, fd),
+    ...openSource(context, does, source, { recursive: options.recursive, into: fd }),
     ...idMaps(context, mount, options, { does, fd, target }),
     ...optionAttributes(does, slot(fd), options, first),
   ];

@@ -2,9 +2,10 @@ import { O, O_DIRECTORY, O_NOFOLLOW } from "./abi.ts";
 import type { Spec } from "../spec/config.ts";
 import type { Context, Entry, Steps } from "./context.ts";
 import { AT_FDCWD, MNT_DETACH, MOUNT_ATTR, PROPAGATION } from "./kernel.ts";
-import { attach, cloneMount, mapFiles, newFileSystem, setAttributes } from "./mount_ops.ts";
+import { attach, mapFiles, newFileSystem, setAttributes } from "./mount_ops.ts";
 import { flags, named, type Op, op, slot, text } from "./op.ts";
 import { openOwn, overlay } from "./overlay.ts";
+import { openSource } from "./sources.ts";
 
 /**
  * Where the new root hangs until pivot_root: a directory that every host has and that init does not look into any
@@ -36,7 +37,7 @@ export function rootfs(context: Context): Steps {
     case "directory": {
       const does = `mount "${root.path}" as the root`;
       open.push(
-        cloneMount(does, AT_FDCWD, root.path, true, "root"),
+        ...openSource(context, does, root.path, { recursive: true, into: "root" }),
         setAttributes(does, slot("root"), propagation),
       );
       mapped.push(...mapFiles(context, does, "root"));
@@ -46,8 +47,9 @@ export function rootfs(context: Context): Steps {
     case "overlay": {
       const does = "mount the overlay";
       for (const [index, lower] of root.lowers.entries()) {
-        open.push(cloneMount(`open layer "${lower}"`, AT_FDCWD, lower, false, `lower:${index}`));
-        mapped.push(...mapFiles(context, `open layer "${lower}"`, `lower:${index}`));
+        const [into, opens] = [`lower:${index}`, `open layer "${lower}"`];
+        open.push(...openSource(context, opens, lower, { recursive: false, into }));
+        mapped.push(...mapFiles(context, opens, into));
       }
       before.push(
         ...tmpfs("mount the upper layer", root.sizeBytes, "tmpfs"),
