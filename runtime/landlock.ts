@@ -4,32 +4,81 @@ import type { SandboxOptions } from "./options.ts";
 import type { PlanRequest } from "./plan/context.ts";
 import { DEFAULT_DEVICES } from "./plan/devices.ts";
 import { type Access, type LandlockRule, type LandlockRules, type Scope, SINCE } from "./plan/landlock.ts";
+import type { FileRules, Policy } from "./policy/policy.ts";
 import { mountOptions } from "./plan/mount_options.ts";
 import type { Mount, NamespaceType, Spec } from "./spec/config.ts";
 
 /** Version 1 forbids every rename between directories, which programs do not expect. */
 const LEAST_ABI = SINCE.write;
 
+/** What is asked of Landlock. */
+export interface Asked extends Pick<SandboxOptions, "landlock"> {
+  /** The policy in force: one with files or ports needs Landlock. */
+  readonly policy?: Policy | undefined;
+}
+
 /**
- * The request with Landlock's rules if the options ask for them.
+ * The request with Landlock's rules if the options ask for them, or the policy names files or ports.
  *
  * @throws {UnsupportedError} if they are required and this kernel cannot have them.
  */
-export function withLandlock<Request extends PlanRequest>(
-  request: Request,
-  { landlock = false }: Pick<SandboxOptions, "landlock">,
-): Request {
-  if (!landlock) return request;
+export function withLandlock<Request extends PlanRequest>(request: Request, asked: Asked): Request {
+  const { policy, landlock = policy?.landlock ? "available" : false } = asked;
+  const named = (["files", "ports"] as const).find((each) => policy?.[each]);
+  if (!landlock && !named) return request;
   const abi = probeLandlock() ?? 0;
-  if (abi >= LEAST_ABI) return { ...request, landlock: defaultLandlock(request, abi) };
-  if (landlock === "available") return request;
+  if (abi >= LEAST_ABI) {
+    return { ...request, landlock: narrowed(defaultLandlock(request, abi), policy ?? {}) };
+  }
+  if (landlock !== true && !named) return request;
   throw new UnsupportedError(
-    "Landlock",
+    named && landlock !== true ? `the ${named} of policy "${policy!.name}", by Landlock` : "Landlock",
     abi === 0
       ? "this kernel does not have it, or did not enable it when it started"
       : `this kernel has version ${abi} of its interface, which forbids every rename between directories`,
     abi === 0 ? "add landlock to the kernel parameter lsm= and restart" : "use Linux 5.19 or newer",
   );
+}
+
+/**
+ * Rules under which only the files and ports of a policy can be used: what they allow to write everywhere is taken
+ * back. The plan refuses what the kernel's interface has no word for.
+ */
+export function narrowed(
+  rules: LandlockRules,
+  { files, ports }: Pick<Policy, "files" | "ports">,
+): LandlockRules {
+  const net = ports && { net: { bind: ports.bind, connect: ports.connect } };
+  if (!files) return { ...rules, ...net };
+  const rest = rules.rules.map((rule) => ({
+    ...rule,
+    access: rule.access.filter((each) => !WRITES.includes(each)),
+  }));
+  return {
+    ...rules,
+    handled: [...rules.handled, "read", "execute"],
+    rules: [...rest.filter(({ access }) => access.length > 0), ...fileRules(files, rules.handled)],
+    ...net,
+  };
+}
+
+const WRITES: readonly Access[] = ["write", "truncate"];
+
+function fileRules(files: FileRules, handled: readonly Access[]): LandlockRule[] {
+  const found = new Map<string, Set<Access>>();
+  const allow = (paths: readonly string[], access: readonly Access[]): void => {
+    for (const path of paths) found.set(path, new Set([...found.get(path) ?? [], ...access]));
+  };
+  allow(files.read, ["read"]);
+  allow(files.list, ["list"]);
+  allow(files.write, WRITES.filter((each) => handled.includes(each)));
+  allow(files.execute, ["read", "execute"]);
+  return [...found].map(([path, access]) => ({
+    path,
+    kind: path.endsWith("/") ? "directory" : "file",
+    access: [...access],
+    optional: true,
+  }));
 }
 
 /**

@@ -112,9 +112,8 @@ function finish(
   options: SandboxOptions,
   policy: Policy | undefined,
 ): Prepared {
-  const { landlock = policy?.landlock ? "available" : false } = options;
   const own = policy && confinement(policy, request.host, request.spec);
-  const whole = withLandlock({ ...request, confinement: own }, { landlock });
+  const whole = withLandlock({ ...request, confinement: own }, { ...options, policy });
   const asked = options.attest ? attestable(whole) : whole;
   const { id = "new" } = options;
   const group = groupRequest(asked.spec, id, asked.host);

@@ -88,7 +88,7 @@ function json(value: unknown): string {
 
 function text(policy: Policy): string {
   const { capabilities, sockets, namespaces, userNamespace, maskedPaths, readonlyPaths } = policy;
-  const { rlimits, userLimits, landlock, seccomp } = policy;
+  const { rlimits, userLimits, landlock, seccomp, files, ports } = policy;
   const limits = Object.entries(userLimits?.limits ?? {}).map(([key, value]) => `user.${key} ${value}`);
   return [
     `${policy.name}: ${policy.description}\n`,
@@ -100,6 +100,12 @@ function text(policy: Policy): string {
     part("read-only paths", readonlyPaths.paths, readonlyPaths.reason),
     part("limits", rlimits.limits.map(({ type, soft, hard }) => `${type} ${soft}:${hard}`), rlimits.reason),
     userLimits ? part("limits of its users", limits, userLimits.reason) : "",
+    ...(files ? (["read", "list", "write", "execute"] as const) : []).map((use) =>
+      part(`files to ${use}`, files![use], files!.reason)
+    ),
+    ...(ports ? (["connect", "bind"] as const) : []).map((use) =>
+      part(`TCP ports to ${use}`, ports![use].map(String), ports!.reason)
+    ),
     part("Landlock", [landlock ? "on, where the kernel has it" : "off"], ""),
     part("system calls that no group names", [seccomp.unlisted], ""),
     ...callGroups(policy),

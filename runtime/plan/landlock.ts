@@ -9,6 +9,7 @@ type Right = keyof typeof LANDLOCK_ACCESS_FS;
 /** What can be allowed to do with files: the kernel's rights, in the groups that go together. */
 export const ACCESS = {
   read: ["READ_FILE", "READ_DIR"],
+  list: ["READ_DIR"],
   execute: ["EXECUTE"],
   /** Renames between directories take `REFER`, which is forbidden by rules that do not speak of it. */
   write: [
@@ -42,6 +43,7 @@ const SCOPES = { "abstract sockets": "ABSTRACT_UNIX_SOCKET", "signals": "SIGNAL"
 /** The version of Landlock's interface (landlock(7)) that each of these takes. */
 export const SINCE = {
   read: 1,
+  list: 1,
   execute: 1,
   devices: 1,
   write: 2,

@@ -46,11 +46,15 @@ function facts(policy: Policy): Map<string, string> {
     userLimits,
     userNamespace,
     landlock,
+    files,
+    ports,
   } = policy;
   const { calls, exceptions } = outcomes(policy);
   const all = new Map<string, string>([
     ["user namespace", userNamespace.own ? "own" : "as asked"],
     ["Landlock", landlock ? "on" : "off"],
+    ["files", files ? "only those named" : "all"],
+    ["TCP ports", ports ? "only those named" : "all"],
     ["unlisted calls", policy.seccomp.unlisted],
   ]);
   const put = (about: string, names: readonly string[], says: string) =>
@@ -61,6 +65,12 @@ function facts(policy: Policy): Map<string, string> {
   put("netlink protocol", policy.sockets?.netlink ?? [], "allow");
   put("masked path", maskedPaths.paths, "masked");
   put("read-only path", readonlyPaths.paths, "read-only");
+  for (const use of ["read", "list", "write", "execute"] as const) {
+    put(`file to ${use}`, files?.[use] ?? [], "allow");
+  }
+  for (const use of ["connect", "bind"] as const) {
+    put(`TCP port to ${use}`, (ports?.[use] ?? []).map(String), "allow");
+  }
   for (const { type, soft, hard } of rlimits.limits) all.set(`limit ${type}`, `${soft}:${hard}`);
   for (const [key, value] of Object.entries(userLimits?.limits ?? {})) {
     all.set(`limit user.${key}`, `${value}`);

@@ -21,8 +21,10 @@ import {
   ACTIONS,
   type CallGroup,
   type CallRules,
+  type FileRules,
   type Policy,
   type PolicyRlimit,
+  type PortRules,
   type When,
 } from "./policy.ts";
 
@@ -65,6 +67,8 @@ const group = exact<CallGroup>({
 });
 
 const path = textLike(/^\/.*$/s, "an absolute path");
+const paths = need(list(path, 4096));
+const ports = need(list(integer(0, 65_535), 1024));
 const limit = integer(0, Number.MAX_SAFE_INTEGER);
 
 const POLICY: Fields<PolicyText> = {
@@ -92,6 +96,8 @@ const POLICY: Fields<PolicyText> = {
     reason,
   }),
   userLimits: exact({ limits: need(map(limit, 64)), reason }),
+  files: exact<FileRules>({ read: paths, list: paths, write: paths, execute: paths, reason }),
+  ports: exact<PortRules>({ connect: ports, bind: ports, reason }),
   landlock: flag,
 };
 
@@ -111,7 +117,7 @@ export function decodePolicy(value: unknown, where: string): PolicyText {
 }
 
 /** What the shape cannot say. */
-function* mistakes({ seccomp, userLimits, rlimits }: PolicyText): Iterable<Issue> {
+function* mistakes({ seccomp, userLimits, rlimits, files }: PolicyText): Iterable<Issue> {
   for (const [index, { action, when, calls }] of (seccomp?.groups ?? []).entries()) {
     const pointer = `/seccomp/groups/${index}`;
     if (calls.length === 0) {
@@ -125,6 +131,13 @@ function* mistakes({ seccomp, userLimits, rlimits }: PolicyText): Iterable<Issue
       if (equals.length > 0 && equals.every((each) => (each & mask) === each)) continue;
       yield { pointer: `${pointer}/when/${place}/equals`, message: "Cannot be equal: bits outside the mask" };
     }
+  }
+  for (const [index, path] of (files?.list ?? []).entries()) {
+    if (path.endsWith("/")) continue;
+    yield {
+      pointer: `/files/list/${index}`,
+      message: 'Cannot list a file: the path of a directory ends in "/"',
+    };
   }
   for (const key of Object.keys(userLimits?.limits ?? {})) {
     if (/^max_[a-z_]+$/.test(key)) continue;

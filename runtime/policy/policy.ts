@@ -47,6 +47,33 @@ export interface PolicyRlimit {
   readonly hard: number;
 }
 
+/**
+ * Paths inside that a program may use, enforced by Landlock. One that ends in `/` is a directory with all below it; a
+ * missing one is left out. What Landlock has no word for stays free: stat(2), chmod(2), and changing into a directory.
+ */
+export interface FileRules {
+  /** What may be read; directories may be listed too. */
+  readonly read: readonly string[];
+  /** Directories that may be listed, with those below, but not read. */
+  readonly list: readonly string[];
+  /** What may be written; in directories files may be made, renamed and removed too. */
+  readonly write: readonly string[];
+  /** What may be read and executed. */
+  readonly execute: readonly string[];
+  /** Why. */
+  readonly reason: string;
+}
+
+/** TCP ports that a program may use, enforced by Landlock; 0 stands for one that the kernel chooses. */
+export interface PortRules {
+  /** Ports to connect to. */
+  readonly connect: readonly number[];
+  /** Ports to bind to. */
+  readonly bind: readonly number[];
+  /** Why. */
+  readonly reason: string;
+}
+
 /** What a sandbox may do at most, and why: data that is written in JSON or YAML. */
 export interface Policy {
   /** Small letters, digits and `-`. */
@@ -75,6 +102,10 @@ export interface Policy {
   readonly rlimits: { readonly limits: readonly PolicyRlimit[]; readonly reason: string };
   /** Limits of the user namespace, files of /proc/sys/user; they need one of the sandbox's own. */
   readonly userLimits?: { readonly limits: Readonly<Record<string, number>>; readonly reason: string };
+  /** The only files that can be used, if given; refused where the kernel has no Landlock. */
+  readonly files?: FileRules;
+  /** The only TCP ports that can be used, if given; refused where the kernel's Landlock knows none. */
+  readonly ports?: PortRules;
   /** Whether Landlock is applied too, where the kernel has it. */
   readonly landlock: boolean;
 }
