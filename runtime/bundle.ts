@@ -1,4 +1,5 @@
 import { isAbsolute, join, normalize, resolve } from "@std/path";
+import { whyClosed } from "./closed.ts";
 import { readConfig } from "./config_file.ts";
 import { SpecError } from "./errors.ts";
 import type { Host } from "./host/facts.ts";
@@ -92,8 +93,12 @@ function bundleRoot({ path, spec }: Bundle, overlay: OverlayChoice): Root {
   let info: Deno.FileInfo;
   try {
     info = Deno.lstatSync(rootfs);
-  } catch {
-    throw rootError(path, `Cannot use "${rootfs}": no such directory`);
+    if (info.isDirectory) Deno.lstatSync(`${rootfs}/.`); // whether this user may enter it
+  } catch (error) {
+    const why = error instanceof Deno.errors.PermissionDenied
+      ? whyClosed(`${rootfs}/`, "it must be open to this user")
+      : "no such directory";
+    throw rootError(path, `Cannot use "${rootfs}": ${why}`);
   }
   if (info.isSymlink) {
     throw rootError(path, `Cannot use "${rootfs}": it is a symbolic link, name the directory itself`);

@@ -1,3 +1,4 @@
+import { whyClosed } from "./closed.ts";
 import { SpecError } from "./errors.ts";
 
 /** More than any real config.json; what is longer is not read. */
@@ -24,7 +25,7 @@ export function readConfig(bundle: string): string {
       throw refused(file, "no such file: name a directory that holds a config.json");
     }
     if (cause instanceof Deno.errors.PermissionDenied) {
-      throw refused(file, "permission denied: it must be readable for this user");
+      throw refused(file, whyClosed(file, "it must be readable for this user"));
     }
     if (cause instanceof Deno.errors.NotADirectory) {
       throw refused(file, "a part of its path is not a directory");

@@ -33,6 +33,7 @@ export function explain({ call, does }: StepWords, errno: number): string {
     case "openat2":
       if (is("ELOOP")) return "a symbolic link is in the way: the rootfs must have a real directory there";
       if (is("ENOTDIR")) return "the rootfs has something else there";
+      if (is("EACCES")) return "permission denied: a directory on the way is closed to the sandbox's user";
       break;
     case "mkdirat":
     case "openat":
@@ -43,6 +44,7 @@ export function explain({ call, does }: StepWords, errno: number): string {
       break;
     case "open_tree":
       if (is("ENOENT")) return "no such file or directory on the host";
+      if (is("EACCES")) return "permission denied: a directory on the way to it is closed to this user";
       if (is("EINVAL")) return "only whole trees can be copied here: use rbind instead of bind";
       break;
     case "move_mount":
