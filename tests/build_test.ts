@@ -5,6 +5,7 @@ import { build } from "../tools/build.ts";
 import { toScript } from "../tools/build/bundle.ts";
 import { readElf } from "../tools/build/elf.ts";
 import { STUBS } from "../tools/build/stubs.ts";
+import { skip } from "./helpers/skip.ts";
 
 const PROBE = fromFileUrl(new URL("testdata/build/probe.ts", import.meta.url));
 const BUILD = fromFileUrl(new URL("../tools/build.ts", import.meta.url));
@@ -154,7 +155,7 @@ Deno.test("build() makes an executable that stands alone", async (t) => {
 });
 
 for (const [machine, prefix] of Object.entries(BINUTILS) as [keyof typeof STUBS, string][]) {
-  Deno.test(`STUBS.${machine} is what stub_${machine}.S assembles to`, async () => {
+  Deno.test(`STUBS.${machine} is what stub_${machine}.S assembles to`, async (t) => {
     const dir = await Deno.makeTempDir();
     try {
       const [object, linked, bytes] = ["object", "linked", "bytes"].map((name) =>
@@ -174,12 +175,71 @@ for (const [machine, prefix] of Object.entries(BINUTILS) as [keyof typeof STUBS,
       equal(STUBS[machine].length % 32, 0);
     } catch (error) {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
-      console.log(`skipped: ${prefix}binutils is not installed`);
+      skip(`needs ${prefix}binutils`, t);
     } finally {
       await Deno.remove(dir, { recursive: true });
     }
   });
 }
+
+/** Links a program that reaches libc's `environ` as Deno does, for another machine than this one. */
+async function foreignHost(dir: string): Promise<string> {
+  const path = (name: string): string => join(dir, name);
+  const sources = {
+    libc: ".data\n.globl environ\n.type environ, %object\n.size environ, 8\nenviron: .quad 0\n",
+    host: ".globl _start\n_start: adrp x0, :got:environ\nldr x0, [x0, :got_lo12:environ]\nret\n",
+  };
+  for (const [name, text] of Object.entries(sources)) await Deno.writeTextFile(path(`${name}.s`), text);
+  for (
+    const [tool, ...args] of [
+      ["as", path("libc.s"), "-o", path("libc.o")],
+      ["as", path("host.s"), "-o", path("host.o")],
+      ["ld", "-shared", path("libc.o"), "-o", path("libc.so.6")],
+      [
+        "ld",
+        "-pie",
+        "--build-id",
+        "--dynamic-linker=/lib/ld",
+        path("host.o"),
+        path("libc.so.6"),
+        "-o",
+        path("host"),
+      ],
+    ]
+  ) {
+    const { success, stderr } = await new Deno.Command(BINUTILS.aarch64 + tool, { args }).output();
+    ok(success, new TextDecoder().decode(stderr));
+  }
+  return path("host");
+}
+
+Deno.test("build() extends a Deno of another machine", async () => {
+  if (Deno.build.arch === "aarch64") return skip("aarch64 is no other machine here");
+  const dir = await Deno.makeTempDir();
+  try {
+    const [deno, output] = [await foreignHost(dir), join(dir, "runtime")];
+    const report = await build({ entry: PROBE, output, deno });
+    match(report.join("\n"), /^no code cache: a program for aarch64 cannot run here$/m);
+    const bytes = await Deno.readFile(output);
+    const view = new DataView(bytes.buffer);
+    equal(view.getUint16(18, true), 183, "EM_AARCH64");
+    const { freeAddress, entry } = readElf(await Deno.readFile(deno));
+    equal(view.getBigUint64(24, true), freeAddress, "it begins with the stub");
+    const load = [...Array(view.getUint16(56, true)).keys()].map((index) => 64 + 56 * index).filter((at) =>
+      view.getUint32(at, true) === 1 && view.getBigUint64(at + 16, true) === freeAddress
+    );
+    equal(load.length, 1, "one segment holds it");
+    const [at, stub] = [Number(view.getBigUint64(load[0]! + 8, true)), STUBS.aarch64.length / 2];
+    equal(bytes.subarray(at, at + stub).toHex(), STUBS.aarch64);
+    equal(view.getBigInt64(at + stub + 16, true), entry - freeAddress, "from where it goes on with Deno");
+    match(new TextDecoder().decode(bytes.subarray(at + 0x10000)), /probe failed/);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    skip("needs binutils-aarch64-linux-gnu");
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});
 
 for (
   const [module, script, imports] of [

@@ -2,11 +2,12 @@
  * Builds `bin/runtime`: one executable file that needs neither this checkout nor anything else of Deno.
  *
  *     deno task build [--output FILE] [--entry FILE] [--warm="ARGUMENTS"]… [--denort FILE]
- *                     [--no-minify] [--prelink] [--no-code-cache]
+ *                     [--deno FILE] [--no-minify] [--prelink] [--no-code-cache]
  *
  * The file is a copy of the Deno executable that builds it, with a few instructions that run first and the
  * bundled program at its end. `--warm` names a command line of the program to run once, so that its code is in the
- * code cache. `--denort`, or DENORT_BIN, names Deno's own base for `deno compile`, which is used instead.
+ * code cache. `--deno` names another Deno executable to build from, of another machine perhaps: its program cannot be
+ * run here, so it gets no code cache. `--denort`, or DENORT_BIN, names Deno's own base for `deno compile`, which is used instead.
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { dirname, fromFileUrl, join, resolve } from "@std/path";
@@ -30,6 +31,8 @@ export interface Build {
   readonly entry: string;
   /** Path of the executable. */
   readonly output: string;
+  /** The Deno executable to extend. @default the one that builds */
+  readonly deno?: string;
   /** Whether to shorten the program's names, which makes it start faster and its stack traces terse. */
   readonly minify?: boolean;
   /** Whether to give Deno a fixed address, drawn at random now, which saves 2 ms at each start. */
@@ -46,8 +49,9 @@ export interface Build {
  * @throws {Error} When the program cannot be bundled or this Deno cannot be extended.
  */
 export async function build(options: Build): Promise<string[]> {
-  const host = await Deno.readFile(Deno.execPath());
+  const host = await Deno.readFile(options.deno ?? Deno.execPath());
   const { machine } = readElf(host);
+  const foreign = machine !== Deno.build.arch;
   const stub = Uint8Array.fromHex(STUBS[machine]);
   if (options.prelink ?? false) prelink(host, randomBase(machine));
   const { text, imports } = await bundle(options.entry, { minify: options.minify ?? true });
@@ -55,7 +59,7 @@ export async function build(options: Build): Promise<string[]> {
   const report = [`program: ${source.length} bytes from ${options.entry}`];
   for (const name of imports) report.push(`imported at start, which takes time: ${name}`);
 
-  const hooked = (options.codeCache ?? true) && expose(host);
+  const hooked = (options.codeCache ?? true) && !foreign && expose(host);
   let [flagsCache, cache]: Uint8Array[] = [new Uint8Array(), new Uint8Array()];
   if (hooked) {
     const record = (loader: string): Uint8Array =>
@@ -65,6 +69,8 @@ export async function build(options: Build): Promise<string[]> {
     report.push(
       cache!.length > 0 ? `code cache: ${cache!.length} bytes` : "no code cache: no warm-up succeeded",
     );
+  } else if (foreign) {
+    report.push(`no code cache: a program for ${machine} cannot run here`);
   } else if (options.codeCache ?? true) {
     report.push(`no code cache: Deno ${Deno.version.deno} does not have the text to hook`);
   }
@@ -79,7 +85,8 @@ export async function build(options: Build): Promise<string[]> {
   const payload = new Uint8Array(await new Blob(parts as BlobPart[]).arrayBuffer());
   const bytes = attach(host, { stub, settings: SETTINGS, words: words(loader(layout, hooked)), payload });
   await replace(options.output, (temp) => Deno.writeFile(temp, bytes));
-  report.push(`${options.output}: ${(bytes.length / 1e6).toFixed(1)} MB with Deno ${Deno.version.deno}`);
+  const of = options.deno ?? `Deno ${Deno.version.deno}`;
+  report.push(`${options.output}: ${(bytes.length / 1e6).toFixed(1)} MB with ${of}`);
   return report;
 }
 
@@ -133,7 +140,7 @@ async function replace(path: string, write: (temp: string) => Promise<void>): Pr
 async function main(): Promise<void> {
   const started = performance.now();
   const args = parseArgs(Deno.args, {
-    string: ["output", "entry", "warm", "denort"],
+    string: ["output", "entry", "warm", "deno", "denort"],
     boolean: ["minify", "prelink", "code-cache"],
     negatable: ["minify", "prelink", "code-cache"],
     collect: ["warm"],
@@ -156,6 +163,7 @@ async function main(): Promise<void> {
     minify: args.minify,
     prelink: args.prelink,
     codeCache: args["code-cache"],
+    ...(args.deno !== undefined && { deno: resolve(args.deno) }),
     ...(warm.length > 0 ? { warm } : {}),
   };
   for (const line of denort ? await compile(options, denort) : await build(options)) console.log(line);
