@@ -1,11 +1,21 @@
-import type { PlanRequest } from "../../runtime/plan/context.ts";
+import type { Confinement, PlanRequest } from "../../runtime/plan/context.ts";
 import { formatPlan } from "../../runtime/plan/format.ts";
 import type { LandlockRules } from "../../runtime/plan/landlock.ts";
 import { plan } from "../../runtime/plan/plan.ts";
+import { underPolicy } from "../../runtime/policy/apply.ts";
+import { builtinPolicy } from "../../runtime/policy/builtin.ts";
 import type { Mount } from "../../runtime/spec/config.ts";
 import { starterSpec } from "../../runtime/starter_spec.ts";
 import { golden } from "../helpers/golden.ts";
-import { everythingRequest, HOST, HOST_V2, type Part, requestOf, ROOTLESS } from "../helpers/plan_samples.ts";
+import {
+  everythingRequest,
+  HOST,
+  HOST_V2,
+  type Part,
+  requestOf,
+  ROOTLESS,
+  specOf,
+} from "../helpers/plan_samples.ts";
 
 /** What `runc spec` writes. */
 const MOUNTS: readonly Mount[] = [
@@ -56,6 +66,19 @@ const RULES: LandlockRules = {
   ],
   net: { bind: [8080], connect: [443] },
   scoped: ["abstract sockets", "signals"],
+};
+
+const SHARED: Mount = { destination: "/work", source: "/srv/work", options: ["rbind", "ro"] };
+const { rlimits, userLimits } = builtinPolicy("strict");
+/** With filters of one instruction: what libseccomp makes of a policy differs from version to version. */
+const CONFINEMENT: Confinement = {
+  filters: [{ program: new Uint8Array(8), flags: 8, notify: true }, {
+    program: new Uint8Array(8),
+    flags: 0,
+    notify: false,
+  }],
+  rlimits: rlimits.limits,
+  userLimits: userLimits?.limits ?? {},
 };
 
 const PLANS: Readonly<Record<string, PlanRequest>> = {
@@ -116,6 +139,14 @@ const PLANS: Readonly<Record<string, PlanRequest>> = {
     linux: { namespaces: [{ type: "mount" }, { type: "cgroup" }] },
   }, { host: HOST_V2, groups: [{ directory: "/sys/fs/cgroup/box", version: 2 }] }),
   "landlock": requestOf(USUAL, { landlock: RULES }),
+  "policy": requestOf(
+    underPolicy({ ...specOf(USUAL), mounts: [...MOUNTS, SHARED] }, builtinPolicy("strict"), HOST),
+    {
+      root: { kind: "overlay", lowers: ["/bundle/rootfs"], sizeBytes: 1 << 26 },
+      sources: new Map([["/srv/work", "directory"]]),
+      confinement: CONFINEMENT,
+    },
+  ),
   "everything": everythingRequest(),
   "everything_rootless_standalone": everythingRequest({ host: { ...HOST, ...ROOTLESS }, form: "standalone" }),
 };
