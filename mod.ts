@@ -12,7 +12,12 @@
  * @module
  */
 export { Sandbox, type Terminal } from "./runtime/sandbox.ts";
-export type { SandboxOptions, StdioChoice, UntrustedOptions } from "./runtime/options.ts";
+export {
+  NOT_APART,
+  type SandboxOptions,
+  type StdioChoice,
+  type UntrustedOptions,
+} from "./runtime/options.ts";
 export type { AllowedBind, Ceiling } from "./runtime/untrusted/ceiling.ts";
 export { type Cut, cutLine } from "./runtime/untrusted/rule.ts";
 export type { Exit, Limit, Result } from "./runtime/supervise/result.ts";

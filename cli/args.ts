@@ -174,3 +174,13 @@ export function count(text: string, flag: string, least: number): number {
   ) return number;
   throw new UsageError(`Cannot use "${text}" for --${flag}: write a number of at least ${least}`);
 }
+
+/**
+ * What takes the place of namespaces where they are forbidden.
+ *
+ * @throws {UsageError} if there is no such thing.
+ */
+export function readFallback(text: string | undefined): "landlock" | undefined {
+  if (text === undefined || text === "landlock") return text;
+  throw new UsageError(`Cannot use "${text}" for --fallback: there is none but landlock`);
+}

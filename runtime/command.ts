@@ -24,7 +24,7 @@ export interface Command {
 
 const NAMESPACES: readonly NamespaceType[] = ["pid", "ipc", "mount", "network", "uts", "cgroup"];
 /** Parts of the host's /etc that programs under /usr do not work without, and that hold no secrets. */
-const ETC = [
+export const ETC: readonly string[] = [
   "alternatives",
   "ca-certificates",
   "ld.so.cache",
@@ -35,7 +35,7 @@ const ETC = [
   "ssl/certs",
 ];
 /** Directories at the root that are links into /usr on a merged system. */
-const TOP = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
+export const TOP: readonly string[] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 /** A working directory here is not shared: it is the system's, or already there. */
 const SYSTEM = /^\/(usr|bin|sbin|lib\w*|proc|sys|dev|etc|boot|run|var)?(\/|$)/;
 /** Beside the usual ones: what the host is doing, and the power that it takes (CVE-2020-8694). */
@@ -108,7 +108,8 @@ function skeleton({ uid, gid }: Host): Entry[] {
   ];
 }
 
-function inherited(name: string): string[] {
+/** A variable of ours, as `NAME=value`, if we have it. */
+export function inherited(name: string): string[] {
   const value = Deno.env.get(name);
   return value === undefined ? [] : [`${name}=${value}`];
 }

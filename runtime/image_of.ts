@@ -2,7 +2,7 @@ import { expect } from "./attest/expect.ts";
 import type { Expected } from "./attest/expectation.ts";
 import { assemble, type Image } from "./launch/image.ts";
 import type { GroupRequest } from "./limits.ts";
-import { type DefectiveOptions, EDIT_PLAN, type SandboxOptions } from "./options.ts";
+import { type DefectiveOptions, EDIT_PLAN, type InnerOptions } from "./options.ts";
 import type { PlanRequest } from "./plan/context.ts";
 import { plan } from "./plan/plan.ts";
 import { prepare, type Prepared } from "./prepare.ts";
@@ -35,7 +35,7 @@ export interface Listener {
  *
  * @throws {SpecError} with every problem of the bundle.
  */
-export function imageOf(options: SandboxOptions): Made {
+export function imageOf(options: InnerOptions): Made {
   const request = prepare(options);
   const { [EDIT_PLAN]: edit }: DefectiveOptions = options;
   const planned = plan(request);

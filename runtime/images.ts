@@ -7,7 +7,7 @@ import type { Bundle } from "./bundle.ts";
 import type { Listener } from "./image_of.ts";
 import type { Image } from "./launch/image.ts";
 import type { GroupRequest } from "./limits.ts";
-import { EDIT_PLAN, type SandboxOptions } from "./options.ts";
+import { EDIT_PLAN, type InnerOptions, type SandboxOptions } from "./options.ts";
 import type { Cut } from "./untrusted/rule.ts";
 
 /** How many images a process keeps at hand. */
@@ -44,9 +44,11 @@ const images = new Map<string, KeyedImage>();
  *
  * @throws {SpecError} with every problem of the bundle.
  */
-export async function imageFor(options: SandboxOptions): Promise<Found> {
+export async function imageFor(options: InnerOptions): Promise<Found> {
   const { bundle, command } = options;
-  if (options.untrusted || EDIT_PLAN in options) return (await import("./image_of.ts")).imageOf(options);
+  if (options.untrusted || options.bare || EDIT_PLAN in options) {
+    return (await import("./image_of.ts")).imageOf(options);
+  }
   if (typeof bundle === "object") return await imageForLoaded(options, bundle);
   const name = nameOf(options, bundle ?? command?.join("\0") ?? "");
   const key = bundle === undefined ? commandKey(options) : `${name}\n${readConfig(bundle)}`;

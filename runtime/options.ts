@@ -64,6 +64,11 @@ export interface SandboxOptions {
    * {@linkcode AttestationError}. @default {false}
    */
   readonly attest?: boolean;
+  /**
+   * What keeps a program in its place where user namespaces are forbidden: Landlock and a filter, without any
+   * namespace; for `command` only. @default an error
+   */
+  readonly fallback?: "landlock";
   /** What lies over the root file system; `command` always has a root in memory. @default {"tmpfs"} */
   readonly overlay?: OverlayChoice;
   /** Takes the bundle's config.json for a request, and cuts it down to a ceiling. @default {false} */
@@ -78,3 +83,14 @@ export interface DefectiveOptions extends SandboxOptions {
   /** Leaves steps out, or alters them. */
   readonly [EDIT_PLAN]?: (plan: Plan) => Plan;
 }
+
+/** The options, with what is decided on the way. */
+export interface InnerOptions extends SandboxOptions {
+  /** The program is to run without namespaces; this directory is its own. */
+  readonly bare?: { readonly path: string } & Disposable;
+}
+
+/** What `--fallback landlock` does not keep apart. */
+export const NOT_APART =
+  "the program shares this user's ids and the host's pids, network devices, mounts and clocks, " +
+  "and can see that files exist; its disk space, memory and processes are not limited";

@@ -18,13 +18,18 @@ export interface PlanText {
   readonly cuts: readonly Cut[];
 }
 
+/** Stands for the directory that is made for each run. */
+const SHOWN = { path: "/tmp/ai-sandbox-own", [Symbol.dispose]: () => {} };
+
 /**
- * What would be done for `options`, without doing it.
+ * What would be done for `options`, without doing it; with `fallback` it is what would be done where user namespaces
+ * are forbidden.
  *
  * @throws {SpecError} with every problem of the bundle.
  */
 export function planOf(options: SandboxOptions): PlanText {
-  const { cuts = [], ...request } = prepare(options);
+  const bare = options.fallback === "landlock" ? { bare: SHOWN } : {};
+  const { cuts = [], ...request } = prepare({ ...options, ...bare });
   const made = plan(request);
   return { steps: formatSteps(made), text: formatPlan(made), imageBytes: assemble(made).elf.length, cuts };
 }

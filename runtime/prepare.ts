@@ -1,4 +1,5 @@
 import { attestable } from "./attest/attestable.ts";
+import { bareRequest } from "./bare.ts";
 import { loadBundle, request } from "./bundle.ts";
 import { type Command, commandSpec } from "./command.ts";
 import { environment } from "./environment.ts";
@@ -8,7 +9,7 @@ import type { Host } from "./host/facts.ts";
 import { probeHost } from "./host/probe.ts";
 import { withLandlock } from "./landlock.ts";
 import { type GroupRequest, groupRequest, withLimits } from "./limits.ts";
-import type { SandboxOptions } from "./options.ts";
+import type { InnerOptions, SandboxOptions } from "./options.ts";
 import type { PlanRequest } from "./plan/context.ts";
 import { confinement, underPolicy } from "./policy/apply.ts";
 import { builtinPolicy } from "./policy/builtin.ts";
@@ -32,7 +33,7 @@ export interface Preparation {
  * @throws {SpecError} with every problem of the bundle.
  */
 export function prepare(
-  options: SandboxOptions,
+  options: InnerOptions,
   { form, caller }: Preparation = { form: "supervised" },
 ): Prepared {
   const host = probeHost(caller);
@@ -40,6 +41,11 @@ export function prepare(
   const policy = policyOf(options, form);
   if ((bundle === undefined) === (command === undefined)) {
     throw new TypeError("Cannot make a sandbox: give it either a bundle or a command");
+  }
+  if (options.bare) {
+    const asked = bareRequest(options, host, options.bare.path);
+    check(asked.spec, "options");
+    return asked;
   }
   if (command !== undefined) {
     if (options.untrusted) {

@@ -5,9 +5,9 @@ import type { Ending } from "../ffi/process.ts";
 import type { CgroupGroup } from "./cgroup/group.ts";
 import { takeIdRange } from "./id_range.ts";
 import { type Found, imageFor } from "./images.ts";
-import { type Child, launch } from "./launch/launch.ts";
+import { type Child, launch, LaunchError } from "./launch/launch.ts";
 import { reactor } from "./launch/reactor.ts";
-import type { SandboxOptions, StdioChoice } from "./options.ts";
+import type { InnerOptions, SandboxOptions, StdioChoice } from "./options.ts";
 import { type ForbiddenCall, onForbiddenCall } from "./supervise/forbidden_calls.ts";
 import { isExiting } from "./supervise/exiting.ts";
 import { wasOomKilled } from "./supervise/oom.ts";
@@ -55,7 +55,11 @@ export class Sandbox implements AsyncDisposable {
   readonly stdout: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
   /** What the program complains of, if stderr is piped. */
   readonly stderr: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
+  /** What keeps the program in its place: its own namespaces, or Landlock where none can be made. */
+  readonly isolation: "namespaces" | "landlock";
   readonly #child: Child;
+  /** The directory of a program without namespaces. */
+  readonly #bare: Disposable | undefined;
   readonly #timeoutMs: number | undefined;
   #terminal: Terminal | undefined;
   readonly #streams = new DisposableStack();
@@ -73,8 +77,10 @@ export class Sandbox implements AsyncDisposable {
   #cuts: readonly Cut[] = [];
   #result: Promise<Result> | undefined;
 
-  private constructor(id: string, child: Child, ends: Ends, timeoutMs: number | undefined) {
+  private constructor(id: string, child: Child, ends: Ends, { timeoutMs, bare }: InnerOptions) {
     this.id = id;
+    this.isolation = bare ? "landlock" : "namespaces";
+    this.#bare = bare;
     this.#child = child;
     this.#timeoutMs = timeoutMs;
     void child.ended.then(() => this.#over = true);
@@ -97,28 +103,36 @@ export class Sandbox implements AsyncDisposable {
    * @throws {LaunchError} if the kernel refuses a step.
    * @throws {AttestationError} if it is to be attested, and is not what was asked for.
    */
-  static async create(options: SandboxOptions): Promise<Sandbox> {
-    const sandbox = await Sandbox.#build(options);
-    try {
-      await sandbox.#whenReady();
-      sandbox.#openTerminal();
-      return sandbox;
-    } catch (error) {
-      const starved = sandbox.#isStarved();
-      await sandbox[Symbol.asyncDispose]();
-      throw starved ? tooLittleMemory(error) : error;
-    }
+  static create(options: SandboxOptions): Promise<Sandbox> {
+    return Sandbox.#make(options, (sandbox) => sandbox.#whenReady());
   }
 
   /** Builds a sandbox and starts its program at once. @throws as {@linkcode Sandbox.create} does. */
-  static async run(options: SandboxOptions): Promise<Sandbox> {
-    const sandbox = await Sandbox.#build(options);
-    try {
+  static run(options: SandboxOptions): Promise<Sandbox> {
+    return Sandbox.#make(options, async (sandbox) => {
       if (sandbox.#attested) await sandbox.#whenReady();
       sandbox.start();
       await sandbox.#child.executed.catch((error) => {
         if (!sandbox.#timedOut) throw error; // else the result tells
       });
+    });
+  }
+
+  /** Builds a sandbox and brings it `on` its way; where namespaces are forbidden, as the options say. */
+  static async #make(options: SandboxOptions, on: (sandbox: Sandbox) => Promise<void>): Promise<Sandbox> {
+    try {
+      return await Sandbox.#tryToMake(options, on);
+    } catch (error) {
+      if (!(error instanceof LaunchError)) throw error;
+      const { fallBack } = await import("./fallback.ts");
+      return await fallBack(error, options, (inner) => Sandbox.#tryToMake(inner, on));
+    }
+  }
+
+  static async #tryToMake(options: InnerOptions, on: (sandbox: Sandbox) => Promise<void>): Promise<Sandbox> {
+    const sandbox = await Sandbox.#build(options);
+    try {
+      await on(sandbox);
       sandbox.#openTerminal();
       return sandbox;
     } catch (error) {
@@ -128,7 +142,7 @@ export class Sandbox implements AsyncDisposable {
     }
   }
 
-  static async #build(options: SandboxOptions): Promise<Sandbox> {
+  static async #build(options: InnerOptions): Promise<Sandbox> {
     const named = { ...options, id: options.id ?? crypto.randomUUID().slice(0, 13) };
     const found = await imageFor(named);
     if (!found.group) return Sandbox.#launch(named, found);
@@ -153,7 +167,7 @@ export class Sandbox implements AsyncDisposable {
   }
 
   static #launch(
-    options: SandboxOptions & { readonly id: string },
+    options: InnerOptions & { readonly id: string },
     { image, keep, listener, expected, cuts = [] }: Found,
   ): Sandbox {
     const { timeoutMs } = options;
@@ -173,7 +187,7 @@ export class Sandbox implements AsyncDisposable {
     const ends = { stdin: input.end, stdout: output.end, stderr: errors.end };
     const { id } = options;
     if (listener) child.onListener((fd, pid) => sendListener(fd, { ...listener, id, pid }));
-    const sandbox = new Sandbox(id, child, ends, timeoutMs);
+    const sandbox = new Sandbox(id, child, ends, options);
     if (expected) sandbox.#attested = { expected, firstId: ids?.first };
     sandbox.#cuts = cuts;
     return sandbox;
@@ -330,6 +344,7 @@ export class Sandbox implements AsyncDisposable {
     await this.#child[Symbol.asyncDispose]();
     await this.#group?.[Symbol.asyncDispose]();
     this.#streams.dispose();
+    this.#bare?.[Symbol.dispose]();
   }
 
   #openTerminal(): void {

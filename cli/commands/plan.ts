@@ -7,7 +7,7 @@ import {
   type SandboxOptions,
   UsageError,
 } from "../../mod.ts";
-import { type CommandHelp, readArguments } from "../args.ts";
+import { type CommandHelp, readArguments, readFallback } from "../args.ts";
 import type { Command } from "../main.ts";
 import { readOverlay } from "../mounts.ts";
 import { print } from "../print.ts";
@@ -26,6 +26,7 @@ const help: CommandHelp = {
     { name: "policy", value: "POLICY", help: "permissive, default, strict or a file, as for run" },
     { name: "overlay", value: "KIND", help: "what lies over the rootfs: none, tmpfs or tmpfs:size=64m" },
     ...UNTRUSTED_FLAGS,
+    { name: "fallback", value: "landlock", help: "the steps where user namespaces are forbidden" },
     { name: "landlock", help: "keep the program in its place by Landlock too" },
   ],
   examples: [
@@ -43,11 +44,13 @@ async function run(argv: readonly string[]): Promise<number> {
   }
   const { words, rest } = args;
   const overlay = args.value("overlay");
+  const fallback = readFallback(args.value("fallback"));
   const policyName = args.value("policy");
   const common: SandboxOptions = {
     ...readUntrusted(args, format === "text" ? reportCuts : () => {}),
     ...(args.has("landlock") && { landlock: true }),
     ...(policyName !== undefined && { policy: await readPolicy(policyName) }),
+    ...(fallback && { fallback }),
   };
   const bundle = (path: string): SandboxOptions => ({
     ...common,

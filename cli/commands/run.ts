@@ -3,6 +3,7 @@ import {
   isPolicyName,
   isShareable,
   isTerminal,
+  NOT_APART,
   type Policy,
   type PolicyName,
   readPolicy,
@@ -12,7 +13,15 @@ import {
   terminalSize,
   UsageError,
 } from "../../mod.ts";
-import { type Arguments, type CommandHelp, count, durationMs, readArguments, sizeBytes } from "../args.ts";
+import {
+  type Arguments,
+  type CommandHelp,
+  count,
+  durationMs,
+  readArguments,
+  readFallback,
+  sizeBytes,
+} from "../args.ts";
 import { attachTerminal, forwardSignals } from "../attach.ts";
 import { isBundle, looksLikeSpec } from "../bundles.ts";
 import type { Command, Global } from "../main.ts";
@@ -57,6 +66,11 @@ const help: CommandHelp = {
     },
     { name: "workdir", short: "w", value: "DIR", help: "working directory inside" },
     { name: "overlay", value: "KIND", help: "what lies over the rootfs: none, tmpfs or tmpfs:size=64m" },
+    {
+      name: "fallback",
+      value: "landlock",
+      help: "run a program without namespaces, under Landlock, where user namespaces are forbidden",
+    },
     { name: "landlock", help: "keep it in its place by Landlock too" },
     { name: "attest", help: "compare the sandbox with what was asked for before the program begins" },
     { name: "terminal", short: "t", help: "give the program a terminal (default where ours is one)" },
@@ -99,9 +113,15 @@ async function run(argv: readonly string[], _global: Global): Promise<number> {
 /** The program finds its terminal as large as ours, and others its pid, from its first moment. */
 async function begin(options: SandboxOptions, pidFile: string | undefined): Promise<Sandbox> {
   const hasTerminal = isTerminal(1);
-  if (!hasTerminal && pidFile === undefined) return await Sandbox.run(options);
+  const { fallback } = options;
+  if (!hasTerminal && pidFile === undefined && !fallback) return await Sandbox.run(options);
   const sandbox = await Sandbox.create(options);
   try {
+    if (sandbox.isolation === "landlock") {
+      Deno.stderr.writeSync(
+        new TextEncoder().encode(`runtime: without namespaces, under Landlock: ${NOT_APART}\n`),
+      );
+    }
     if (hasTerminal) sandbox.terminal?.resize(terminalSize(1));
     if (pidFile !== undefined) await writePid(pidFile, sandbox.pid);
     sandbox.start();
@@ -183,6 +203,10 @@ function commonOptions(args: Arguments): SandboxOptions {
   const [cpu, memory, pids] = ["cpu", "memory", "pids"].map((name) => args.value(name));
   const mounts = args.values("mount").map(readMount);
   const env = args.values("env").map(environment);
+  const fallback = readFallback(args.value("fallback"));
+  if (fallback && args.has("terminal")) {
+    throw new UsageError("Cannot use --terminal with --fallback: a terminal takes a mount namespace");
+  }
   if (id !== undefined) checkId(id);
   return {
     ...readUntrusted(args, reportCuts),
@@ -193,6 +217,7 @@ function commonOptions(args: Arguments): SandboxOptions {
     ...(mounts.length > 0 && { mounts }),
     ...(env.length > 0 && { env }),
     ...(args.has("terminal") && { terminal: true }),
+    ...(fallback && { fallback }),
     ...(args.has("landlock") && { landlock: true }),
     ...(args.has("attest") && { attest: true }),
     ...(cpu !== undefined && { cpus: count(cpu, "cpu", 0.01) }),

@@ -4,7 +4,8 @@ import { cstring } from "../../ffi/memory.ts";
 import { hasSeccomp } from "../../ffi/seccomp.ts";
 import { cgroups, probeCaller, probeLandlock } from "../host/probe.ts";
 import { syscallNumber } from "../plan/abi.ts";
-import { type Criu, type Facts, PROBED_CALLS, type ProbedCall, SETTINGS } from "./facts.ts";
+import { type Criu, type Facts, PROBED_CALLS, type ProbedCall } from "./facts.ts";
+import { settings } from "./user_namespaces.ts";
 import { tryOverlay, tryProgram, tryUserNamespace } from "./trials.ts";
 
 const AT_FDCWD = -100n;
@@ -44,11 +45,6 @@ export async function gather(): Promise<Facts> {
     images: images?.startsWith("/") ? { directory: images, writable: isWritable(images) } : undefined,
     landlock: probeLandlock(),
   };
-}
-
-function settings(): Facts["settings"] {
-  const found = Object.entries(SETTINGS).map(([name, path]) => [name, attempt(() => read(path).trim())]);
-  return Object.fromEntries(found.filter(([, value]) => value !== undefined));
 }
 
 const ALL = 0xffffffffn;

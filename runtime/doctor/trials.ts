@@ -45,7 +45,8 @@ async function attempt(options: SandboxOptions): Promise<Trial> {
   try {
     await using _sandbox = await Sandbox.create(options);
     return { works: true };
-  } catch (error) {
+  } catch (caught) {
+    const error = caught instanceof Error && caught.cause instanceof LaunchError ? caught.cause : caught;
     if (error instanceof LaunchError) {
       const { op: { call, does }, errno } = error;
       if (call === "faccessat2" || call === "execve") return { works: true };

@@ -62,6 +62,9 @@ export class Child implements AsyncDisposable {
   #early: number | undefined;
   /** Whether the launcher still has a cgroup to empty when init has ended. */
   #tracked = false;
+  /** Whether init is the launcher's child, which ends as init did when nothing is left of it. */
+  #kept = false;
+  #launcherFd: Fd | undefined;
   /** Whether the launcher has ended and was waited for. */
   #reaped = false;
   #watch: Watch;
@@ -120,6 +123,7 @@ export class Child implements AsyncDisposable {
 
   /** Opens the start gate. If nobody waits behind it any more, {@linkcode executed} tells why. */
   start(): void {
+    if (this.#gate.closed) return;
     try {
       writeAll(this.#gate, new Uint8Array(1), "the start gate");
     } catch (error) {
@@ -163,6 +167,7 @@ export class Child implements AsyncDisposable {
   #message(what: number, value: number, fd: Fd | undefined): void {
     if (what === MESSAGE.tracked) this.#tracked = true;
     else if (what === MESSAGE.cloned) this.#born(value);
+    else if (what === MESSAGE.kept) this.#bornToLauncher(value, fd);
     else if (what === MESSAGE.ready) {
       this.#isReady = true;
       if (this.#pidFd) this.#ready.resolve();
@@ -225,10 +230,31 @@ export class Child implements AsyncDisposable {
       kill(pid, SIGKILL);
       return;
     }
-    const watch: Watch = reactor.watch(this.#pidFd, EPOLLIN, () => {
+    this.#awaitEnd(this.#pidFd, pid);
+  }
+
+  /** Init is the launcher's child, which ends as init does when nothing is left of it: that is the end that counts. */
+  #bornToLauncher(pid: number, pidFd: Fd | undefined): void {
+    this.#pid = pid;
+    this.#kept = true;
+    try {
+      if (!pidFd) throw new Error("Cannot start the sandbox: there is no room for another open file");
+      this.#pidFd = pidFd;
+      this.#awaitEnd(this.#launcherFd = openPidFd(this.#launcher), this.#launcher);
+    } catch (error) {
+      this.#fail(error as Error);
+      this.#pidFd = undefined;
+      pidFd?.[Symbol.dispose]();
+      this.#gate[Symbol.dispose](); // the launcher then ends everything
+    }
+  }
+
+  #awaitEnd(pidFd: Fd, pid: number): void {
+    const watch: Watch = reactor.watch(pidFd, EPOLLIN, () => {
       const ending = reap(pid, false);
       if (!ending) return;
       watch[Symbol.dispose]();
+      this.#reaped ||= this.#kept;
       void this.#end(ending);
     });
     if (this.#isReady) this.#ready.resolve(); // heard before this
@@ -239,7 +265,7 @@ export class Child implements AsyncDisposable {
   #hungUp(): void {
     this.#watch[Symbol.dispose]();
     this.#status[Symbol.dispose]();
-    if (this.#pidFd === undefined && this.#pid !== 0) {
+    if (this.#pidFd === undefined && this.#pid !== 0 && !this.#kept) {
       void this.#end(reap(this.#pid, true) ?? NOTHING);
     } else if (this.#pidFd === undefined) {
       // The launcher died before it could report init.
@@ -256,6 +282,7 @@ export class Child implements AsyncDisposable {
     this.#watch[Symbol.dispose]();
     for (const fd of [this.#status, this.#gate]) if (!fd.closed) fd[Symbol.dispose]();
     this.#pidFd?.[Symbol.dispose]();
+    this.#launcherFd?.[Symbol.dispose]();
     this.#ids?.[Symbol.dispose]();
     this.#ended.resolve(ending);
   }

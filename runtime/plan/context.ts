@@ -64,6 +64,8 @@ export interface PlanRequest {
   readonly groups?: readonly GroupDirectory[] | undefined;
   /** Whether init is looked at when it waits at the start gate: its filter is installed by then. */
   readonly attest?: boolean | undefined;
+  /** Without any namespace: the program stays in the host's, under Landlock and a filter alone. */
+  readonly bare?: boolean;
   /** `supervised`: another process watches and reports. `standalone`: the image is all there is. */
   readonly form: "supervised" | "standalone";
 }

@@ -94,8 +94,11 @@ export function refuseBeyondAbi({ abi, handled, net, scoped }: LandlockRules): v
   }
 }
 
-/** Makes the rules and puts this process under them; slot `root` is where their paths begin. */
-export function* landlock({ landlock: rules, arch }: Context): Iterable<Op> {
+/**
+ * Makes the rules and puts this process under them; slot `root` is where their paths begin. `more` are steps that add
+ * to the rules of slot `landlock`.
+ */
+export function* landlock({ landlock: rules, arch }: Context, more: Iterable<Op> = []): Iterable<Op> {
   if (!rules) return;
   refuseBeyondAbi(rules);
   yield makeRuleset(rules);
@@ -115,6 +118,7 @@ export function* landlock({ landlock: rules, arch }: Context): Iterable<Op> {
     if (optional) yield mark(next);
   }
   yield* allowPorts(rules);
+  yield* more;
   yield op("put the program under the Landlock rules", "landlock_restrict_self", [slot("landlock"), 0]);
   yield op("put the program under the Landlock rules", "close", [slot("landlock")]);
 }

@@ -152,14 +152,14 @@ const FLAG_NAME = {
   time: "NEWTIME",
 } as const;
 
-const POLLIN = 1n;
+export const POLLIN = 1n;
 /** How long the descriptors of a killed process may outlive its children. */
 const SETTLE_NANOSECONDS = 500_000_000;
 const NO_TIME: Struct = { struct: "timespec", members: [["sec", 8, 0], ["nsec", 8, 0]] };
 const ALL_SIGNALS = { bytes: new Uint8Array(8).fill(0xff), shows: "{all}" };
 
 /** `struct pollfd` in one word: what a slot holds is a descriptor below 2³². */
-function* pollFd(fd: string, events: bigint): Iterable<Op> {
+export function* pollFd(fd: string, events: bigint): Iterable<Op> {
   yield op("watch init", "let", [slot(fd), 1, events << 32n], { into: `${fd}:poll` });
 }
 

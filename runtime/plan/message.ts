@@ -10,9 +10,9 @@ export function message(does: string, what: number, value: Arg): Op {
   return op(does, "write", [STATUS_FD, parts, MESSAGE_BYTES]);
 }
 
-/** Sends the descriptor of slot `fd` over the status socket (unix(7), SCM_RIGHTS). */
-export function* sendDescriptor(does: string, what: number, fd: string): Iterable<Op> {
-  const body: Struct = { struct: "message", members: [["what", 8, what], ["value", 8, 0]] };
+/** A step that sends a message with the descriptor of slot `fd` (unix(7), SCM_RIGHTS). */
+export function sendDescriptor(does: string, what: number, value: Arg, fd: string): Op {
+  const body: Struct = { struct: "message", members: [["what", 8, what], ["value", 8, value]] };
   const control: Struct = {
     struct: "cmsghdr",
     members: [["len", 8, 20], ["level", 4, SOL_SOCKET], ["type", 4, SCM_RIGHTS], ["fd", 8, slot(fd)]],
@@ -30,5 +30,5 @@ export function* sendDescriptor(does: string, what: number, fd: string): Iterabl
       ["flags", 8, 0],
     ],
   };
-  yield op(does, "sendmsg", [STATUS_FD, header, 0]);
+  return op(does, "sendmsg", [STATUS_FD, header, 0]);
 }

@@ -1,4 +1,5 @@
 import { ERRNO } from "./abi.ts";
+import { bareInit, bareLauncher } from "./bare.ts";
 import { joinGroups } from "./cgroup_join.ts";
 import { type Context, context, type PlanRequest } from "./context.ts";
 import { otherDevices } from "./devices.ts";
@@ -26,16 +27,19 @@ import {
   zeros,
 } from "./op.ts";
 import {
+  closeDescriptors,
   enterDirectory,
   execute,
   findProgram,
+  leaveKeys,
   noNewPrivileges,
   policyFilter,
   resetSignals,
   seccomp,
+  setUmask,
   startGate,
 } from "./process.ts";
-import { FIRST_FREE_FD, STATUS_FD } from "./protocol.ts";
+import { STATUS_FD } from "./protocol.ts";
 import { finishRoot, rootfs } from "./rootfs.ts";
 import { terminal } from "./terminal.ts";
 
@@ -61,17 +65,26 @@ import { terminal } from "./terminal.ts";
  */
 export function plan(request: PlanRequest): Plan {
   const all = context(request);
+  if (all.bare) return ofSections(all, bareLauncher(all), bareInit(all));
   const root = rootfs(all);
   const mounted = mounts(all);
   const masks = maskedPaths(all);
   const devices = otherDevices(all);
   const opened = [...(root.launcher ?? []), ...(mounted.launcher ?? [])];
   const mapped = [...(root.mapped ?? []), ...(mounted.mapped ?? [])];
+  return ofSections(
+    all,
+    launcher(all, { opened, mapped }),
+    init(all, { root, mounted, masks, devices }),
+  );
+}
+
+function ofSections(all: Context, launcher: Iterable<Op>, init: Iterable<Op>): Plan {
   return {
     arch: all.arch,
     sections: [
-      { by: "launcher", ops: [...launcher(all, { opened, mapped })] },
-      { by: "init", ops: [...init(all, { root, mounted, masks, devices })] },
+      { by: "launcher", ops: [...launcher] },
+      { by: "init", ops: [...init] },
       { by: "end", ops: [...end(all)] },
     ],
   };
@@ -92,10 +105,7 @@ function* init(all: Context, { root, mounted, masks, devices }: Parts): Iterable
   if (all.namespace("user") === "joined") yield* becomeJoinedRoot();
   yield op("leave the launcher's session", "setsid", []);
   yield* resetSignals();
-  // KEYCTL_JOIN_SESSION_KEYRING without a name: a new, empty one. Kernels without keys have nothing to leak.
-  yield op("leave the launcher's keys behind", "keyctl", [named("KEYCTL_JOIN_SESSION_KEYRING", 1), 0], {
-    ignore: ["ENOSYS"],
-  });
+  yield leaveKeys();
   if (all.namespace("network") === "new") yield* bringLoopbackUp();
   for (const [call, name] of [["sethostname", spec.hostname], ["setdomainname", spec.domainname]] as const) {
     if (name !== undefined) {
@@ -150,8 +160,7 @@ function* init(all: Context, { root, mounted, masks, devices }: Parts): Iterable
   yield* enterDirectory(all);
   yield* setCapabilities(all);
   if (program?.noNewPrivileges) yield noNewPrivileges();
-  const mask = program?.user?.umask ?? 0o22;
-  yield op(`set the umask to 0${mask.toString(8)}`, "umask", [named(`0${mask.toString(8)}`, mask)]);
+  yield setUmask(all);
   yield* blame(form, 1);
   yield* findProgram(all);
   yield* blame(form, 0);
@@ -233,12 +242,6 @@ function* userLimit(key: string, value: string): Iterable<Op> {
   yield { ...open!, ignore: ["ENOENT"], ignored: after };
   yield* rest;
   yield mark(after);
-}
-
-/** No path of the spec or the rootfs may begin at a descriptor of ours: /proc/self/fd/7 (CVE-2024-21626). */
-function* closeDescriptors({ form }: Context): Iterable<Op> {
-  const first = form === "supervised" ? FIRST_FREE_FD : 3;
-  yield op("close what is not needed any more", "close_range", [first, named("~0", 0xffffffff), 0]);
 }
 
 /** The working directory is made if it is missing, as runc does. */

@@ -2,7 +2,7 @@ import type { Context, Filter } from "./context.ts";
 import { AT, AT_FDCWD, PR } from "./kernel.ts";
 import { message, sendDescriptor } from "./message.ts";
 import { mark, named, type Op, op, slot, type Struct, zeros } from "./op.ts";
-import { GATE_FD, MESSAGE } from "./protocol.ts";
+import { FIRST_FREE_FD, GATE_FD, MESSAGE } from "./protocol.ts";
 
 /** What execvp(3) searches when the environment names no PATH. */
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -17,6 +17,24 @@ export function* resetSignals(): Iterable<Op> {
     yield op(`stop ignoring ${name}`, "rt_sigaction", [named(name, number), fresh, 0, 8]);
   }
   yield op("block no signals", "rt_sigprocmask", [named("SIG_SETMASK", 2), zeros(8, "{}"), 0, 8]);
+}
+
+/** KEYCTL_JOIN_SESSION_KEYRING without a name: a new, empty one. Kernels without keys have nothing to leak. */
+export function leaveKeys(): Op {
+  const join = named("KEYCTL_JOIN_SESSION_KEYRING", 1);
+  return op("leave the launcher's keys behind", "keyctl", [join, 0], { ignore: ["ENOSYS"] });
+}
+
+/** No path of the spec or the rootfs may begin at a descriptor of ours: /proc/self/fd/7 (CVE-2024-21626). */
+export function* closeDescriptors({ form }: Context): Iterable<Op> {
+  const first = form === "supervised" ? FIRST_FREE_FD : 3;
+  yield op("close what is not needed any more", "close_range", [first, named("~0", 0xffffffff), 0]);
+}
+
+/** Sets the umask of the program. */
+export function setUmask({ spec }: Context): Op {
+  const mask = spec.process?.user?.umask ?? 0o22;
+  return op(`set the umask to 0${mask.toString(8)}`, "umask", [named(`0${mask.toString(8)}`, mask)]);
 }
 
 /** Enters the working directory and makes sure that it lies inside the root (CVE-2024-21626). */
@@ -108,7 +126,7 @@ export function* seccomp(filter: Filter): Iterable<Op> {
 export function* policyFilter(filter: Filter): Iterable<Op> {
   yield install(filter);
   if (!filter.notify) return;
-  yield* sendDescriptor("send the listener for forbidden calls", MESSAGE.forbidden, "listener");
+  yield sendDescriptor("send the listener for forbidden calls", MESSAGE.forbidden, 0, "listener");
 }
 
 function install({ program, flags: filterFlags }: Filter): Op {

@@ -51,6 +51,6 @@ export function* terminal(context: Context): Iterable<Op> {
     yield cloneMount("mount the terminal on /dev/console", slot("terminal"), "", false, "console");
     yield attach("mount the terminal on /dev/console", "console", "console:place");
   }
-  yield* sendDescriptor("send the terminal to the supervisor", MESSAGE.terminal, "master");
+  yield sendDescriptor("send the terminal to the supervisor", MESSAGE.terminal, 0, "master");
   yield op(does, "close", [slot("master")]);
 }

@@ -35,10 +35,24 @@ export class Bystander extends Neighbour {
 
 const LISTEN = `
 import socket, sys
-listener = socket.socket(getattr(socket, sys.argv[1]))
-listener.bind(eval(sys.argv[2])); listener.listen()
+listener = socket.socket(socket.AF_UNIX)
+listener.bind("\\0" + sys.argv[1]); listener.listen()
 print("ready", flush=True)
 while True: listener.accept()`;
+
+const RECEIVE = `
+import os, socket, sys
+receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+receiver.bind(sys.argv[1]); os.chmod(sys.argv[1], 0o777)
+print("ready", flush=True)
+while True: receiver.recv(1)`;
+
+/** Takes datagrams from everybody at a path, as daemons do at /run/systemd/notify. */
+export class DatagramReceiver extends Neighbour {
+  static async start(path: string): Promise<DatagramReceiver> {
+    return new DatagramReceiver(await spawn(["python3", "-c", RECEIVE, path]));
+  }
+}
 
 /** Accepts whoever connects to an abstract socket of the host's network. */
 export class AbstractListener extends Neighbour {
@@ -51,7 +65,7 @@ export class AbstractListener extends Neighbour {
 
   static async start(): Promise<AbstractListener> {
     const name = `ai-sandbox-test-${crypto.randomUUID()}`;
-    return new AbstractListener(await spawn(["python3", "-c", LISTEN, "AF_UNIX", `"\\0${name}"`]), name);
+    return new AbstractListener(await spawn(["python3", "-c", LISTEN, name]), name);
   }
 }
 
