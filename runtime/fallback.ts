@@ -24,7 +24,7 @@ export async function fallBack<Made>(
   make: (options: InnerOptions) => Promise<Made>,
 ): Promise<Made> {
   const facts = { settings: settings(), uid: probeCaller().uid, program: Deno.execPath() };
-  if (!isForbidden(error, facts)) throw error;
+  if (probeCaller().privileged || !isForbidden(error, facts)) throw error;
   if (options.fallback !== "landlock" || !options.command) throw refusal(error, options, facts);
   const bare = privateDirectory();
   try {
@@ -35,8 +35,11 @@ export async function fallBack<Made>(
   }
 }
 
-function isForbidden({ op: { call, does }, errno }: LaunchError, facts: Pick<Facts, "settings">): boolean {
-  if (probeCaller().privileged) return false;
+/** Whether a user without rights may make no user namespace, or gets none that is of use. */
+export function isForbidden(
+  { op: { call, does }, errno }: Pick<LaunchError, "op" | "errno">,
+  facts: Pick<Facts, "settings">,
+): boolean {
   if (call === "clone3" && does.startsWith("start init")) return REFUSALS.includes(errno);
   // AppArmor lets a user namespace be made and then takes every right in it.
   const restricted = !["0", undefined].includes(facts.settings.usernsApparmor);

@@ -3,7 +3,7 @@ import { errno } from "../ffi/errno.ts";
 import { libc } from "../ffi/libc.ts";
 import { UnsupportedError } from "./errors.ts";
 import type { Arch } from "./host/facts.ts";
-import { probeHost } from "./host/probe.ts";
+import { probeHost, probeLandlock } from "./host/probe.ts";
 import { ERRNO, syscallNumber } from "./plan/abi.ts";
 import { knownMountOptions } from "./plan/mount_options.ts";
 import { FLAG_NEW_LISTENER, FLAGS } from "./seccomp/numbers.ts";
@@ -29,7 +29,7 @@ const SECCOMP_SET_MODE_FILTER = 1n;
  * The features document of the OCI runtime specification: what this version can apply, whatever a bundle asks for.
  * What is refused by name is not in it.
  *
- * @param annotations Free words to put into it, such as the version.
+ * @param annotations Free words to put into it, such as the version; the version of Landlock's interface is there already.
  *
  * @example
  * ```ts
@@ -68,7 +68,7 @@ export function features(annotations: StringMap<string> = {}): Features {
       mountExtensions: { idmap: { enabled: true } },
       netDevices: { enabled: accepts({ netDevices: { eth0: { name: "eth0" } } }) },
     },
-    annotations,
+    annotations: { "ai-sandbox.landlock": String(probeLandlock() ?? 0), ...annotations },
     potentiallyUnsafeConfigAnnotations: [],
   };
 }

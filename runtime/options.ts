@@ -91,6 +91,6 @@ export interface InnerOptions extends SandboxOptions {
 }
 
 /** What `--fallback landlock` does not keep apart. */
-export const NOT_APART =
+export const NOT_APART: string =
   "the program shares this user's ids and the host's pids, network devices, mounts and clocks, " +
   "and can see that files exist; its disk space, memory and processes are not limited";

@@ -255,6 +255,7 @@ export class Sandbox implements AsyncDisposable {
       usage,
       deliveredSignal: this.#deliveredSignal,
       forbiddenCall: this.#forbiddenCall,
+      bare: this.#bare !== undefined,
     });
   }
 

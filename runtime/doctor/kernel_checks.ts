@@ -145,15 +145,32 @@ function libseccomp(facts: Facts): Row {
   return row("libseccomp", found, { costs, remedy: install(facts, "libseccomp2") });
 }
 
-function landlock(facts: Facts): Row {
+/** What `--landlock` and `--fallback landlock` take of its interface. */
+const [LAYER_ABI, FALLBACK_ABI] = [2, 6];
+
+function landlock(facts: Facts): Row[] {
+  return [
+    landlockFor(facts, "landlock", LAYER_ABI, "--landlock is refused, and policies do without that layer"),
+    landlockFor(
+      facts,
+      "landlock for --fallback",
+      FALLBACK_ABI,
+      "where user namespaces are forbidden, programs cannot be run without them either",
+    ),
+  ];
+}
+
+function landlockFor(facts: Facts, name: string, least: number, costs: string): Row {
   const version = facts.landlock;
   const found: [Answer, string] = version === undefined
     ? ["unknown", "the kernel does not say"]
-    : version > 0
+    : version >= least
     ? ["ok", `version ${version} of its interface`]
+    : version > 0
+    ? ["missing", `version ${version} of its interface, ${least} is needed`]
     : ["missing", "the kernel does not have it, or it was not enabled when the host started"];
-  return row("landlock", found, {
-    costs: "--landlock is refused: one layer less",
-    remedy: `add landlock to the list of the kernel parameter lsm= and restart`,
-  });
+  const remedy = version
+    ? newerKernel(facts)
+    : "add landlock to the list of the kernel parameter lsm= and restart";
+  return row(name, found, { costs, remedy });
 }

@@ -4,6 +4,7 @@ import type { StepWords } from "./image.ts";
 /** What a person can do about a step that failed so; empty if nothing is known. */
 export function explain({ call, does }: StepWords, errno: number): string {
   const is = (...names: (keyof typeof ERRNO)[]): boolean => names.some((name) => ERRNO[name] === errno);
+  if (call.startsWith("landlock_")) return explainLandlock(errno);
   if (is("ENOSYS")) return "this kernel is too old: Linux 5.12 or later is needed";
   switch (call) {
     case "clone3":
@@ -68,5 +69,16 @@ export function explain({ call, does }: StepWords, errno: number): string {
   if (is("ENOSPC")) return "no space is left: give the upper layer more (--overlay tmpfs:size=…)";
   if (is("ENOMEM")) return "the host is out of memory";
   if (is("EPERM", "EACCES")) return "permission denied: run as root, or ask for less";
+  return "";
+}
+
+function explainLandlock(errno: number): string {
+  if (errno === ERRNO.ENOSYS || errno === ERRNO.EOPNOTSUPP) {
+    return "this kernel has no Landlock, or did not enable it: add landlock to the kernel parameter lsm=";
+  }
+  if (errno === ERRNO.E2BIG) {
+    return "this process is under too many Landlock rules already: sixteen is the most";
+  }
+  if (errno === ERRNO.EINVAL) return "this kernel's Landlock is older than the one that this was made for";
   return "";
 }

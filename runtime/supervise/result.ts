@@ -37,6 +37,8 @@ export interface Result {
   readonly startedAt: string;
   /** When the program ended (RFC 3339, UTC). */
   readonly endedAt: string;
+  /** What kept it in its place, if it had no namespaces. */
+  readonly isolation?: "landlock";
 }
 
 /** The figures of a cgroup that a record takes. */
@@ -64,6 +66,8 @@ export interface Circumstances {
   readonly deliveredSignal?: number | undefined;
   /** As in {@linkcode Result}. */
   readonly forbiddenCall?: ForbiddenCall | undefined;
+  /** Whether it had no namespaces. */
+  readonly bare?: boolean;
 }
 
 /** Signals by which the kernel says that a resource limit is used up (setrlimit(2)). */
@@ -93,6 +97,7 @@ export function result(ending: Ending, facts: Circumstances): Result {
     ...(facts.forbiddenCall && { forbiddenCall: facts.forbiddenCall }),
     startedAt: facts.startedAt.toISOString(),
     endedAt: new Date(facts.startedAt.getTime() + wallMs).toISOString(),
+    ...(facts.bare && { isolation: "landlock" }),
   };
 }
 

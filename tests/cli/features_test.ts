@@ -1,5 +1,6 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { type Features, loadBundle } from "../../mod.ts";
+import { probeLandlock } from "../../runtime/host/probe.ts";
 import { mountOptions } from "../../runtime/plan/mount_options.ts";
 import config from "../../deno.json" with { type: "json" };
 import { AS_STRANGER, bundled, cli, Temporary } from "../helpers/cli.ts";
@@ -11,6 +12,10 @@ const document = (code === 0 ? JSON.parse(stdout) : {}) as Features;
 Deno.test("features prints its document, with the version", () => {
   deepEqual([code, stderr], [0, ""]);
   equal(document.annotations?.["ai-sandbox.version"], config.version);
+});
+
+Deno.test("features names the version of Landlock's interface that the kernel has", () => {
+  equal(document.annotations?.["ai-sandbox.landlock"], String(probeLandlock() ?? 0));
 });
 
 Deno.test("features names both ends of the versions that config.json may have", () => {

@@ -149,6 +149,7 @@ fallbackTest(
     equal(await code("--timeout", "300ms", "--result", result, "--", ...sh("sleep 60 & sleep 60")), 124);
     const record = JSON.parse(Deno.readTextFileSync(result));
     deepEqual([record.exit, record.timedOut], [{ kind: "limit", limit: "time" }, true]);
+    equal(record.isolation, "landlock");
   },
 );
 

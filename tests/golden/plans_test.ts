@@ -147,6 +147,12 @@ const PLANS: Readonly<Record<string, PlanRequest>> = {
       confinement: CONFINEMENT,
     },
   ),
+  "bare": requestOf({ process: { ...PROCESS, args: ["/bin/true"] }, linux: { namespaces: [] } }, {
+    host: ROOTLESS,
+    landlock: RULES,
+    filter: { program: new Uint8Array(8), flags: 0, notify: false },
+    bare: true,
+  }),
   "everything": everythingRequest(),
   "everything_rootless_standalone": everythingRequest({ host: { ...HOST, ...ROOTLESS }, form: "standalone" }),
 };

@@ -37,7 +37,7 @@ const HOST: Facts = {
   newuidmap: true,
   subordinate: true,
   images: { directory: "/run", writable: true },
-  landlock: 3,
+  landlock: 7,
 };
 /** The same for a user without rights. */
 const USER: Partial<Facts> = { uid: 1000, privileged: false };
@@ -143,6 +143,9 @@ const OPTIONAL: readonly Case[] = [
   ["libseccomp", { ...USER, libseccomp: false }, "missing", /^sudo apt-get install .*libseccomp2$/],
   ["landlock", { landlock: 0 }, "missing", /lsm=/],
   ["landlock", { landlock: undefined }, "unknown", /lsm=/],
+  ["landlock", { landlock: 1 }, "missing", KERNEL],
+  ["landlock for --fallback", { landlock: 5 }, "missing", KERNEL],
+  ["landlock for --fallback", { landlock: 0 }, "missing", /lsm=/],
   ["cgroups", { cgroups: [] }, "missing", /^mount -t cgroup2 /],
   ["cgroups", { cgroups: undefined }, "unknown", /^mount -t cgroup2 /],
   [
@@ -187,7 +190,7 @@ for (const [essential, cases] of [[true, ESSENTIAL], [false, OPTIONAL]] as const
 
 Deno.test("diagnosis() still finds a host able that lacks only what can be done without", () => {
   const part = { libseccomp: false, criu: undefined, landlock: 0, capabilities: 0n, writableCgroups: [] };
-  equal(others(part).length, 5);
+  equal(others(part).length, 6);
   equal(diagnosis({ ...HOST, ...part }).able, true);
 });
 
