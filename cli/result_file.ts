@@ -6,8 +6,13 @@ export function writeResult(file: string, result: Result, cuts: readonly Cut[] =
   return write("the result", file, json(cuts.length > 0 ? { ...result, cuts } : result));
 }
 
-/** Writes why a run did not come about. */
-export function writeError(file: string, id: string | undefined, error: unknown): Promise<void> {
+/** Writes why a run did not come about, and what was cut from an untrusted bundle. */
+export function writeError(
+  file: string,
+  id: string | undefined,
+  error: unknown,
+  cuts: readonly Cut[] = [],
+): Promise<void> {
   const message = error instanceof Error ? error.message : String(error);
   const name = error instanceof Error ? error.name : "Error";
   const step = error instanceof LaunchError
@@ -16,7 +21,12 @@ export function writeError(file: string, id: string | undefined, error: unknown)
   return write(
     "the result",
     file,
-    json({ id, exitCode: exitCode(error), error: { name, message, ...step } }),
+    json({
+      id,
+      exitCode: exitCode(error),
+      error: { name, message, ...step },
+      ...(cuts.length > 0 && { cuts }),
+    }),
   );
 }
 

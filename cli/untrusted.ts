@@ -17,17 +17,14 @@ export const UNTRUSTED_FLAGS: readonly Flag[] = [
 ];
 
 /**
- * What the flags say; `onCuts` hears what is cut.
+ * What the flags say.
  *
  * @throws {UsageError} for those that mean nothing without `--untrusted`.
  */
-export function readUntrusted(
-  args: Arguments,
-  onCuts: (cuts: readonly Cut[]) => void,
-): Pick<SandboxOptions, "untrusted"> {
+export function readUntrusted(args: Arguments): Pick<SandboxOptions, "untrusted"> {
   const strict = args.has("strict-request");
   const binds = args.values("allow-bind").map(readAllowed);
-  if (args.has("untrusted")) return { untrusted: { strict, onCuts, ...(binds.length > 0 && { binds }) } };
+  if (args.has("untrusted")) return { untrusted: { strict, ...(binds.length > 0 && { binds }) } };
   const flag = strict ? "--strict-request" : binds.length > 0 ? "--allow-bind" : undefined;
   if (flag) throw new UsageError(`Cannot use ${flag} on its own: it says how far --untrusted goes`);
   return {};
@@ -36,6 +33,12 @@ export function readUntrusted(
 function readAllowed(text: string): AllowedBind {
   const [, path = text, mode] = /^(.+?):(rw|ro)$/.exec(text) ?? [];
   return { path, ...(mode === "rw" && { writable: true }) };
+}
+
+/** The same options; `onCuts` hears what is cut before anything is started. */
+export function hearing(options: SandboxOptions, onCuts: (cuts: readonly Cut[]) => void): SandboxOptions {
+  const { untrusted } = options;
+  return typeof untrusted === "object" ? { ...options, untrusted: { ...untrusted, onCuts } } : options;
 }
 
 /** Says on stderr what was cut, a line each. */

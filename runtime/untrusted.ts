@@ -1,5 +1,5 @@
 import type { Bundle } from "./bundle.ts";
-import { SpecError } from "./errors.ts";
+import { type Issue, SpecError } from "./errors.ts";
 import type { SandboxOptions } from "./options.ts";
 import type { PlanRequest } from "./plan/context.ts";
 import { beneath } from "./untrusted/beneath.ts";
@@ -17,6 +17,9 @@ export interface Tamed {
   readonly beneath: NonNullable<PlanRequest["beneath"]>;
 }
 
+/** How many problems an error names. */
+const MOST_ISSUES = 50;
+
 /**
  * The bundle cut down to the ceiling of `options`. What the options themselves ask for comes later: it is the caller's.
  *
@@ -33,12 +36,18 @@ export function tame(bundle: Bundle, { untrusted, cpus, memoryBytes, pids }: San
   const ceiling: Ceiling = { ...DEFAULT_CEILING, ...wider, cpus, memoryBytes, pids };
   const facts = gatherFacts(bundle, ceiling);
   const { spec, cuts, refusals } = cutDown(bundle.spec, ceiling, facts);
-  const refused = strict
-    ? cuts.map(({ pointer, asked, reason }) => ({ pointer, message: `Cannot have ${asked}: ${reason}` }))
-    : [];
-  if (refusals.length + refused.length > 0) {
-    throw new SpecError(`${bundle.path}/config.json`, [...refusals, ...refused]);
-  }
+  const refused = [...refusals, ...(strict ? cuts.map(refusal) : [])];
+  if (refused.length > 0) throw new SpecError(`${bundle.path}/config.json`, fewOf(refused));
   onCuts?.(cuts);
   return { bundle: { ...bundle, spec }, cuts, beneath: beneath(bundle.path, spec, facts) };
+}
+
+function refusal({ pointer, asked, reason }: Cut): Issue {
+  return { pointer, message: `Cannot have ${asked}: ${reason}` };
+}
+
+function fewOf(issues: readonly Issue[]): readonly Issue[] {
+  if (issues.length <= MOST_ISSUES) return issues;
+  const more = `there are ${issues.length - MOST_ISSUES} more of these`;
+  return [...issues.slice(0, MOST_ISSUES), { pointer: "", message: more }];
 }

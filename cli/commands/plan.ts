@@ -11,7 +11,7 @@ import { type CommandHelp, readArguments, readFallback } from "../args.ts";
 import type { Command } from "../main.ts";
 import { readOverlay } from "../mounts.ts";
 import { print } from "../print.ts";
-import { readUntrusted, reportCuts, UNTRUSTED_FLAGS } from "../untrusted.ts";
+import { hearing, readUntrusted, reportCuts, UNTRUSTED_FLAGS } from "../untrusted.ts";
 
 const help: CommandHelp = {
   name: "plan",
@@ -47,13 +47,13 @@ async function run(argv: readonly string[]): Promise<number> {
   const fallback = readFallback(args.value("fallback"));
   const policyName = args.value("policy");
   const common: SandboxOptions = {
-    ...readUntrusted(args, format === "text" ? reportCuts : () => {}),
+    ...readUntrusted(args),
     ...(args.has("landlock") && { landlock: true }),
     ...(policyName !== undefined && { policy: await readPolicy(policyName) }),
     ...(fallback && { fallback }),
   };
   const bundle = (path: string): SandboxOptions => ({
-    ...common,
+    ...hearing(common, format === "text" ? reportCuts : () => {}),
     bundle: path,
     ...(overlay !== undefined && { overlay: readOverlay(overlay) }),
   });

@@ -1,4 +1,5 @@
 import {
+  type Cut,
   type ForbiddenCall,
   isPolicyName,
   isShareable,
@@ -26,7 +27,7 @@ import { attachTerminal, forwardSignals } from "../attach.ts";
 import { isBundle, looksLikeSpec } from "../bundles.ts";
 import type { Command, Global } from "../main.ts";
 import { readMount, readOverlay } from "../mounts.ts";
-import { readUntrusted, reportCuts, UNTRUSTED_FLAGS } from "../untrusted.ts";
+import { hearing, readUntrusted, reportCuts, UNTRUSTED_FLAGS } from "../untrusted.ts";
 import { writeError, writePid, writeResult } from "../result_file.ts";
 
 const help: CommandHelp = {
@@ -94,18 +95,20 @@ async function run(argv: readonly string[], _global: Global): Promise<number> {
   const args = readArguments(help, argv, { stopEarly: true });
   const { options, resultFile, pidFile } = await readRun(args, argv);
   let sandbox: Sandbox | undefined;
+  let cuts: readonly Cut[] = [];
+  const heard = hearing(options, (all) => reportCuts(cuts = all));
   try {
-    const starting = begin({ ...options, stdin: "inherit", stdout: "inherit", stderr: "inherit" }, pidFile);
+    const starting = begin({ ...heard, stdin: "inherit", stdout: "inherit", stderr: "inherit" }, pidFile);
     using _signals = forwardSignals(starting); // before the program can do anything that somebody answers
     sandbox = await starting;
     const result = await supervise(sandbox);
     if (result.forbiddenCall) await tellForbidden(result.forbiddenCall);
     await sandbox[Symbol.asyncDispose](); // nothing of it is left when we end
-    if (resultFile !== undefined) await writeResult(resultFile, result, sandbox.cuts);
+    if (resultFile !== undefined) await writeResult(resultFile, result, cuts);
     return result.exitCode;
   } catch (error) {
     await sandbox?.[Symbol.asyncDispose]();
-    if (resultFile !== undefined) await writeError(resultFile, options.id, error);
+    if (resultFile !== undefined) await writeError(resultFile, options.id, error, cuts);
     throw error;
   }
 }
@@ -209,7 +212,7 @@ function commonOptions(args: Arguments): SandboxOptions {
   }
   if (id !== undefined) checkId(id);
   return {
-    ...readUntrusted(args, reportCuts),
+    ...readUntrusted(args),
     ...(id !== undefined && { id }),
     ...(timeout !== undefined && { timeoutMs: durationMs(timeout, "timeout") }),
     ...(cwd !== undefined && { cwd }),

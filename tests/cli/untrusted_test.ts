@@ -475,6 +475,42 @@ launchTest("run --untrusted says on stderr and in the record what it cut", async
   equal(exitCode, 0);
 });
 
+launchTest(
+  "run --untrusted says what it cut where the program cannot be run for want of it",
+  async (bundle) => {
+    Deno.removeSync(`${bundle.rootfs}/bin`, { recursive: true });
+    bundle.directory("bin");
+    bundle.write("echo ran", all({ ...bind("/bin", "ro"), destination: "/bin" }));
+    using directory = new Temporary();
+    const file = `${directory.path}/result.json`;
+    const { code, stderr } = await cli(["run", "--untrusted", "--result", file, bundle.path]);
+    equal(code, 127);
+    match(stderr, /cut \/mounts\/5\/source: asked for \/bin[^]*Cannot run "\/bin\/sh"/);
+    const { cuts, error } = JSON.parse(Deno.readTextFileSync(file));
+    ok(cuts.some(({ asked }: { asked: string }) => asked === "/bin"));
+    match(error.message, /Cannot run/);
+  },
+);
+
+launchTest("run --untrusted leaves the rootfs as it is in runc's form too", async (bundle) => {
+  bundle.write("echo x > /file && cat /file");
+  const trusted = await cli(["run", "--bundle", bundle.path, "trusted"]);
+  deepEqual([trusted.stdout, Deno.readTextFileSync(`${bundle.rootfs}/file`)], ["x\n", "x\n"]);
+  Deno.removeSync(`${bundle.rootfs}/file`);
+  const { stdout } = await cli(["run", "--untrusted", "--bundle", bundle.path, "untrusted"]);
+  equal(stdout, "x\n");
+  ok(![...Deno.readDirSync(bundle.rootfs)].some(({ name }) => name === "file"));
+});
+
+launchTest("run --strict-request names no more than a person reads", async (bundle) => {
+  const syscalls = Array(1000).fill({ names: ["mkdir"], action: "SCMP_ACT_NOTIFY" });
+  const seccomp = { defaultAction: "SCMP_ACT_ALLOW", listenerPath: "/x", syscalls } as const;
+  bundle.write("true", { linux: { namespaces: NEW.map((type) => ({ type })), seccomp } });
+  const { stderr } = await cli(["run", "--untrusted", "--strict-request", bundle.path]);
+  match(stderr, /there are 9\d\d more of these/);
+  ok(stderr.length < 10_000);
+});
+
 launchTest("run --strict-request refuses and names everything that would be cut", async (bundle) => {
   using directory = new Temporary();
   const outside = outsideOf(directory);
