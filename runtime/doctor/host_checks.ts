@@ -124,7 +124,7 @@ function subordinates(facts: Facts): Row {
     : ["missing", "/etc/subuid has no range for this user"];
   const add = `sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 "$(id -un)"`;
   return row("subordinate ids", found, {
-    costs: "nothing yet: this version maps a user's own id only",
+    costs: "a bundle sees one user only: no further groups, no change of user inside",
     remedy: facts.newuidmap ? add : `${install(facts, "uidmap")} && ${add}`,
   });
 }

@@ -1,3 +1,5 @@
+import type { SubordinateIds } from "./subordinate_ids.ts";
+
 /** The architectures a plan can be compiled for, in `uname -m` spelling. */
 export type Arch = "x86_64" | "aarch64";
 
@@ -13,6 +15,8 @@ export interface Host {
   readonly lastCapability: number;
   /** What a program may open unless its spec says otherwise (RLIMIT_NOFILE). */
   readonly openFiles: { readonly soft: number; readonly hard: number };
+  /** What a user who is not root may map beside the own id; nothing for root, who needs nobody's leave. */
+  readonly subordinateIds?: SubordinateIds | undefined;
   /** The cgroup hierarchies that are mounted, each with the launching process's own group in it. */
   readonly cgroups: readonly CgroupHierarchy[];
 }

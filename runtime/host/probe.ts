@@ -2,6 +2,7 @@ import { check, errno } from "../../ffi/errno.ts";
 import { libc } from "../../ffi/libc.ts";
 import { UnsupportedError } from "../errors.ts";
 import type { CgroupHierarchy, Host } from "./facts.ts";
+import { probeSubordinateIds } from "./subordinate_ids.ts";
 
 const RLIMIT_NOFILE = 7;
 /** What Linux gives a process that nobody raised it for; Deno has raised ours. */
@@ -33,6 +34,11 @@ export function probeHost(caller?: Caller): Host {
     ...probeCaller(),
     ...caller,
     lastCapability: Number(read("/proc/sys/kernel/cap_last_cap")),
+    get subordinateIds() {
+      const { uid, privileged } = caller ?? probeCaller();
+      // An executable does not know who will run it.
+      return privileged || caller ? undefined : probeSubordinateIds(uid);
+    },
     get cgroups() {
       return cgroups(read("/proc/self/mountinfo"), read("/proc/self/cgroup"));
     },

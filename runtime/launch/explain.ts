@@ -7,6 +7,11 @@ export function explain({ call, does }: StepWords, errno: number): string {
   if (call.startsWith("landlock_")) return explainLandlock(errno);
   if (is("ENOSYS")) return "this kernel is too old: Linux 5.12 or later is needed";
   switch (call) {
+    case "chdir":
+      if (does.startsWith("map ids with ")) {
+        return "it is missing, or does not let this user have these ids: see its message, /etc/subuid and /etc/subgid, or map the own id only";
+      }
+      break;
     case "clone3":
       if (is("EPERM")) {
         return "this user may not make namespaces: run as root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0)";

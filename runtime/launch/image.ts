@@ -7,6 +7,7 @@ import {
   ID_DIGITS,
   type Op,
   type Plan,
+  type Strings,
   type Struct,
 } from "../plan/op.ts";
 import { DATA_OFFSET, elf } from "./elf.ts";
@@ -232,8 +233,10 @@ class Assembler {
     return address;
   }
 
-  #pointers(strings: readonly string[]): number {
-    const addresses = strings.map((item) => this.#string(item));
+  #pointers(strings: Strings["strings"]): number {
+    const addresses = strings.map((item) =>
+      typeof item === "string" ? this.#string(item) : this.#place(item)
+    );
     const address = this.#reserve((addresses.length + 1) * 8, 8);
     addresses.forEach((item, index) => this.#put64(address - DATA_ADDRESS + index * 8, item));
     return address;

@@ -62,7 +62,11 @@ function formatArg(arg: Arg): string {
       if ("named" in arg) return arg.named;
       if ("bytes" in arg) return arg.shows;
       if ("inside" in arg) return `${arg.inside.shows}+${arg.offset}`;
-      if ("strings" in arg) return `[${arg.strings.map((item) => JSON.stringify(item)).join(", ")}]`;
+      if ("strings" in arg) {
+        return `[${
+          arg.strings.map((item) => typeof item === "string" ? JSON.stringify(item) : item.shows).join(", ")
+        }]`;
+      }
       return formatStruct(arg.members);
   }
 }

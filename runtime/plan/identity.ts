@@ -1,5 +1,6 @@
 import { CAPABILITIES } from "../spec/words.ts";
 import type { Context } from "./context.ts";
+import { needsHelpers } from "./id_helpers.ts";
 import { PR, SIGKILL } from "./kernel.ts";
 import { type Bytes, named, type Op, op } from "./op.ts";
 
@@ -29,7 +30,8 @@ export function* dropBounding({ spec, host }: Context): Iterable<Op> {
 const drops: Op[] = [];
 
 /** Becomes the user and groups of the spec; capabilities survive for {@linkcode setCapabilities}. */
-export function* setUser({ spec, namespace, host }: Context): Iterable<Op> {
+export function* setUser(context: Context): Iterable<Op> {
+  const { spec, namespace, host } = context;
   const { uid = 0, gid = 0, additionalGids = [] } = spec.process?.user ?? {};
   yield op("keep capabilities over the change of user", "prctl", [
     named("PR_SET_KEEPCAPS", PR.SET_KEEPCAPS),
@@ -38,8 +40,8 @@ export function* setUser({ spec, namespace, host }: Context): Iterable<Op> {
     0,
     0,
   ]);
-  // An unprivileged user's map denies setgroups, and with it any group but the own one.
-  const denied = namespace("user") === "new" && !host.privileged;
+  // The map that an unprivileged user writes denies setgroups, and with it any group but the own one.
+  const denied = namespace("user") === "new" && !host.privileged && !needsHelpers(context);
   if (!denied || additionalGids.length > 0) {
     const does = `set the groups ${additionalGids.join(", ") || "to none"}`;
     // A user namespace that was joined may deny it too, which shows only now; as in runc that matters where groups are asked for.

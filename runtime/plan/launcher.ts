@@ -8,6 +8,7 @@ import { flags, mark, named, type Op, op, slot, type Struct, text, zeros } from 
 import { message } from "./message.ts";
 import { GATE_FD, MESSAGE, STATUS_FD } from "./protocol.ts";
 import { shareStdio } from "./stdio.ts";
+import { needsHelpers, runIdHelpers } from "./id_helpers.ts";
 import { isTracked, type Tracker, tracker } from "./tracker.ts";
 import {
   callerMap,
@@ -128,7 +129,9 @@ function* birth(context: Context, mapped: readonly Op[]): Iterable<Op> {
     }
     const uids = standalone ? callerMap(uidMappings[0]?.containerID ?? 0, "caller:uid") : idMap(uidMappings);
     const gids = standalone ? callerMap(gidMappings[0]?.containerID ?? 0, "caller:gid") : idMap(gidMappings);
-    yield* writeIdMaps("init:pid", uids, gids, !host.privileged);
+    yield* needsHelpers(context)
+      ? runIdHelpers("init:pid", context)
+      : writeIdMaps("init:pid", uids, gids, !host.privileged);
     if (mapped.length > 0) {
       yield* openUserNamespace("init:pid", "init:userns");
       yield* mapped;

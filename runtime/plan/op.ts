@@ -40,8 +40,8 @@ export interface Inside {
 }
 /** A NULL-terminated array of C strings (argv, envp). */
 export interface Strings {
-  /** The strings, without the NULL. */
-  readonly strings: readonly string[];
+  /** The strings, without the NULL; bytes that earlier steps fill in bring their own. */
+  readonly strings: readonly (string | Bytes)[];
 }
 /** One member of a C struct: its name, its size in bytes, its value; members follow each other without padding. */
 export type Member = readonly [name: string, size: 1 | 2 | 4 | 8, value: Arg];

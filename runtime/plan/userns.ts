@@ -20,7 +20,7 @@ import {
 } from "./op.ts";
 
 /** Room for the ten digits of a pid; what is left of it stays slashes, which a path may repeat. */
-const PID_ROOM = 10;
+export const PID_ROOM = 10;
 
 /** Opens a pipe; its ends go to the slots `<name>:read` and `<name>:write`. */
 export function* pipe(does: string, name: string): Iterable<Op> {

@@ -89,6 +89,15 @@ const PLANS: Readonly<Record<string, PlanRequest>> = {
     mounts: MOUNTS.filter(({ type }) => type !== "cgroup"),
     linux: { ...USER, ...HIDDEN },
   }, { host: ROOTLESS }),
+  "rootless_subordinate": requestOf({
+    process: { ...PROCESS, user: { uid: 0, gid: 0, additionalGids: [4] } },
+    mounts: [],
+    linux: {
+      namespaces: USER.namespaces,
+      uidMappings: [...USER.uidMappings, { containerID: 1, hostID: 100_000, size: 65_536 }],
+      gidMappings: [...USER.gidMappings, { containerID: 1, hostID: 100_000, size: 65_536 }],
+    },
+  }, { host: ROOTLESS }),
   "joined": requestOf({
     process: PROCESS,
     mounts: MOUNTS.slice(0, 1),
