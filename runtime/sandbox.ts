@@ -85,7 +85,7 @@ export class Sandbox implements AsyncDisposable {
     this.#timeoutMs = timeoutMs;
     void child.ended.then(() => this.#over = true);
     child.onForbidden((listener) =>
-      onForbiddenCall(listener, (call) => {
+      onForbiddenCall(listener, child.ended, (call) => {
         this.#forbiddenCall = call;
         this.#endBy(SIGNALS.SIGSYS);
       })

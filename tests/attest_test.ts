@@ -262,7 +262,7 @@ const DEFECTS: readonly Defect[] = [
         attach("leak", "leak", "at"),
       ]),
     ),
-    /mount "\/extra": asked for none, is .* "\/etc"/,
+    /mount "\/extra": asked for none, is \S+ "\S*\/etc"/,
   ],
   ["a device", drop({ does: 'make device "/dev/null"' }), /device \/dev\/null: asked for c 1:3, is missing/],
   [

@@ -20,15 +20,23 @@ const [NOTIFICATION_BYTES, NUMBER_AT, ARCH_AT, ARGUMENTS_AT] = [80, 16, 20, 32];
 /**
  * Tells of the first call that a filter has stopped (seccomp_unotify(2)). The caller waits in the kernel and gets no
  * answer: whoever hears of it ends the sandbox.
+ *
+ * @param ended Resolves when nothing of the sandbox runs any more.
  */
-export function onForbiddenCall(listener: Fd, hear: (call: ForbiddenCall) => void): void {
+export function onForbiddenCall(
+  listener: Fd,
+  ended: Promise<unknown>,
+  hear: (call: ForbiddenCall) => void,
+): void {
   const watch: Watch = reactor.watch(listener, EPOLLIN, (events) => {
-    const call = (events & EPOLLIN) !== 0 ? receive(listener) : undefined;
-    if (call === undefined && (events & EPOLLIN) !== 0) return; // who called is gone
+    const asks = (events & EPOLLIN) !== 0;
+    const call = asks ? receive(listener) : undefined;
+    if (asks && call === undefined) return; // who called is gone
     watch[Symbol.dispose]();
-    if (call) hear(call);
-    // Closed only now: without a listener the call would return ENOSYS.
-    listener[Symbol.dispose]();
+    if (call === undefined) return listener[Symbol.dispose]();
+    // Without a listener the call would return ENOSYS, and its caller go on until the end of init has reached it.
+    void ended.then(() => listener[Symbol.dispose]());
+    hear(call);
   });
 }
 
