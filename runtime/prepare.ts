@@ -58,7 +58,7 @@ export function prepare(
     return finish(request(made, { host, overlay: { kind: "none" }, root, form }), options, policy);
   }
   const read = typeof bundle === "string" ? loadBundle(bundle) : bundle!;
-  const { bundle: loaded, beneath, cuts } = options.untrusted ? tame(read, options) : { bundle: read };
+  const { bundle: loaded, beneath, cuts } = options.untrusted ? tame(read, options, host) : { bundle: read };
   refuseUnsupported(loaded.spec);
   if (!loaded.spec.process) {
     const message = "there is no process: say what to run";

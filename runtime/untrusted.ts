@@ -1,5 +1,6 @@
 import type { Bundle } from "./bundle.ts";
 import { type Issue, SpecError } from "./errors.ts";
+import type { Host } from "./host/facts.ts";
 import type { SandboxOptions } from "./options.ts";
 import type { PlanRequest } from "./plan/context.ts";
 import { beneath } from "./untrusted/beneath.ts";
@@ -28,13 +29,17 @@ const MOST_ISSUES = 50;
  *
  * @example
  * ```ts ignore
- * const { cuts } = tame(loadBundle("bundles/hello"), { untrusted: { binds: [{ path: "/usr" }] } });
+ * const { cuts } = tame(loadBundle("bundles/hello"), { untrusted: { binds: [{ path: "/usr" }] } }, probeHost());
  * ```
  */
-export function tame(bundle: Bundle, { untrusted, cpus, memoryBytes, pids }: SandboxOptions): Tamed {
+export function tame(
+  bundle: Bundle,
+  { untrusted, cpus, memoryBytes, pids }: SandboxOptions,
+  host: Pick<Host, "cgroups">,
+): Tamed {
   const { strict = false, onCuts, ...wider } = typeof untrusted === "object" ? untrusted : {};
   const ceiling: Ceiling = { ...DEFAULT_CEILING, ...wider, cpus, memoryBytes, pids };
-  const facts = gatherFacts(bundle, ceiling);
+  const facts = gatherFacts(bundle, ceiling, host);
   const { spec, cuts, refusals } = cutDown(bundle.spec, ceiling, facts);
   const refused = [...refusals, ...(strict ? cuts.map(refusal) : [])];
   if (refused.length > 0) throw new SpecError(`${bundle.path}/config.json`, fewOf(refused));

@@ -110,13 +110,17 @@ function disksAreShared(resources: Resources, { cut }: Terms): Resources {
   return { ...resources, blockIO: given };
 }
 
-/** Without a group of its own the sandbox would look into the one that its caller is in. */
-function onlyOwnGroupsAreSeen({ spec, mounts }: Draft, { ceiling, cut }: Terms): Draft {
+/** Where the sandbox has no group of its own it would look into the one that its caller is in. */
+function onlyOwnGroupsAreSeen({ spec, mounts }: Draft, { ceiling, facts, cut }: Terms): Draft {
   const { pids, memoryBytes, cpus } = ceiling;
-  if (!isEmpty(spec.linux?.resources) || !isEmpty({ pids, memoryBytes, cpus })) return { spec, mounts };
+  const limited = !isEmpty(spec.linux?.resources) || !isEmpty({ pids, memoryBytes, cpus });
+  if (limited && facts.oneHierarchy) return { spec, mounts };
+  const reason = limited
+    ? "in hierarchies of version 1 the caller's groups would be seen"
+    : "there are no limits, and so no cgroup of its own";
   const kept = mounts.filter(({ index, mount }) => {
     if (isBind(mount) || !/^cgroup2?$/.test(mount.type ?? "")) return true;
-    cut(`/mounts/${index}`, mount.destination, "there are no limits, and so no cgroup of its own");
+    cut(`/mounts/${index}`, mount.destination, reason);
     return false;
   });
   return { spec, mounts: kept };

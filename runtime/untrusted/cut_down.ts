@@ -44,7 +44,7 @@ export interface CutDown {
  * import { DEFAULT_CEILING } from "./ceiling.ts";
  * import { cutDown } from "./cut_down.ts";
  * const root = { real: "/b/rootfs", kind: "directory" } as const;
- * const facts = { bundle: "/b", root, sources: new Map(), binds: [], rlimits: new Map() };
+ * const facts = { bundle: "/b", root, sources: new Map(), binds: [], oneHierarchy: true, rlimits: new Map() };
  * const hooks = { prestart: [{ path: "/bin/true" }] };
  * const namespaces = (["pid", "ipc", "mount", "network", "uts"] as const).map((type) => ({ type }));
  * const spec = { ociVersion: "1.3.0", root: { path: "rootfs" }, hooks, linux: { namespaces } };

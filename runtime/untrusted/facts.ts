@@ -3,6 +3,7 @@ import { libc } from "../../ffi/libc.ts";
 import { check } from "../../ffi/errno.ts";
 import type { Bundle } from "../bundle.ts";
 import { UsageError } from "../errors.ts";
+import type { Host } from "../host/facts.ts";
 import { RLIMIT } from "../plan/limits.ts";
 import { mountOptions } from "../plan/mount_options.ts";
 import { RLIMITS, type RlimitType } from "../spec/config.ts";
@@ -28,6 +29,8 @@ export interface Facts {
   readonly sources: ReadonlyMap<number, Source>;
   /** The allowed directories, without links. */
   readonly binds: readonly AllowedBind[];
+  /** Whether the host has one cgroup hierarchy for all controllers (version 2 alone). */
+  readonly oneHierarchy: boolean;
   /** The caller's own hard limits; none where they are infinite. */
   readonly rlimits: ReadonlyMap<RlimitType, bigint>;
 }
@@ -37,7 +40,7 @@ export interface Facts {
  *
  * @throws {UsageError} if an allowed directory is not there.
  */
-export function gatherFacts({ path, spec }: Bundle, ceiling: Ceiling): Facts {
+export function gatherFacts({ path, spec }: Bundle, ceiling: Ceiling, host: Pick<Host, "cgroups">): Facts {
   const sources = new Map<number, Source>();
   for (const [index, { source = "", options, type }] of (spec.mounts ?? []).entries()) {
     if (index >= ceiling.mounts) break;
@@ -50,6 +53,7 @@ export function gatherFacts({ path, spec }: Bundle, ceiling: Ceiling): Facts {
     root: look(join(path, normalize(spec.root.path))),
     sources,
     binds: ceiling.binds.map((each) => ({ ...each, path: directory(each.path) })),
+    oneHierarchy: host.cgroups.length === 1 && host.cgroups[0]!.version === 2,
     rlimits: new Map(RLIMITS.flatMap((type) => {
       const hard = hardLimit(type);
       return hard === undefined ? [] : [[type, hard]];

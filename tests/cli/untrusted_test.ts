@@ -168,6 +168,19 @@ const ATTACKS: readonly Attack[] = [
     untrusted: /^1$/,
   },
   {
+    name: "look at the cgroups of others",
+    asks: () => ({
+      ...all({ destination: "/sys/fs/cgroup", type: "cgroup" }),
+      linux: {
+        namespaces: [...NEW, "cgroup" as const].map((type) => ({ type })),
+        resources: { pids: { limit: 100 } },
+      },
+    }),
+    script: "find /sys/fs/cgroup -name cgroup.procs | grep -c .",
+    trusted: /^[1-9]/,
+    untrusted: /^[01]$/,
+  },
+  {
     name: "write to sysfs",
     asks: () => ({
       mounts: MOUNTS.map((each) => each.type === "sysfs" ? { ...each, options: ["rw"] } : each),
@@ -268,6 +281,31 @@ const ATTACKS: readonly Attack[] = [
     untrusted: /^0$/,
   },
 ];
+
+launchTest("an untrusted bundle cannot write as a user of the host that it chooses", async (bundle) => {
+  using directory = new Temporary();
+  const outside = outsideOf(directory);
+  const map = [{ containerID: 12_345, hostID: 0, size: 1 }];
+  const source = { ...bind(outside), uidMappings: map, gidMappings: map };
+  Deno.chmodSync(outside, 0o777);
+  Deno.chownSync(outside, 12_345, 12_345);
+  bundle.write("echo x > /x/$(cat /tmp/name)", all(source));
+  const owner = async (name: string, options: SandboxOptions): Promise<number | null> => {
+    bundle.file("tmp/name", name);
+    await output({ ...options, bundle: bundle.path });
+    return Deno.statSync(`${outside}/${name}`).uid;
+  };
+  equal(await owner("trusted", {}), 12_345);
+  equal(await owner("untrusted", { untrusted: { binds: [{ path: outside, writable: true }] } }), 0);
+});
+
+launchTest("an untrusted bundle runs without what cannot be applied", async (bundle) => {
+  const namespaces = NEW.map((type) => ({ type }));
+  const linux = { namespaces, mountLabel: "x", intelRdt: { closID: "x" }, netDevices: { eth0: {} } };
+  bundle.write("echo ran", { process: { apparmorProfile: "x", selinuxLabel: "x" }, linux });
+  await rejects(Sandbox.run({ bundle: bundle.path }), /this version has no support for it/);
+  equal(await output({ bundle: bundle.path, untrusted: true }), "ran");
+});
 
 async function output(options: SandboxOptions): Promise<string> {
   await using sandbox = await Sandbox.run(options);

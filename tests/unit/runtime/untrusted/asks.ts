@@ -559,6 +559,21 @@ export const ASKS: readonly Ask[] = [
     left: [count, 0],
   },
   {
+    rule: "onlyOwnGroupsAreSeen",
+    says: "the cgroups of the caller in hierarchies where it has none",
+    spec: mounts({ destination: "/sys/fs/cgroup", type: "cgroup" }),
+    facts: { oneHierarchy: false },
+    cuts: ["/mounts/0: /sys/fs/cgroup → nothing"],
+    left: [count, 0],
+  },
+  {
+    rule: "kernelFilesAreReadOnly",
+    says: "its own cgroup, writable",
+    spec: mounts({ destination: "/sys/fs/cgroup", type: "cgroup", options: ["rw"] }),
+    cuts: ["/mounts/0/options: rw → ro"],
+    left: [firstOptions, ["ro", "nosuid", "nodev", "noexec"]],
+  },
+  {
     rule: "devicesAreTheUsual",
     says: "the host's disk",
     spec: spec({}, { devices: [{ type: "b", path: "/dev/vda", major: 254, minor: 0 }] }),

@@ -25,6 +25,7 @@ Deno.test("beneath() finds the root and each bind from the directory that allows
       [1, { real: "/srv/file", kind: "file", inode: 3 }],
     ]),
     binds: [{ path: "/srv" }, { path: "/" }],
+    oneHierarchy: true,
     rlimits: new Map(),
   };
   const mounts = ["/real/b/data", "/srv/file", "/srv", "/etc"].map((source) => ({

@@ -12,12 +12,13 @@ const FACTS: Facts = {
   root: { real: "/b/rootfs", kind: "directory", inode: 1 },
   sources: new Map(),
   binds: [],
+  oneHierarchy: true,
   rlimits: new Map(),
 };
 const LIMITS = { memoryBytes: 1000, pids: 20, cpus: 2 };
 
-function run({ spec, sources = [], facts, rule }: Ask, rules = RULES): CutDown {
-  const ceiling: Ceiling = rule === "onlyOwnGroupsAreSeen"
+function run({ spec, sources = [], facts, says }: Ask, rules = RULES): CutDown {
+  const ceiling: Ceiling = says === "the cgroups of the caller"
     ? DEFAULT_CEILING
     : { ...DEFAULT_CEILING, ...LIMITS };
   const found = sources.flatMap((source, index) => source ? [[index, source] as const] : []);
@@ -54,7 +55,7 @@ for (const name of ["hello", "python", "node"]) {
   Deno.test(`cutDown() takes nothing from bundles/${name} where /usr is allowed`, () => {
     const bundle = loadBundle(`${ROOT}/bundles/${name}`);
     const ceiling = { ...DEFAULT_CEILING, binds: [{ path: "/usr" }] };
-    const { cuts, refusals } = cutDown(bundle.spec, ceiling, gatherFacts(bundle, ceiling));
+    const { cuts, refusals } = cutDown(bundle.spec, ceiling, gatherFacts(bundle, ceiling, { cgroups: [] }));
     deepEqual([cuts, refusals], [[], []]);
   });
 }
