@@ -27,7 +27,7 @@ for (
   const [what, script, wanted] of [
     ["reading", "cat /etc/passwd", /cat: \/etc\/passwd: Permission denied/],
     ["writing", "echo x > /var/x", /cannot create \/var\/x: Permission denied/],
-    ["making a directory", "mkdir /var/x", /cannot create directory ‘\/var\/x’: Permission denied/],
+    ["making a directory", "mkdir /var/x", /cannot create directory .\/var\/x.: Permission denied/],
     ["listing", "ls /var", /cannot open directory '\/var': Permission denied/],
     ["executing", "cp /bin/true /tmp/true; /tmp/true", /\/tmp\/true: Permission denied/],
   ] as const
