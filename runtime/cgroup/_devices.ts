@@ -8,7 +8,7 @@ const POINTER = `${RESOURCES}/devices`;
  * What every sandbox may use whatever the rules say, as with runc: making nodes, the devices of OCI config-linux.md
  * ("Default Devices"), and its own terminals.
  */
-const ALWAYS: readonly DeviceRule[] = [
+export const ALWAYS: readonly DeviceRule[] = [
   { allow: true, type: "c", access: "m" },
   { allow: true, type: "b", access: "m" },
   ...[[1, 3], [1, 8], [1, 7], [5, 0], [1, 5], [1, 9], [136, -1], [5, 2]].map(([major, minor]) => (
@@ -36,12 +36,10 @@ export function* deviceWrites(rules: readonly DeviceRule[], hierarchies: Hierarc
   const denial = rules.findIndex(({ allow }, index) => !allow && index > open);
   const hierarchy = hierarchies.find("devices");
   if (hierarchy?.version !== 1) {
-    if (denial === -1) return;
-    const reason = 'no mounted cgroup hierarchy of version 1 has the controller "devices"';
+    if (denial === -1 || hierarchies.unified !== undefined) return; // a program of version 2 decides
     throw new UnsupportedError(
       `${POINTER}/${denial}`,
-      reason,
-      "this version has no device rules on cgroup v2",
+      'no cgroup v2 is mounted, and no hierarchy of version 1 with the controller "devices"',
     );
   }
   const { mountPoint } = hierarchy;
@@ -81,7 +79,7 @@ export function* deviceWrites(rules: readonly DeviceRule[], hierarchies: Hierarc
 }
 
 /** The kernel reads "a" as everything, whatever follows it. */
-function isForAll({ type = "a", major = -1, minor = -1, access }: DeviceRule): boolean {
+export function isForAll({ type = "a", major = -1, minor = -1, access }: DeviceRule): boolean {
   return type === "a" && Number(major) === -1 && Number(minor) === -1 && accessOf(access) === "rwm";
 }
 
@@ -95,7 +93,8 @@ function exactRules({ type = "a", major = -1, minor = -1, access }: DeviceRule):
   }));
 }
 
-function accessOf(access = ""): string {
+/** The letters of an access, all if there are none. */
+export function accessOf(access = ""): string {
   return access === "" ? "rwm" : shared("rwm", access);
 }
 

@@ -1,5 +1,8 @@
-import { LifecycleError, UsageError } from "../errors.ts";
-import type { Resources } from "../spec/linux.ts";
+import { attachDeviceProgram } from "../../ffi/bpf.ts";
+import { SyscallError } from "../../ffi/errno.ts";
+import { LifecycleError, UnsupportedError, UsageError } from "../errors.ts";
+import { deviceProgram } from "./_device_program.ts";
+import type { DeviceRule, Resources } from "../spec/linux.ts";
 import { apply, type Controllers, delegate, directoryOf, makeGroup } from "./_make.ts";
 import { type CgroupStats, readStats } from "./_stats.ts";
 import { freeze, isEmpty, kill, type Stoppable, thaw } from "./_stop.ts";
@@ -10,6 +13,7 @@ export type { CgroupStats } from "./_stats.ts";
 
 /** Controllers that every group has where they are mounted: they count, and they stop. */
 const USUAL = ["cpuacct", "freezer", "memory", "pids"];
+const BPF_REMEDY = "it takes a kernel with CONFIG_CGROUP_BPF, CAP_BPF and CAP_NET_ADMIN";
 const EMPTY_MS = 10_000;
 /** After this long without success the processes are killed again. */
 const ROUND_MS = 200;
@@ -62,6 +66,7 @@ export class CgroupGroup implements AsyncDisposable {
     for (const one of writes) {
       apply(one, places.find(({ hierarchy }) => hierarchy.mountPoint === one.mountPoint)!.directory);
     }
+    restrictDevices(places, resources.devices ?? []);
     const group = new CgroupGroup(places, made);
     if (owner !== undefined && places.every(({ hierarchy }) => hierarchy.version === 2)) {
       for (const { directory } of places) delegate(directory, owner);
@@ -178,6 +183,27 @@ export class CgroupGroup implements AsyncDisposable {
       unified: this.#places.find(({ hierarchy }) => hierarchy.version === 2)?.directory,
       freezer: this.#find("freezer")?.directory,
     };
+  }
+}
+
+/**
+ * Lets a program decide over devices where version 1 does not: it has to be there before the first process.
+ *
+ * @throws {UnsupportedError} if the kernel does not take it.
+ */
+function restrictDevices(places: readonly Place[], rules: readonly DeviceRule[]): void {
+  const unified = places.find(({ hierarchy }) => hierarchy.version === 2);
+  const has1 = places.some(({ hierarchy }) => hierarchy.controllers.split(",").includes("devices"));
+  if (unified === undefined || has1 || rules.length === 0) return;
+  const program = deviceProgram(rules);
+  if (program === undefined) return;
+  try {
+    attachDeviceProgram(unified.directory, program);
+  } catch (error) {
+    if (!(error instanceof SyscallError)) throw error;
+    throw Object.assign(new UnsupportedError("/linux/resources/devices", error.message, BPF_REMEDY), {
+      cause: error,
+    });
   }
 }
 
