@@ -20,7 +20,7 @@ export {
 } from "./runtime/options.ts";
 export type { AllowedBind, Ceiling } from "./runtime/untrusted/ceiling.ts";
 export { type Cut, cutLine } from "./runtime/untrusted/rule.ts";
-export type { Exit, Limit, Result } from "./runtime/supervise/result.ts";
+export type { Exit, Limit, LimitEvents, Pressure, Result } from "./runtime/supervise/result.ts";
 export { type Bundle, loadBundle, type OverlayChoice } from "./runtime/bundle.ts";
 export { isShareable } from "./runtime/command.ts";
 export { compile } from "./runtime/compile.ts";

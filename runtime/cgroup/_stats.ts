@@ -1,3 +1,4 @@
+import { type Pressure, readPressure } from "./_pressure.ts";
 import { read, tree } from "./_tree.ts";
 
 /** What a group has used; `undefined` where no mounted hierarchy counts it. */
@@ -15,6 +16,15 @@ export interface CgroupStats {
   readonly oomKills: number | undefined;
   /** How often a fork failed at a limit of tasks. */
   readonly pidsLimitHits: number | undefined;
+  /** How often its memory was at the limit, so that some had to be taken back or somebody killed. */
+  readonly memoryLimitHits: number | undefined;
+  /** How often it was over `memory.high` of version 2, which slows it down. */
+  readonly memoryHighHits: number | undefined;
+  readonly swapCurrentBytes: number | undefined;
+  readonly ioReadBytes: number | undefined;
+  readonly ioWrittenBytes: number | undefined;
+  /** What its tasks waited for, on version 2. */
+  readonly pressure: Pressure | undefined;
 }
 
 /** The directory of a group that has a controller, and its version. */
@@ -24,7 +34,13 @@ export type Find = (
 
 /** Reads what a group has used; `unified` is its directory of version 2, which counts time without a controller. */
 export function readStats(find: Find, unified: string | undefined): CgroupStats {
-  return { ...cpuStats(find, unified), ...memoryStats(find), ...pidsStats(find) };
+  return {
+    ...cpuStats(find, unified),
+    ...memoryStats(find),
+    ...pidsStats(find),
+    ...ioStats(find),
+    pressure: unified === undefined ? undefined : readPressure(unified),
+  };
 }
 
 type Cpu = Pick<CgroupStats, "cpuUsageMs" | "cpuUserMs" | "cpuSystemMs" | "cpuThrottledMs">;
@@ -65,22 +81,39 @@ function shares(usage?: number, user?: number, system?: number): Pick<Cpu, "cpuU
   return { cpuUserMs: usage - cpuSystemMs, cpuSystemMs };
 }
 
-type Memory = Pick<CgroupStats, "memoryCurrentBytes" | "memoryPeakBytes" | "oomKills">;
+type Memory = Pick<
+  CgroupStats,
+  | "memoryCurrentBytes"
+  | "memoryPeakBytes"
+  | "oomKills"
+  | "memoryLimitHits"
+  | "memoryHighHits"
+  | "swapCurrentBytes"
+>;
 
 function memoryStats(find: Find): Memory {
   const { directory, version } = find("memory") ?? { directory: "", version: 0 };
-  const [current, peak] = version === 1
-    ? ["memory.usage_in_bytes", "memory.max_usage_in_bytes"]
-    : ["memory.current", "memory.peak"];
-  if (version === 0) {
-    return { memoryCurrentBytes: undefined, memoryPeakBytes: undefined, oomKills: undefined };
+  const file = (name: string, key?: string): number | undefined => {
+    return version === 0 ? undefined : number(`${directory}/memory.${name}`, key);
+  };
+  if (version === 1) {
+    const [memory, both] = [file("usage_in_bytes"), file("memsw.usage_in_bytes")];
+    return {
+      memoryCurrentBytes: memory,
+      memoryPeakBytes: file("max_usage_in_bytes"),
+      oomKills: sum(directory, "memory.oom_control", "oom_kill"),
+      memoryLimitHits: file("failcnt"),
+      memoryHighHits: undefined,
+      swapCurrentBytes: both === undefined || memory === undefined ? undefined : Math.max(both - memory, 0),
+    };
   }
   return {
-    memoryCurrentBytes: number(`${directory}/${current}`),
-    memoryPeakBytes: number(`${directory}/${peak}`),
-    oomKills: version === 1
-      ? sum(directory, "memory.oom_control", "oom_kill")
-      : number(`${directory}/memory.events`, "oom_kill"),
+    memoryCurrentBytes: file("current"),
+    memoryPeakBytes: file("peak"),
+    oomKills: file("events", "oom_kill"),
+    memoryLimitHits: file("events", "max"),
+    memoryHighHits: file("events", "high"),
+    swapCurrentBytes: file("swap.current"),
   };
 }
 
@@ -89,13 +122,35 @@ type Pids = Pick<CgroupStats, "pidsCurrent" | "pidsPeak" | "pidsLimitHits">;
 function pidsStats(find: Find): Pids {
   const { directory, version } = find("pids") ?? { directory: "", version: 0 };
   if (version === 0) return { pidsCurrent: undefined, pidsPeak: undefined, pidsLimitHits: undefined };
+  // Kernels that have the file besides count those of groups below by themselves; others never do.
+  const counts = number(`${directory}/pids.events.local`, "max") !== undefined;
   return {
     pidsCurrent: number(`${directory}/pids.current`),
     pidsPeak: number(`${directory}/pids.peak`),
-    pidsLimitHits: version === 1
-      ? sum(directory, "pids.events", "max")
-      : number(`${directory}/pids.events`, "max"),
+    pidsLimitHits: counts ? number(`${directory}/pids.events`, "max") : sum(directory, "pids.events", "max"),
   };
+}
+
+function ioStats(find: Find): Pick<CgroupStats, "ioReadBytes" | "ioWrittenBytes"> {
+  const one = find("blkio");
+  if (one?.version === 1) {
+    const lines = read(`${one.directory}/blkio.throttle.io_service_bytes`)?.split("\n");
+    const bytes = (key: string): number | undefined => {
+      return lines && total(lines.map((line) => new RegExp(` ${key} (\\d+)$`).exec(line)?.[1]));
+    };
+    return { ioReadBytes: bytes("Read"), ioWrittenBytes: bytes("Write") };
+  }
+  const two = find("io");
+  const words = two && read(`${two.directory}/io.stat`)?.split(/\s+/);
+  const bytes = (key: string): number | undefined => {
+    return words &&
+      total(words.map((word) => word.startsWith(`${key}=`) ? word.slice(key.length + 1) : undefined));
+  };
+  return { ioReadBytes: bytes("rbytes"), ioWrittenBytes: bytes("wbytes") };
+}
+
+function total(numbers: readonly (string | undefined)[]): number {
+  return numbers.reduce((sum, each) => sum + Number(each ?? 0), 0);
 }
 
 /** Version 1 counts what happens in the group itself: those below are added. */

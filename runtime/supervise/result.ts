@@ -33,6 +33,8 @@ export interface Result {
   readonly timedOut: boolean;
   /** The system call that the sandbox was killed for, if its policy does so. */
   readonly forbiddenCall?: ForbiddenCall;
+  /** What happened at its limits, if it had any. */
+  readonly events?: LimitEvents;
   /** When the program started (RFC 3339, UTC). */
   readonly startedAt: string;
   /** When the program ended (RFC 3339, UTC). */
@@ -41,11 +43,35 @@ export interface Result {
   readonly isolation?: "landlock";
 }
 
+/** What the kernel counted at the limits of a sandbox with a cgroup; what it does not count is missing. */
+export interface LimitEvents {
+  /** Processes that were killed for want of memory. */
+  readonly oomKills?: number;
+  /** How often memory was at its limit, so that some had to be taken back or somebody killed. */
+  readonly memoryLimitHits?: number;
+  /** How often a process or thread was refused. */
+  readonly pidsLimitHits?: number;
+  /** How long the quota kept its tasks from running, all added up. */
+  readonly cpuThrottledMs?: number;
+  /** How long some of its tasks, or all at once, waited for a CPU, for memory, for disks (PSI, cgroup v2). */
+  readonly pressure?: Pressure;
+}
+
+/** Time that tasks waited, by what for. */
+export type Pressure = Readonly<
+  Record<"cpu" | "memory" | "io", { readonly someMs: number; readonly fullMs: number }>
+>;
+
 /** The figures of a cgroup that a record takes. */
 export interface Usage {
-  readonly cpuUserMs: number | undefined;
-  readonly cpuSystemMs: number | undefined;
-  readonly memoryPeakBytes: number | undefined;
+  readonly oomKills?: number | undefined;
+  readonly memoryLimitHits?: number | undefined;
+  readonly pidsLimitHits?: number | undefined;
+  readonly cpuThrottledMs?: number | undefined;
+  readonly pressure?: Pressure | undefined;
+  readonly cpuUserMs?: number | undefined;
+  readonly cpuSystemMs?: number | undefined;
+  readonly memoryPeakBytes?: number | undefined;
 }
 
 /** What the supervisor did to a run, beside watching it. */
@@ -95,10 +121,17 @@ export function result(ending: Ending, facts: Circumstances): Result {
     oomKilled,
     timedOut,
     ...(facts.forbiddenCall && { forbiddenCall: facts.forbiddenCall }),
+    ...(usage && { events: events(usage) }),
     startedAt: facts.startedAt.toISOString(),
     endedAt: new Date(facts.startedAt.getTime() + wallMs).toISOString(),
     ...(facts.bare && { isolation: "landlock" }),
   };
+}
+
+function events({ oomKills, memoryLimitHits, pidsLimitHits, cpuThrottledMs, pressure }: Usage): LimitEvents {
+  const throttled = cpuThrottledMs === undefined ? undefined : round(cpuThrottledMs);
+  const counted = { oomKills, memoryLimitHits, pidsLimitHits, cpuThrottledMs: throttled, pressure };
+  return Object.fromEntries(Object.entries(counted).filter(([, value]) => value !== undefined));
 }
 
 function round(ms: number): number {

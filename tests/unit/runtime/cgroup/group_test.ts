@@ -4,12 +4,17 @@ import type { Hierarchy } from "../../../../runtime/cgroup/files.ts";
 
 /** The files of a group as a kernel with cgroup v2 shows them. */
 const FILES = {
-  "cgroup.controllers": "cpu memory pids\n",
+  "cgroup.controllers": "cpu io memory pids\n",
   "g/cgroup.procs": "",
   "g/cpu.stat": "usage_usec 1500\nuser_usec 1000\nsystem_usec 500\nnr_throttled 1\nthrottled_usec 2500\n",
   "g/memory.current": "4096\n",
   "g/memory.peak": "8192\n",
-  "g/memory.events": "low 0\nmax 4\noom 3\noom_kill 2\n",
+  "g/memory.events": "low 0\nhigh 1\nmax 4\noom 3\noom_kill 2\n",
+  "g/memory.swap.current": "512\n",
+  "g/io.stat": "254:0 rbytes=4096 wbytes=100 rios=1 wios=1 dbytes=0 dios=0\n8:0 rbytes=1 wbytes=2\n",
+  "g/cpu.pressure": "some avg10=0.00 avg60=0.00 avg300=0.00 total=1500\nfull avg10=0.00 total=0\n",
+  "g/memory.pressure": "some avg10=0.00 total=0\nfull avg10=0.00 total=2000\n",
+  "g/io.pressure": "some avg10=0.00 total=7\nfull avg10=0.00 total=6\n",
   "g/pids.current": "3\n",
   "g/pids.events": "max 9\n",
 };
@@ -32,6 +37,16 @@ Deno.test("stats() reads the files of v2", () => {
       pidsCurrent: 3,
       pidsPeak: undefined,
       pidsLimitHits: 9,
+      memoryLimitHits: 4,
+      memoryHighHits: 1,
+      swapCurrentBytes: 512,
+      ioReadBytes: 4097,
+      ioWrittenBytes: 102,
+      pressure: {
+        cpu: { someMs: 1.5, fullMs: 0 },
+        memory: { someMs: 0, fullMs: 2 },
+        io: { someMs: 0.007, fullMs: 0.006 },
+      },
     });
     ok(group.empty);
     deepEqual(CgroupGroup.open("g", [{ ...v2, own: "/h" }]).directories, []);

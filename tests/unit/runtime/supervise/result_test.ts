@@ -37,3 +37,9 @@ Deno.test("result() takes the figures of the cgroup before those of the process"
   deepEqual([cpuUserMs, cpuSystemMs, peakMemoryBytes], [20, 5, 8192]);
   equal(result({ ...USED, code: 0 }, FACTS).peakMemoryBytes, 4096);
 });
+
+Deno.test("result() tells what happened at the limits, as far as it was counted", () => {
+  const usage = { oomKills: 2, cpuThrottledMs: 1.23456, pidsLimitHits: undefined };
+  deepEqual(result({ ...USED, code: 0 }, { ...FACTS, usage }).events, { oomKills: 2, cpuThrottledMs: 1.235 });
+  equal(result({ ...USED, code: 0 }, FACTS).events, undefined);
+});
