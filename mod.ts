@@ -13,6 +13,7 @@
  */
 export { Sandbox, type Terminal } from "./runtime/sandbox.ts";
 export {
+  type IoMax,
   NOT_APART,
   type SandboxOptions,
   type StdioChoice,

@@ -6,7 +6,7 @@ import { INHERITED } from "./inherited.ts";
 import type { Bundle } from "./bundle.ts";
 import type { Listener } from "./image_of.ts";
 import type { Image } from "./launch/image.ts";
-import type { GroupRequest } from "./limits.ts";
+import type { GroupRequest, Limits } from "./limits.ts";
 import { EDIT_PLAN, type InnerOptions, type SandboxOptions } from "./options.ts";
 import type { Cut } from "./untrusted/rule.ts";
 
@@ -88,22 +88,11 @@ function commandKey(options: SandboxOptions): string {
 }
 
 function nameOf(options: SandboxOptions, bundle: string): string {
-  const { env, cwd, mounts, terminal, overlay, cpus, memoryBytes, pids, landlock, policy, attest } = options;
+  const { env, cwd, mounts, terminal, overlay, landlock, policy, attest } = options;
+  const { cpus, cpuset, memoryBytes, memorySwapBytes, pids, ioMax, cgroupManager }: Limits = options;
+  const limits = [cpus, cpuset, memoryBytes, memorySwapBytes, pids, ioMax, cgroupManager];
   const path = bundle.startsWith("/") ? bundle : `${Deno.cwd()}/${bundle}`;
-  const parts = [
-    path,
-    env,
-    cwd,
-    mounts,
-    terminal,
-    overlay,
-    cpus,
-    memoryBytes,
-    pids,
-    landlock,
-    policy,
-    attest,
-  ];
+  const parts = [path, env, cwd, mounts, terminal, overlay, ...limits, landlock, policy, attest];
   const digits = (_: string, value: unknown): unknown => typeof value === "bigint" ? `${value}` : value;
   return JSON.stringify([probeCaller(), ...parts], digits);
 }

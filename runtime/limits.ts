@@ -1,25 +1,87 @@
+import { baseOf, undelegated } from "./cgroup/base.ts";
 import { CgroupGroup } from "./cgroup/group.ts";
-import { UnsupportedError } from "./errors.ts";
+import { UnsupportedError, UsageError } from "./errors.ts";
 import type { CgroupHierarchy, Host } from "./host/facts.ts";
-import type { SandboxOptions } from "./options.ts";
+import type { IoMax, SandboxOptions } from "./options.ts";
 import type { GroupDirectory } from "./plan/context.ts";
-import type { Mount, Resources, Spec } from "./spec/config.ts";
+import type { BlockIoLimits, BlockIoRate, Mount, Resources, Spec } from "./spec/config.ts";
 
 /** One period of the CPU bandwidth controller, the kernel's default (Documentation/scheduler/sched-bwc.rst). */
 const PERIOD_US = 100_000;
 
-/** The spec with the limits of the options in its resources; they win over what it asks for itself. */
-export function withLimits(spec: Spec, { cpus, memoryBytes, pids }: SandboxOptions): Spec {
-  if (cpus === undefined && memoryBytes === undefined && pids === undefined) return spec;
+/** What options say of limits; every image that is kept has them in its key. */
+export type Limits = Pick<
+  SandboxOptions,
+  "cpus" | "cpuset" | "memoryBytes" | "memorySwapBytes" | "pids" | "ioMax" | "cgroupManager"
+>;
+
+/**
+ * The spec with the limits of the options in its resources; they win over what it asks for itself.
+ *
+ * @throws {UsageError} if they contradict each other, or name no block device.
+ */
+export function withLimits(spec: Spec, limits: Limits): Spec {
+  const { cpus, cpuset, memoryBytes, memorySwapBytes, pids, ioMax, cgroupManager } = limits;
+  const given = Object.entries({ cpus, cpuset, memoryBytes, memorySwapBytes, pids, ioMax }).filter((
+    [, each],
+  ) => each !== undefined);
+  if (given.length === 0) return spec;
+  if (cgroupManager === "disabled") {
+    throw new UsageError(`Cannot apply ${given[0]![0]} without a cgroup: leave it or cgroupManager out`);
+  }
   const asked = spec.linux?.resources ?? {};
+  const swap = memorySwapBytes ?? memoryBytes;
   const resources: Resources = {
     ...asked,
-    ...(cpus !== undefined &&
-      { cpu: { ...asked.cpu, quota: Math.round(cpus * PERIOD_US), period: PERIOD_US } }),
-    ...(memoryBytes !== undefined && { memory: { ...asked.memory, limit: memoryBytes, swap: memoryBytes } }),
+    ...((cpus !== undefined || cpuset !== undefined) && {
+      cpu: {
+        ...asked.cpu,
+        ...(cpus !== undefined && { quota: Math.round(cpus * PERIOD_US), period: PERIOD_US }),
+        ...(cpuset !== undefined && { cpus: cpuset }),
+      },
+    }),
+    ...(swap !== undefined &&
+      { memory: { ...asked.memory, ...(memoryBytes !== undefined && { limit: memoryBytes }), swap } }),
     ...(pids !== undefined && { pids: { limit: pids } }),
+    ...(ioMax !== undefined && { blockIO: { ...asked.blockIO, ...rates(ioMax) } }),
   };
   return { ...spec, linux: { ...spec.linux, resources } };
+}
+
+const RATES = [
+  ["rbps", "throttleReadBpsDevice"],
+  ["wbps", "throttleWriteBpsDevice"],
+  ["riops", "throttleReadIOPSDevice"],
+  ["wiops", "throttleWriteIOPSDevice"],
+] as const;
+
+function rates(devices: readonly IoMax[]): BlockIoLimits {
+  const found: Partial<Record<(typeof RATES)[number][1], BlockIoRate[]>> = {};
+  for (const each of devices) {
+    const numbers = deviceNumbers(each.device);
+    for (const [key, field] of RATES) {
+      const rate = each[key];
+      if (rate !== undefined) (found[field] ??= []).push({ ...numbers, rate });
+    }
+  }
+  return found;
+}
+
+/** The numbers of `/dev/sda` or `8:0`, as makedev(3) puts them together. */
+function deviceNumbers(device: string): { major: number; minor: number } {
+  const [, major, minor] = /^(\d+):(\d+)$/.exec(device) ?? [];
+  if (major !== undefined) return { major: Number(major), minor: Number(minor) };
+  let found: Deno.FileInfo | undefined;
+  try {
+    found = Deno.statSync(device);
+  } catch {
+    // it is said below
+  }
+  if (!found?.isBlockDevice || found.rdev === null) {
+    throw new UsageError(`Cannot limit "${device}": it is no block device; name one such as /dev/sda or 8:0`);
+  }
+  const { rdev } = found;
+  return { major: (rdev >> 8) & 0xfff, minor: (rdev & 0xff) | ((rdev >> 12) & 0xfff00) };
 }
 
 /** The cgroup that a sandbox is to be born into. */
@@ -40,22 +102,38 @@ export interface GroupRequest {
  *
  * @throws {UnsupportedError} if this host or user cannot have it.
  */
-export function groupRequest(spec: Spec, id: string, host: Host): GroupRequest | undefined {
-  const { cgroupsPath, resources = {} } = spec.linux ?? {};
-  const { devices: rules, ...limits } = resources;
-  // Without CAP_MKNOD no new device can be made, and those of the rootfs are shut by nodev: the usual rules hold.
-  const canMake = spec.process?.capabilities?.bounding?.includes("CAP_MKNOD") ?? false;
+export function groupRequest(
+  spec: Spec,
+  { id = "new", cgroupManager }: Pick<SandboxOptions, "id" | "cgroupManager">,
+  host: Host,
+): GroupRequest | undefined {
+  const { cgroupsPath, resources: asked = {} } = spec.linux ?? {};
+  const { devices: rules, ...limits } = asked;
+  // Without CAP_MKNOD no new device can be made, and those of the rootfs are shut by nodev: the usual rules hold. A user
+  // without rights can make none with it either.
+  const canMake = host.privileged && (spec.process?.capabilities?.bounding?.includes("CAP_MKNOD") ?? false);
   const needsRules = canMake && (rules?.some(({ allow }) => !allow) ?? false);
-  if (isEmpty(limits) && !cgroupsPath && !needsRules) return undefined;
-  if (!host.privileged) {
+  if (cgroupManager === "disabled") {
+    if (!needsRules) return undefined;
+    const reason = "only a cgroup can keep a program with CAP_MKNOD from other devices";
     throw new UnsupportedError(
-      "/linux/resources",
-      "this user may not make cgroups",
-      "run as root, or without limits",
+      "/linux/resources/devices",
+      reason,
+      "take away CAP_MKNOD, or let it have a cgroup",
     );
   }
+  if (isEmpty(limits) && !cgroupsPath && !needsRules) return undefined;
+  const resources = host.privileged ? asked : limits;
+  const hierarchies = host.cgroups.map((each) => {
+    return each.version === 2 ? { ...each, own: baseOf(each, host.privileged) } : each;
+  });
+  if (!host.privileged) {
+    const controllers = CgroupGroup.controllersFor(resources, hierarchies);
+    const mountinfo = Deno.readTextFileSync("/proc/self/mountinfo");
+    const reason = undelegated(hierarchies, { controllers, uid: host.uid, mountinfo });
+    if (reason !== undefined) throw new UnsupportedError("/linux/resources", reason, DELEGATE);
+  }
   const path = cgroupsPath || `ai-sandbox-${id}`;
-  const hierarchies = host.cgroups;
   return {
     path,
     resources,
@@ -65,6 +143,8 @@ export function groupRequest(spec: Spec, id: string, host: Host): GroupRequest |
   };
 }
 
+const DELEGATE =
+  "run as root, or by systemd-run --user --scope -p Delegate=yes, or without limits (--cgroup-manager disabled)";
 const CGROUPS = "/sys/fs/cgroup";
 
 /** Whether the files of cgroups can be written through a mount. */

@@ -17,6 +17,20 @@ export interface UntrustedOptions extends Partial<Omit<Ceiling, "pids" | "memory
   readonly onCuts?: (cuts: readonly Cut[]) => void;
 }
 
+/** The most that a sandbox may do with a block device. */
+export interface IoMax {
+  /** Such as `/dev/sda`, or its numbers as `8:0`. */
+  readonly device: string;
+  /** Bytes to read in a second. */
+  readonly rbps?: number;
+  /** Bytes to write in a second. */
+  readonly wbps?: number;
+  /** Reads in a second. */
+  readonly riops?: number;
+  /** Writes in a second. */
+  readonly wiops?: number;
+}
+
 /** What to run, and how. */
 export interface SandboxOptions {
   /** An OCI bundle: its directory, or what {@linkcode loadBundle} made of it. One of `bundle` and `command` is given. */
@@ -45,10 +59,18 @@ export interface SandboxOptions {
   readonly terminal?: boolean;
   /** How many CPUs it may use, in parts of one too. */
   readonly cpus?: number;
-  /** How much memory it may use, the files of its tmpfs included; it gets no swap. */
+  /** Which CPUs it may run on, such as `0-2,7`. */
+  readonly cpuset?: string;
+  /** How much memory it may use, the files of its tmpfs included. */
   readonly memoryBytes?: number;
+  /** How much memory and swap together; -1 is as much swap as there is. @default `memoryBytes`: no swap */
+  readonly memorySwapBytes?: number;
   /** How many processes and threads it may have. */
   readonly pids?: number;
+  /** How fast it may read from and write to block devices. */
+  readonly ioMax?: readonly IoMax[];
+  /** Who makes a cgroup for its limits; without one the limits of a bundle are not applied. @default {"cgroupfs"} */
+  readonly cgroupManager?: "cgroupfs" | "disabled";
   /**
    * Whether Landlock keeps the program in its place beside everything else: `"available"` only where the kernel has
    * it, `true` is refused elsewhere. @default {false}

@@ -121,8 +121,7 @@ function finish(
   const own = policy && confinement(policy, request.host, request.spec);
   const whole = withLandlock({ ...request, confinement: own }, { ...options, policy });
   const asked = options.attest ? attestable(whole) : whole;
-  const { id = "new" } = options;
-  const group = groupRequest(asked.spec, id, asked.host);
+  const group = groupRequest(asked.spec, options, asked.host);
   if (!group) return asked;
   if (asked.form === "standalone") {
     throw new UnsupportedError(

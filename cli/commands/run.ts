@@ -14,18 +14,11 @@ import {
   terminalSize,
   UsageError,
 } from "../../mod.ts";
-import {
-  type Arguments,
-  type CommandHelp,
-  count,
-  durationMs,
-  readArguments,
-  readFallback,
-  sizeBytes,
-} from "../args.ts";
+import { type Arguments, type CommandHelp, durationMs, readArguments, readFallback } from "../args.ts";
 import { attachTerminal, forwardSignals } from "../attach.ts";
 import { isBundle, looksLikeSpec } from "../bundles.ts";
 import type { Command, Global } from "../main.ts";
+import { readLimits } from "../limits.ts";
 import { readMount, readOverlay } from "../mounts.ts";
 import { hearing, readUntrusted, reportCuts, UNTRUSTED_FLAGS } from "../untrusted.ts";
 import { writeError, writePid, writeResult } from "../result_file.ts";
@@ -43,8 +36,17 @@ const help: CommandHelp = {
     { name: "id", value: "ID", help: "name of the sandbox (default: made up)" },
     { name: "timeout", value: "TIME", help: "kill it after this time: 500ms, 30s, 5m; exit code 124" },
     { name: "cpu", value: "N", help: "at most N CPUs: 1, 0.5" },
+    { name: "cpuset", value: "CPUS", help: "only on these CPUs: 0-2,7" },
     { name: "memory", value: "SIZE", help: "at most this much memory: 512MB, 1GiB; no swap" },
+    { name: "memory-swap", value: "SIZE", help: "at most this much memory and swap together; -1: any swap" },
     { name: "pids", value: "N", help: "at most N processes and threads" },
+    {
+      name: "io-max",
+      value: "DEV:RATES",
+      repeat: true,
+      help: "at most so much disk: /dev/sda:rbps=10MB,wbps=1MB,riops=500,wiops=100",
+    },
+    { name: "cgroup-manager", value: "WHO", help: "who makes its cgroup: cgroupfs, or disabled: nobody" },
     {
       name: "policy",
       value: "POLICY",
@@ -203,7 +205,6 @@ async function findPolicy(nameOrFile: string): Promise<PolicyName | Policy> {
 
 function commonOptions(args: Arguments): SandboxOptions {
   const [id, timeout, cwd, overlay] = ["id", "timeout", "workdir", "overlay"].map((name) => args.value(name));
-  const [cpu, memory, pids] = ["cpu", "memory", "pids"].map((name) => args.value(name));
   const mounts = args.values("mount").map(readMount);
   const env = args.values("env").map(environment);
   const fallback = readFallback(args.value("fallback"));
@@ -223,9 +224,7 @@ function commonOptions(args: Arguments): SandboxOptions {
     ...(fallback && { fallback }),
     ...(args.has("landlock") && { landlock: true }),
     ...(args.has("attest") && { attest: true }),
-    ...(cpu !== undefined && { cpus: count(cpu, "cpu", 0.01) }),
-    ...(memory !== undefined && { memoryBytes: sizeBytes(memory, "memory") }),
-    ...(pids !== undefined && { pids: count(pids, "pids", 1) }),
+    ...readLimits(args),
   };
 }
 

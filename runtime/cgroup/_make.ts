@@ -1,11 +1,12 @@
 import { SyscallError } from "../../ffi/errno.ts";
 import { LifecycleError, UnsupportedError } from "../errors.ts";
-import { EBUSY, ENOENT, read, write } from "./_tree.ts";
+import { EBUSY, ENOENT, processes, read, write } from "./_tree.ts";
+import { CALLERS } from "./base.ts";
 import type { Hierarchy, Write } from "./hierarchy.ts";
 
 /** How often a parent may be removed by somebody else while we make a group below it. */
 const TRIES = 5;
-const EINVAL = 22;
+const [ESRCH, EINVAL] = [3, 22];
 
 /** The controllers that the groups of version 2 are to have. */
 export interface Controllers {
@@ -46,12 +47,13 @@ export function makeGroup(
 }
 
 function makeSteps(
-  { version, controllers: all, mountPoint }: Hierarchy,
+  { version, controllers: all, mountPoint, own }: Hierarchy,
   steps: readonly string[],
   controllers: Controllers,
   made: string[],
 ): string {
   let directory = mountPoint;
+  const ownDirectory = own === "/" ? mountPoint : `${mountPoint}${own}`;
   for (const [index, name] of steps.entries()) {
     const parent = directory;
     directory = `${parent}/${name}`;
@@ -60,7 +62,7 @@ function makeSteps(
     else if (index === steps.length - 1) {
       throw new LifecycleError(`Cannot create cgroup "${directory}": there is one already`);
     }
-    if (version === 2) enable(parent, controllers);
+    if (version === 2) enable(parent, controllers, parent === ownDirectory);
     else if (all.split(",").includes("cpuset")) inheritCpuset(parent, directory);
   }
   return directory;
@@ -73,21 +75,46 @@ function makeDirectory(directory: string): boolean {
     return true;
   } catch (error) {
     if (error instanceof Deno.errors.AlreadyExists) return false;
-    throw error;
+    if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
+    throw new UnsupportedError(`cgroup "${directory}"`, "this user may not make it", "take another path");
   }
 }
 
-/** Gives the groups below `parent` their controllers. */
-function enable(parent: string, { needed, wanted }: Controllers): void {
+/** Gives the groups below `parent` their controllers; if it `isOwn`, its processes make room for that. */
+function enable(parent: string, { needed, wanted }: Controllers, isOwn: boolean): void {
   const file = `${parent}/cgroup.subtree_control`;
   const enabled = (read(file) ?? "").split(" ");
   for (const controller of new Set([...needed, ...wanted])) {
     if (enabled.includes(controller)) continue;
+    const add = (): void => write(file, `+${controller}`, `enable controller "${controller}" in`);
     try {
-      write(file, `+${controller}`, `enable controller "${controller}" in`);
+      try {
+        add();
+      } catch (error) {
+        if (!isOwn || !(error instanceof SyscallError) || error.errno !== EBUSY) throw error;
+        makeRoom(parent);
+        add();
+      }
     } catch (error) {
       if (!needed.includes(controller)) continue;
       throw error instanceof SyscallError ? explained(error, controller, parent) : error;
+    }
+  }
+}
+
+/** Moves the processes of a group to one below it. */
+function makeRoom(directory: string): void {
+  const below = `${directory}/${CALLERS}`;
+  makeDirectory(below);
+  for (let tries = 1; tries <= TRIES; tries++) {
+    const pids = processes(directory);
+    if (pids.length === 0) return;
+    for (const pid of pids) {
+      try {
+        write(`${below}/cgroup.procs`, String(pid), "move a process to");
+      } catch (error) {
+        if (!(error instanceof SyscallError) || error.errno !== ESRCH) throw error;
+      }
     }
   }
 }

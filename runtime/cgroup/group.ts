@@ -1,7 +1,7 @@
 import { attachDeviceProgram } from "../../ffi/bpf.ts";
 import { SyscallError } from "../../ffi/errno.ts";
 import { LifecycleError, UnsupportedError, UsageError } from "../errors.ts";
-import { deviceProgram } from "./_device_program.ts";
+import { deviceProgram } from "./device_program.ts";
 import type { DeviceRule, Resources } from "../spec/linux.ts";
 import { apply, type Controllers, delegate, directoryOf, makeGroup } from "./_make.ts";
 import { type CgroupStats, readStats } from "./_stats.ts";
@@ -91,6 +91,15 @@ export class CgroupGroup implements AsyncDisposable {
       return !hierarchy.controllers.startsWith("name=") && tree(directory).length > 0;
     });
     return new CgroupGroup(ours, []);
+  }
+
+  /** The controllers of version 2 that `resources` takes. */
+  static controllersFor(resources: Resources, mounted: readonly Hierarchy[]): string[] {
+    const hierarchies = withControllers(mounted);
+    const writes = cgroupWrites(resources, hierarchies);
+    return hierarchies.filter(({ version }) => version === 2).flatMap((each) => {
+      return controllersFor(each, writes).needed;
+    });
   }
 
   /** The directories that {@linkcode CgroupGroup.create} would make, without making them. */

@@ -1,5 +1,5 @@
 import { equal } from "node:assert/strict";
-import { deviceProgram } from "../../../../runtime/cgroup/_device_program.ts";
+import { deviceProgram } from "../../../../runtime/cgroup/device_program.ts";
 import type { DeviceRule } from "../../../../runtime/spec/linux.ts";
 
 /** What is asked of a program. */

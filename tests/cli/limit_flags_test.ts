@@ -1,0 +1,3 @@
+import { limitFlagTests } from "../helpers/limit_flags.ts";
+
+limitFlagTests();
