@@ -16,7 +16,10 @@ export interface CgroupStats {
   readonly oomKills: number | undefined;
   /** How often a fork failed at a limit of tasks. */
   readonly pidsLimitHits: number | undefined;
-  /** How often its memory was at the limit, so that some had to be taken back or somebody killed. */
+  /**
+   * How often its memory was at the limit, so that some had to be taken back or somebody killed. Version 1 does not count
+   * it where the limit of memory and swap together is no higher.
+   */
   readonly memoryLimitHits: number | undefined;
   /** How often it was over `memory.high` of version 2, which slows it down. */
   readonly memoryHighHits: number | undefined;

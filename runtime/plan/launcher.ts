@@ -156,8 +156,6 @@ const FLAG_NAME = {
 } as const;
 
 export const POLLIN = 1n;
-/** How long the descriptors of a killed process may outlive its children. */
-const SETTLE_NANOSECONDS = 500_000_000;
 const NO_TIME: Struct = { struct: "timespec", members: [["sec", 8, 0], ["nsec", 8, 0]] };
 const ALL_SIGNALS = { bytes: new Uint8Array(8).fill(0xff), shows: "{all}" };
 
@@ -192,11 +190,10 @@ function* guard(context: Context, tracked: Tracker | undefined): Iterable<Op> {
   yield* tracked?.end("guard") ?? [];
   if (context.idRange) yield* keepIds();
   if (context.groups?.length) {
-    // A supervisor that lives reads what the groups have counted, and removes them itself. A dying one kills init by
-    // the death signal while its other threads still hold the gate: hence the wait.
+    // A supervisor that lives reads what the groups have counted, removes them, and ends this process. A dying one kills
+    // init by the death signal while its other threads still hold the gate.
     const gate: Struct = { struct: "pollfd", members: [["gate", 8, GATE_FD]] };
-    const wait: Struct = { struct: "timespec", members: [["sec", 8, 0], ["nsec", 8, SETTLE_NANOSECONDS]] };
-    yield op("see whether the supervisor lives", "ppoll", [gate, 1, wait, 0, 8], { zero: "guard:over" });
+    yield op("wait for the end of the supervisor", "ppoll", [gate, 1, 0, 0, 8], { failed: "guard:over" });
     yield* removeGroups(context);
   }
   yield op("end", "exit_group", [0], { label: "guard:over" });

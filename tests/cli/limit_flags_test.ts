@@ -1,3 +1,4 @@
-import { limitFlagTests } from "../helpers/limit_flags.ts";
+import { limitFlagTests, refusedFlagTests } from "../helpers/limit_flags.ts";
 
 limitFlagTests();
+refusedFlagTests();

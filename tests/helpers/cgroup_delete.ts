@@ -5,7 +5,8 @@ import { start, until } from "./cli.ts";
 import { MOUNTS, NEW, type TestBundle } from "./launch_bundle.ts";
 import { launchTest } from "./launch_leaks.ts";
 
-const GONE_MS = 15_000;
+/** Longer than a guard tries. */
+const GONE_MS = 30_000;
 
 /** What the program does before it says that it is up, and what is done to it then. */
 interface Content {

@@ -14,7 +14,7 @@ export function disk(): { readonly path: string; readonly numbers: string } | un
   return undefined;
 }
 
-/** Tests of the flags of `run` that ask for limits, on the hierarchies of this machine. */
+/** Tests that flags of `run` set limits, on the hierarchies of this machine. */
 export function limitFlagTests(): void {
   launchTest("run sets what --cpuset, --memory-swap and --io-max ask for", async (bundle) => {
     const device = disk();
@@ -87,7 +87,10 @@ export function limitFlagTests(): void {
     deepEqual([code, stdout], [1, ""]);
     match(stderr, /Cannot apply \/linux\/resources\/devices: only a cgroup can[^\n]*CAP_MKNOD/);
   });
+}
 
+/** Tests of what flags of `run` refuse. */
+export function refusedFlagTests(): void {
   for (
     const [args, said] of [
       [["--cgroup-manager", "disabled", "--pids", "5"], /Cannot use --pids with --cgroup-manager disabled/],

@@ -1,0 +1,3 @@
+import { measuredTests } from "../helpers/limits_measured.ts";
+
+measuredTests();
