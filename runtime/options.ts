@@ -83,7 +83,7 @@ export interface SandboxOptions {
   readonly policy?: PolicyName | Policy;
   /**
    * Whether the sandbox is compared with what was asked for before its program begins: a difference is an
-   * {@linkcode AttestationError}. @default {false}
+   * {@linkcode AttestationError}. @default as the policy says; without one {false}
    */
   readonly attest?: boolean;
   /**

@@ -120,7 +120,7 @@ function finish(
 ): Prepared {
   const own = policy && confinement(policy, request.host, request.spec);
   const whole = withLandlock({ ...request, confinement: own }, { ...options, policy });
-  const asked = options.attest ? attestable(whole) : whole;
+  const asked = options.attest ?? policy?.attest ? attestable(whole) : whole;
   const group = groupRequest(asked.spec, options, asked.host);
   if (!group) return asked;
   if (asked.form === "standalone") {

@@ -88,7 +88,7 @@ function json(value: unknown): string {
 
 function text(policy: Policy): string {
   const { capabilities, sockets, namespaces, userNamespace, maskedPaths, readonlyPaths } = policy;
-  const { rlimits, userLimits, landlock, seccomp, files, ports } = policy;
+  const { rlimits, userLimits, landlock, attest, seccomp, files, ports } = policy;
   const limits = Object.entries(userLimits?.limits ?? {}).map(([key, value]) => `user.${key} ${value}`);
   return [
     `${policy.name}: ${policy.description}\n`,
@@ -107,6 +107,7 @@ function text(policy: Policy): string {
       part(`TCP ports to ${use}`, ports![use].map(String), ports!.reason)
     ),
     part("Landlock", [landlock ? "on, where the kernel has it" : "off"], ""),
+    part("attestation before the program begins", [attest ? "on" : "off"], ""),
     part("system calls that no group names", [seccomp.unlisted], ""),
     ...callGroups(policy),
   ].join("");

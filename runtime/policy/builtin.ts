@@ -36,7 +36,7 @@ export function completed(text: PolicyText): Policy {
 
 function isWhole(text: PolicyText): text is PolicyText & Policy {
   const { description, userNamespace, namespaces, capabilities, seccomp } = text;
-  const { maskedPaths, readonlyPaths, rlimits, landlock } = text;
+  const { maskedPaths, readonlyPaths, rlimits, landlock, attest } = text;
   const needed = [
     description,
     userNamespace,
@@ -46,6 +46,7 @@ function isWhole(text: PolicyText): text is PolicyText & Policy {
     readonlyPaths,
     rlimits,
     landlock,
+    attest,
   ];
   return [...needed, seccomp?.unlisted, seccomp?.groups].every((each) => each !== undefined);
 }

@@ -46,6 +46,7 @@ function facts(policy: Policy): Map<string, string> {
     userLimits,
     userNamespace,
     landlock,
+    attest,
     files,
     ports,
   } = policy;
@@ -53,6 +54,7 @@ function facts(policy: Policy): Map<string, string> {
   const all = new Map<string, string>([
     ["user namespace", userNamespace.own ? "own" : "as asked"],
     ["Landlock", landlock ? "on" : "off"],
+    ["attestation", attest ? "on" : "off"],
     ["files", files ? "only those named" : "all"],
     ["TCP ports", ports ? "only those named" : "all"],
     ["unlisted calls", policy.seccomp.unlisted],

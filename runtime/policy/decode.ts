@@ -99,6 +99,7 @@ const POLICY: Fields<PolicyText> = {
   files: exact<FileRules>({ read: paths, list: paths, write: paths, execute: paths, reason }),
   ports: exact<PortRules>({ connect: ports, bind: ports, reason }),
   landlock: flag,
+  attest: flag,
 };
 
 /**

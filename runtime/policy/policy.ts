@@ -108,4 +108,6 @@ export interface Policy {
   readonly ports?: PortRules;
   /** Whether Landlock is applied too, where the kernel has it. */
   readonly landlock: boolean;
+  /** Whether the sandbox is compared with what was asked for before its program begins. */
+  readonly attest: boolean;
 }
