@@ -72,7 +72,7 @@ const help: CommandHelp = {
     {
       name: "fallback",
       value: "landlock",
-      help: "run a program without namespaces, under Landlock, where user namespaces are forbidden",
+      help: "run a program by Landlock alone where user namespaces are forbidden",
     },
     { name: "landlock", help: "keep it in its place by Landlock too" },
     { name: "attest", help: "compare the sandbox with what was asked for before the program begins" },

@@ -1,5 +1,6 @@
 import { capabilityMask } from "../plan/identity.ts";
 import { type Context, context, type PlanRequest, UNASSIGNED_ID } from "../plan/context.ts";
+import { needsHelpers } from "../plan/id_helpers.ts";
 import { PERSONALITY } from "../plan/limits.ts";
 import { isTracked } from "../plan/tracker.ts";
 import { offsetLines } from "../plan/launcher.ts";
@@ -96,12 +97,13 @@ function* namespaces(all: Context): Iterable<Expectation> {
   }
 }
 
-function* identity({ spec, namespace, host }: Context): Iterable<Expectation> {
+function* identity(context: Context): Iterable<Expectation> {
+  const { spec, namespace, host } = context;
   const { uid = 0, gid = 0, additionalGids = [] } = spec.process?.user ?? {};
   yield be("user", fourTimes(uid));
   yield be("group", fourTimes(gid));
   const own = namespace("user") === "new";
-  const denied = own && !host.privileged;
+  const denied = own && !host.privileged && !needsHelpers(context);
   if (denied && additionalGids.length === 0) yield { fact: "groups outside", must: "be ours" };
   else yield be("groups", additionalGids.toSorted((a, b) => a - b).join(" ") || "none");
   if (!own) return;

@@ -249,5 +249,6 @@ refuses({
       ...["sh", "-c", 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"', "sh"],
     ],
   },
-  says: /start init.*ENOSPC; too many namespaces: raise the sysctls user\.max_\*_namespaces/,
+  says:
+    /user namespace .*: user\.max_user_namespaces is 0; run it as root, or: .*sysctl -w user\.max_user_namespaces/,
 });
