@@ -148,14 +148,15 @@ export class Sandbox implements AsyncDisposable {
     if (!found.group) return Sandbox.#launch(named, found);
     const { CgroupGroup } = await import("./cgroup/group.ts");
     const { path, resources, hierarchies, reachable } = found.group;
-    const group = await CgroupGroup.create(path, resources, hierarchies);
+    // Before its groups, so that its guard removes them if this process dies.
+    const sandbox = Sandbox.#launch(named, found);
     try {
-      const sandbox = Sandbox.#launch(named, found);
-      sandbox.#group = group;
+      const group = sandbox.#group = await CgroupGroup.create(path, resources, hierarchies);
+      sandbox.#child.admit();
       if (reachable && group.holdsTheKilled) sandbox.#watchFreezer(group);
       return sandbox;
     } catch (error) {
-      await group[Symbol.asyncDispose]();
+      await sandbox[Symbol.asyncDispose]();
       throw error;
     }
   }
@@ -168,7 +169,7 @@ export class Sandbox implements AsyncDisposable {
 
   static #launch(
     options: InnerOptions & { readonly id: string },
-    { image, keep, listener, expected, cuts = [] }: Found,
+    { image, keep, listener, expected, cuts = [], group }: Found,
   ): Sandbox {
     const { timeoutMs } = options;
     if (timeoutMs !== undefined && !(timeoutMs > 0 && timeoutMs < Infinity)) {
@@ -181,7 +182,10 @@ export class Sandbox implements AsyncDisposable {
     const output = connect(stdout, 1, ours, theirs);
     const errors = connect(stderr, 2, ours, theirs);
     const ids = image.idsAt.length > 0 ? ours.use(takeIdRange()) : undefined;
-    const child = launch(image, { stdin: input.fd, stdout: output.fd, stderr: errors.fd }, { ids });
+    const child = launch(image, { stdin: input.fd, stdout: output.fd, stderr: errors.fd }, {
+      ids,
+      grouped: group !== undefined,
+    });
     keep?.();
     ours.move(); // the streams and the child close them
     const ends = { stdin: input.end, stdout: output.end, stderr: errors.end };
@@ -244,7 +248,7 @@ export class Sandbox implements AsyncDisposable {
     }
     if (!this.#timedOut && this.#deliveredSignal === undefined) await this.#child.executed;
     const usage = this.#group?.stats();
-    await this.#group?.[Symbol.asyncDispose]();
+    await this.#removeGroup();
     return result(ending, {
       id: this.id,
       startedMs: this.#startedMs,
@@ -343,9 +347,15 @@ export class Sandbox implements AsyncDisposable {
     this.#timers.dispose();
     this.#group?.thaw();
     await this.#child[Symbol.asyncDispose]();
-    await this.#group?.[Symbol.asyncDispose]();
+    await this.#removeGroup();
     this.#streams.dispose();
     this.#bare?.[Symbol.dispose]();
+  }
+
+  /** The guard stays until the group is gone. */
+  async #removeGroup(): Promise<void> {
+    await this.#group?.[Symbol.asyncDispose]();
+    await this.#child.release();
   }
 
   #openTerminal(): void {

@@ -102,6 +102,13 @@ sandboxTest("timeoutMs ends the program, counted from its start", async () => {
   ok(wallMs >= 299 && wallMs < 3_000, `${wallMs} ms`);
 });
 
+sandboxTest("timeoutMs ends the program even if it comes before init is born", async () => {
+  for (let turn = 0; turn < 10; turn++) {
+    await using sandbox = await Sandbox.run({ command: ["sleep", "60"], timeoutMs: 0.001 });
+    equal((await sandbox.wait()).timedOut, true);
+  }
+});
+
 sandboxTest("timeoutMs does nothing to a program that is done", async () => {
   await using sandbox = await Sandbox.run({ command: ["true"], timeoutMs: 60_000 });
   deepEqual((await sandbox.wait()).timedOut, false);

@@ -44,6 +44,7 @@ interface Held {
   readonly status: Fd;
   readonly gate: Fd;
   readonly ids: IdRange | undefined;
+  readonly grouped: boolean;
 }
 
 /** The init of a sandbox, from its birth to its end. */
@@ -58,6 +59,8 @@ export class Child implements AsyncDisposable {
   #pid = 0;
   #pidFd: Fd | undefined;
   #isReady = false;
+  /** Whether init is to be killed as soon as it is known. */
+  #doomed = false;
   /** The listener's descriptor in init, if that was told before init's pid. */
   #early: number | undefined;
   /** Whether the launcher still has a cgroup to empty when init has ended. */
@@ -75,10 +78,17 @@ export class Child implements AsyncDisposable {
 
   #onForbidden: ((listener: Fd) => void) | undefined;
   readonly #ids: IdRange | undefined;
+  readonly #grouped: boolean;
+  /** Whether the launcher need not wait for cgroups any more. */
+  #admitted: boolean;
+  /** Resolves when nobody holds the status socket any more. */
+  readonly #silent = Promise.withResolvers<void>();
 
   /** @internal Use {@linkcode launch}. */
-  constructor(image: Image, launcher: number, { status, gate, ids }: Held) {
+  constructor(image: Image, launcher: number, { status, gate, ids, grouped }: Held) {
     this.#ids = ids;
+    this.#grouped = grouped;
+    this.#admitted = !grouped;
     this.#image = image;
     this.#launcher = launcher;
     this.#status = status;
@@ -131,18 +141,39 @@ export class Child implements AsyncDisposable {
     }
   }
 
-  /** Sends a signal to init; false if it has ended. */
+  /** Sends a signal to init; false if it has ended. One that is not born yet is killed at its birth. */
   signal(number: number): boolean {
-    if (this.pid === 0 || this.#pidFd === undefined || this.#pidFd.closed) return false;
+    if (this.pid === 0 && !this.#status.closed && number === SIGKILL) return this.#doomed = true;
+    if (this.#pidFd === undefined || this.#pidFd.closed) return false;
     return signalPidFd(this.#pidFd, number);
   }
 
-  /** Kills init and everything in its pid namespace, and waits until that is done. */
+  /** Lets the launcher go on: the cgroups are made. */
+  admit(): void {
+    this.#admitted = true;
+    this.start();
+  }
+
+  /** Ends the guard, which would remove the cgroups if this process died before it has done so. */
+  async release(): Promise<void> {
+    if (!this.#grouped) return;
+    await this.ended;
+    if (!this.#reaped) await this.#endLauncher();
+    this.#reapLauncher();
+    if (!this.#gate.closed) this.#gate[Symbol.dispose]();
+  }
+
+  /**
+   * Kills init and everything in its pid namespace, and waits until that is done. With cgroups the guard stays until
+   * {@linkcode Child.release}.
+   */
   async [Symbol.asyncDispose](): Promise<void> {
+    // Groups that could not be made may be somebody else's: the launcher must not remove those.
+    if (!this.#admitted && !this.#reaped) kill(this.#launcher, SIGKILL);
     if (!this.#gate.closed) this.#gate[Symbol.dispose](); // the guard ends init too
     this.signal(SIGKILL);
     await this.ended;
-    this.#reapLauncher();
+    if (!this.#grouped) this.#reapLauncher();
     this.terminal?.[Symbol.dispose]();
     this.terminal = undefined;
   }
@@ -257,6 +288,7 @@ export class Child implements AsyncDisposable {
       this.#reaped ||= this.#kept;
       void this.#end(ending);
     });
+    if (this.#doomed && this.#pidFd) signalPidFd(this.#pidFd, SIGKILL);
     if (this.#isReady) this.#ready.resolve(); // heard before this
     if (this.#early !== undefined) this.#listener(this.#early);
   }
@@ -265,6 +297,7 @@ export class Child implements AsyncDisposable {
   #hungUp(): void {
     this.#watch[Symbol.dispose]();
     this.#status[Symbol.dispose]();
+    this.#silent.resolve();
     if (this.#pidFd === undefined && this.#pid !== 0 && !this.#kept) {
       void this.#end(reap(this.#pid, true) ?? NOTHING);
     } else if (this.#pidFd === undefined) {
@@ -276,11 +309,13 @@ export class Child implements AsyncDisposable {
 
   async #end(ending: Ending): Promise<void> {
     this.#listen(); // what init said last
-    if (!this.#reaped) await this.#endLauncher();
+    if (this.#grouped && !this.#tracked) await this.#silent.promise;
+    else if (!this.#reaped) await this.#endLauncher();
     this.#listen(); // nobody but init and the launcher can have kept the end from being heard
     this.#fail(new Error(`Cannot start the sandbox: its init was killed before the program began`));
     this.#watch[Symbol.dispose]();
-    for (const fd of [this.#status, this.#gate]) if (!fd.closed) fd[Symbol.dispose]();
+    if (!this.#status.closed) this.#status[Symbol.dispose]();
+    if (!this.#grouped && !this.#gate.closed) this.#gate[Symbol.dispose]();
     this.#pidFd?.[Symbol.dispose]();
     this.#launcherFd?.[Symbol.dispose]();
     this.#ids?.[Symbol.dispose]();
@@ -322,6 +357,8 @@ export interface Stdio {
 export interface LaunchOptions {
   /** The ids of a sandbox that has a range of the host's; the child gives it back. */
   readonly ids?: IdRange | undefined;
+  /** Whether the sandbox has cgroups that the caller makes now, and removes at the end; see {@linkcode Child.admit}. */
+  readonly grouped?: boolean;
 }
 
 /** The first id of a range, and the open file that the range is kept by: the launcher holds it too. */
@@ -340,7 +377,7 @@ export interface IdRange extends Disposable {
 export function launch(
   image: Image,
   { stdin, stdout, stderr }: Stdio,
-  { ids }: LaunchOptions = {},
+  { ids, grouped = false }: LaunchOptions = {},
 ): Child {
   using kept = new DisposableStack();
   using ours = new DisposableStack();
@@ -362,7 +399,7 @@ export function launch(
   }
   const launcher = spawn(`/proc/self/fd/${file.raw}`, "ai-sandbox", fds);
   kept.move(); // the child owns them now
-  return new Child(image, launcher, { status, gate: write, ids });
+  return new Child(image, launcher, { status, gate: write, ids, grouped });
 }
 
 /** The descriptor with a number that no descriptor of the launcher has. */

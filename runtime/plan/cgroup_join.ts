@@ -1,7 +1,30 @@
 import { O, O_DIRECTORY } from "./abi.ts";
 import type { Context } from "./context.ts";
 import { AT_FDCWD, CLONE } from "./kernel.ts";
-import { flags, named, type Op, op, slot, type SlotValue, text } from "./op.ts";
+import { flags, mark, named, type Op, op, slot, type SlotValue, text, zeros } from "./op.ts";
+import { GATE_FD } from "./protocol.ts";
+
+/**
+ * The launcher is there before the groups, so that a supervisor that dies while it makes them leaves none: they are
+ * still empty then, and a group that is not is somebody else's.
+ */
+export function* awaitGroups({ groups = [] }: Context): Iterable<Op> {
+  if (groups.length === 0) return;
+  const does = "wait until the cgroups are made";
+  yield op(does, "read", [GATE_FD, zeros(8, "byte"), 1], {
+    zero: "groups:orphaned",
+    positive: "groups:made",
+  });
+  yield mark("groups:orphaned");
+  for (const { directory } of groups) {
+    const next = `orphaned:${directory}`;
+    const remove = named("AT_REMOVEDIR", 0x200);
+    yield op(`remove cgroup "${directory}"`, "unlinkat", [AT_FDCWD, directory, remove], { failed: next });
+    yield mark(next);
+  }
+  yield op("end, the supervisor is gone", "exit_group", [1]);
+  yield mark("groups:made");
+}
 
 /** Opened by the launcher, whose rights count when init writes: a user namespace has none over these files. */
 export function* openGroups({ groups = [], arch }: Context): Iterable<Op> {

@@ -1,4 +1,4 @@
-import { birthGroup, openGroups } from "./cgroup_join.ts";
+import { awaitGroups, birthGroup, openGroups } from "./cgroup_join.ts";
 import { removeGroups } from "./cgroup_remove.ts";
 import type { Context } from "./context.ts";
 import { writeFile } from "./files.ts";
@@ -45,6 +45,7 @@ export function* launcher(context: Context, { opened, mapped }: Opening): Iterab
     yield* writeFile(does, AT_FDCWD, "/proc/self/oom_score_adj", text(value), value.length);
   }
   yield* shareStdio(context);
+  yield* awaitGroups(context);
   yield* openGroups(context);
   yield* opened;
   yield* join(context);

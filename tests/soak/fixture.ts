@@ -2,7 +2,16 @@ import { basename, join } from "@std/path";
 import { compile, loadBundle, type SandboxOptions, type Spec, starterSpec } from "../../mod.ts";
 
 /** The kinds of sandboxes that take turns. */
-export const KINDS = ["plain", "limits", "terminal", "seccomp", "user", "piped", "standalone"] as const;
+export const KINDS = [
+  "plain",
+  "limits",
+  "terminal",
+  "seccomp",
+  "user",
+  "piped",
+  "policy",
+  "standalone",
+] as const;
 /** One of {@linkcode KINDS}. */
 export type Kind = typeof KINDS[number];
 /** Those that a supervisor holds: a standalone image outlives who started it. */
@@ -17,7 +26,7 @@ export class Fixture implements Disposable {
 
   /** @param path Where another process has made one; nothing is made or removed then. */
   constructor(path?: string) {
-    this.path = path ?? Deno.makeTempDirSync({ prefix: "ai-sandbox-soak-" });
+    this.path = path ?? Deno.makeTempDirSync({ prefix: `ai-sandbox-test-${Deno.pid}-soak-` });
     if (path !== undefined) {
       this[Symbol.dispose] = () => {};
       return;
@@ -50,6 +59,7 @@ export class Fixture implements Disposable {
   options(kind: Kind, long: boolean): SandboxOptions {
     const bundle = this.#bundle(kind, long);
     if (kind === "terminal") return { bundle };
+    if (kind === "policy") return { bundle, ...QUIET, stdout: long ? "null" : "piped", policy: "default" };
     if (kind === "piped") return { bundle, stdin: "piped", stdout: "piped", stderr: "null" };
     return { bundle, ...QUIET, stdout: long ? "null" : "piped" };
   }
