@@ -7,6 +7,8 @@ import { AT_FDCWD } from "../runtime/plan/kernel.ts";
 import { type Bytes, op, text } from "../runtime/plan/op.ts";
 import { add, all, alter, argument, drop, type Edit, withoutBits } from "./helpers/defects.ts";
 import { MOUNTS, namespaces, type Part, type TestBundle, USER_NAMESPACE } from "./helpers/launch_bundle.ts";
+import { skip } from "./helpers/skip.ts";
+import { cannotLimit } from "./helpers/cgroups.ts";
 import { launchTest } from "./helpers/launch_leaks.ts";
 
 /** Asks for something of everything that can be attested. */
@@ -83,6 +85,8 @@ async function runs(bundle: TestBundle, edit?: Edit, more: Partial<DefectiveOpti
 }
 
 launchTest("a sandbox that is what was asked for begins when it is attested", async (bundle) => {
+  const reason = cannotLimit();
+  if (reason) return skip(reason);
   for (
     const part of [ASKED, IN_USER_NAMESPACE, {
       ...ASKED,
@@ -305,6 +309,8 @@ const IDS_DEFECTS: readonly Defect[] = [
 for (const [part, defects] of [[ASKED, DEFECTS], [IN_USER_NAMESPACE, IDS_DEFECTS]] as const) {
   for (const [protection, edit, says] of defects) {
     launchTest(`attestation misses ${protection}`, async (bundle) => {
+      const reason = cannotLimit();
+      if (reason) return skip(reason);
       write(bundle, part);
       if (!protection.startsWith("the mount namespace")) {
         equal(await runs(bundle, edit), true, "it runs unattested");

@@ -1,9 +1,11 @@
 import { deepEqual, ok } from "node:assert/strict";
 import { CgroupGroup } from "../../runtime/cgroup/group.ts";
 import { probeHost } from "../../runtime/host/probe.ts";
+import { cannotLimit } from "./cgroups.ts";
 import { start, until } from "./cli.ts";
 import { MOUNTS, NEW, type TestBundle } from "./launch_bundle.ts";
 import { launchTest } from "./launch_leaks.ts";
+import { skip } from "./skip.ts";
 
 /** Longer than a guard tries. */
 const GONE_MS = 30_000;
@@ -61,6 +63,8 @@ export function deletionTests(ways: readonly Way[]): void {
     for (const how of ways) {
       if (how === content.except) continue;
       launchTest(`no cgroup is left of a sandbox with ${content.what} when ${how}`, async (bundle) => {
+        const reason = cannotLimit();
+        if (reason) return skip(reason);
         const path = `/ai-sandbox-delete-${Deno.pid}`;
         write(bundle, path, content.script);
         const child = start(["run", "--pid-file", `${bundle.path}/pid`, bundle.path]);

@@ -6,6 +6,11 @@ export function cannotTrack(): string | undefined {
   return tracks ? undefined : "needs cgroup v2, to end a sandbox without a pid namespace";
 }
 
+/** Why no sandbox can have limits here; nothing if one can. */
+export function cannotLimit(): string | undefined {
+  return probeHost().cgroups.length > 0 ? undefined : "needs cgroups for limits, and none are mounted";
+}
+
 /** Why runc runs nothing here; nothing if it does. */
 export function cannotRunRunc(): string | undefined {
   return probeHost().cgroups.length > 0 ? undefined : "runc needs cgroups, and none are mounted";
