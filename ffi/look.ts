@@ -20,7 +20,6 @@ const STATX_BYTES = 256;
 const [ENOENT, EAGAIN] = [2, 11];
 /** openat2(2) asks to be tried again when something is renamed meanwhile. */
 const TRIES = 128;
-const LINK_BYTES = 4096;
 const decoder = new TextDecoder();
 
 /** What lies at a path, and on which mount. */
@@ -93,9 +92,8 @@ function stat(directory: number, path: string, flags: number): Place {
   };
 }
 
-/** Where the link `name` in a directory leads, as text. */
-export function readLinkAt(directory: Fd, name: string): string {
-  const bytes = new Uint8Array(LINK_BYTES);
+/** Where the link `name` in a directory leads, as text; what is longer than `bytes` is cut off. */
+export function readLinkAt(directory: Fd, name: string, bytes: Uint8Array<ArrayBuffer>): string {
   const length = check(
     libc.readlinkat(directory.raw, cstring(name), bytes, BigInt(bytes.length)),
     "read link",

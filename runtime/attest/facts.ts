@@ -1,9 +1,9 @@
 import type { RlimitType } from "../spec/config.ts";
 import {
+  cgroupOf,
   descriptorFlags,
   idInside,
   limitOf,
-  parseCgroup,
   parseIdMap,
   parseOffsets,
   statusLine,
@@ -94,7 +94,7 @@ export const FACTS = {
   "setgroups": (of: Process) => of.text("setgroups").trim(),
   "namespace": (of: Process, type: string) => of.link(`ns/${NAMESPACE_LINKS[type] ?? type}`),
   "clock": (of: Process, clock: string) => parseOffsets(of.text("timens_offsets")).get(clock) ?? "",
-  "cgroup": (of: Process, controllers: string) => parseCgroup(of.text("cgroup")).get(controllers) ?? "",
+  "cgroup": (of: Process, controllers: string) => cgroupOf(of.text("cgroup"), controllers),
   "oom_score_adj": (of: Process) => of.text("oom_score_adj").trim(),
   "personality": (of: Process) => of.text("personality").trim(),
   "limit": (of: Process, type: string) => limitOf(of.text("limits"), LIMIT_TITLES[type as RlimitType]),

@@ -83,14 +83,11 @@ export function idInside(map: readonly IdRange[], outside: number): number {
   return range ? range.inside + outside - range.outside : -1;
 }
 
-/** The group of each hierarchy by its controllers; those of version 2 are empty (cgroups(7)). */
-export function parseCgroup(text: string): Map<string, string> {
-  return new Map(
-    lines(text).map((line) => {
-      const [, controllers = "", ...path] = line.split(":");
-      return [controllers, path.join(":")];
-    }),
-  );
+/** The group in a hierarchy by its controllers; those of version 2 are empty (cgroups(7)). @throws {Error} without one. */
+export function cgroupOf(text: string, controllers: string): string {
+  const line = lines(text).find((each) => each.startsWith(`:${controllers}:`, each.indexOf(":")));
+  if (line === undefined) throw new Error(`there is no hierarchy "${controllers}" in /proc/<pid>/cgroup`);
+  return line.slice(line.indexOf(":") + controllers.length + 2);
 }
 
 /** The first column of limits (fs/proc/base.c). */

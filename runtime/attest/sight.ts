@@ -36,7 +36,7 @@ class Files implements Process, Disposable {
   }
 
   link(name: string): string {
-    return readLinkAt(this.#directory, name);
+    return readLinkAt(this.#directory, name, this.buffer);
   }
 
   names(directory: string): string[] {

@@ -1,9 +1,9 @@
 import { deepEqual, equal, throws } from "node:assert/strict";
 import {
+  cgroupOf,
   descriptorFlags,
   idInside,
   limitOf,
-  parseCgroup,
   parseIdMap,
   parseMountinfo,
   parseOffsets,
@@ -89,9 +89,15 @@ Deno.test("parseIdMap() sorts ranges, and idInside() looks an id up", () => {
   }
 });
 
-Deno.test("parseCgroup() keeps paths with colons", () => {
-  const groups = parseCgroup("4:cpu,cpuacct:/a:b\n1:name=systemd:/\n0::/user.slice\n");
-  deepEqual([...groups], [["cpu,cpuacct", "/a:b"], ["name=systemd", "/"], ["", "/user.slice"]]);
+Deno.test("cgroupOf() keeps paths with colons, and takes controllers by their whole name", () => {
+  const text = "4:cpu,cpuacct:/a:b\n3:cpuset:/c\n1:name=systemd:/\n0::/user.slice\n";
+  for (
+    const [controllers, path] of [["cpu,cpuacct", "/a:b"], ["name=systemd", "/"], [
+      "",
+      "/user.slice",
+    ]] as const
+  ) equal(cgroupOf(text, controllers), path);
+  throws(() => cgroupOf(text, "cpu"), /there is no hierarchy "cpu"/);
 });
 
 const LIMITS = "Limit                     Soft Limit           Hard Limit           Units     \n" +
