@@ -135,12 +135,12 @@ export async function helloBundle(directory: Temporary): Promise<string> {
   return path;
 }
 
-/** Puts the command line into one file that a user who cannot read the checkout or its cache can run. */
-export async function bundled(directory: Temporary): Promise<readonly string[]> {
+/** Puts a program, the command line as a rule, into one file that a user who cannot read the checkout or its cache can run. */
+export async function bundled(directory: Temporary, entry = "cli/main.ts"): Promise<readonly string[]> {
   const file = `${directory.path}/cli.js`;
-  const args = ["bundle", "--quiet", "--platform", "deno", "--output", file, `${ROOT}/cli/main.ts`];
+  const args = ["bundle", "--quiet", "--platform", "deno", "--output", file, `${ROOT}/${entry}`];
   const { success, stderr } = await new Deno.Command(Deno.execPath(), { args, cwd: ROOT }).output();
-  if (!success) throw new Error(`Cannot bundle the command line: ${new TextDecoder().decode(stderr)}`);
+  if (!success) throw new Error(`Cannot bundle ${entry}: ${new TextDecoder().decode(stderr)}`);
   Deno.chmodSync(file, 0o644);
   const cache = `${directory.path}/cache`;
   Deno.mkdirSync(cache);
