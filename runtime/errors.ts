@@ -69,9 +69,15 @@ export class AttestationError extends Error {
    *
    * @param id The sandbox's name.
    * @param differences At least one.
+   * @param remedy What would mend that, if anything is known.
    */
-  constructor(readonly id: string, readonly differences: readonly Difference[]) {
+  constructor(
+    readonly id: string,
+    readonly differences: readonly Difference[],
+    readonly remedy: string = "",
+  ) {
     const lines = differences.map(({ what, asked, is }) => `${what}: asked for ${asked}, is ${is}`);
-    super(`Cannot start sandbox "${id}": it is not what was asked for: ${lines.join("; ")}`);
+    const all = [...lines, ...(remedy ? [remedy] : [])].join("; ");
+    super(`Cannot start sandbox "${id}": it is not what was asked for: ${all}`);
   }
 }

@@ -179,6 +179,36 @@ launchTest("attestation misses a policy's filter, and a range of ids that is ano
   }
 });
 
+launchTest(
+  "a supervisor without CAP_SYS_PTRACE sees into user namespaces of its own, and says so elsewhere",
+  async (bundle) => {
+    const wrapper = ["setpriv", "--bounding-set", "-sys_ptrace", "--inh-caps", "-sys_ptrace"];
+    bundle.write("echo begun", { process: { user: { uid: 7, gid: 7 }, capabilities: {} } });
+    const seen = await cli(["run", "--attest", "--policy", "default", bundle.path], { wrapper });
+    deepEqual([seen.stdout, seen.stderr], ["begun\n", ""]);
+    const shut = await cli(["run", "--attest", bundle.path], { wrapper });
+    match(
+      shut.stderr,
+      /namespace pid: asked for a new one, is not to be known \(.*EACCES\).*have CAP_SYS_PTRACE/,
+    );
+    equal(shut.stdout, "");
+  },
+);
+
+launchTest(
+  "sandboxes are attested under default and strict, unless told not to be",
+  async (bundle) => {
+    bundle.write("echo begun");
+    for (const [policy, attested] of [["permissive", false], ["default", true], ["strict", true]] as const) {
+      const options = { bundle: bundle.path, policy };
+      equal((await imageFor(options)).expected !== undefined, attested, policy);
+      equal((await imageFor({ ...options, attest: false })).expected, undefined);
+      equal((await imageFor({ ...options, attest: true })).expected === undefined, false);
+    }
+    equal((await cli(["run", "--no-attest", bundle.path])).stdout, "begun\n");
+  },
+);
+
 launchTest("an image that is kept knows what it is compared with", async (bundle) => {
   bundle.write("echo begun");
   const options = { bundle: bundle.path, attest: true };

@@ -75,7 +75,11 @@ const help: CommandHelp = {
       help: "run a program by Landlock alone where user namespaces are forbidden",
     },
     { name: "landlock", help: "keep it in its place by Landlock too" },
-    { name: "attest", help: "compare the sandbox with what was asked for before the program begins" },
+    {
+      name: "attest",
+      help: "compare the sandbox with what was asked for before it begins",
+    },
+    { name: "no-attest", help: "do not compare it" },
     { name: "terminal", short: "t", help: "give the program a terminal (default where ours is one)" },
     { name: "result", value: "FILE", help: "write what is known of the run to FILE, as JSON" },
     { name: "pid-file", value: "FILE", help: "write the program's pid to FILE" },
@@ -224,6 +228,7 @@ function commonOptions(args: Arguments): SandboxOptions {
     ...(fallback && { fallback }),
     ...(args.has("landlock") && { landlock: true }),
     ...(args.has("attest") && { attest: true }),
+    ...(args.has("no-attest") && { attest: false }),
     ...readLimits(args),
   };
 }

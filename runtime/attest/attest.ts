@@ -1,5 +1,5 @@
 import { AttestationError } from "../errors.ts";
-import { compare } from "./compare.ts";
+import { compare, UNKNOWN } from "./compare.ts";
 import type { Expected } from "./expectation.ts";
 import { assigned } from "./expect.ts";
 import { Sight } from "./sight.ts";
@@ -21,5 +21,7 @@ export interface Attested {
 export function attest(id: string, pid: number, { expected, firstId }: Attested): void {
   using sight = new Sight(pid);
   const differences = compare(assigned(expected, firstId), sight);
-  if (differences.length > 0) throw new AttestationError(id, differences);
+  if (differences.length === 0) return;
+  const shut = differences.some(({ is }) => is.startsWith(UNKNOWN) && is.includes("EACCES"));
+  throw new AttestationError(id, differences, shut ? "let this process have CAP_SYS_PTRACE" : "");
 }

@@ -15,6 +15,9 @@ export function compare({ facts, mounts }: Expected, source: Source & Paths & Li
   return [...differences, ...found];
 }
 
+/** How what could not be read begins. */
+export const UNKNOWN = "not to be known";
+
 /** Where namespaces are that others made. */
 export interface Links {
   /** What a namespace's path of the host stands for, as a link in /proc/<pid>/ns would say: `net:[4026531840]`. */
@@ -66,7 +69,7 @@ function known({ what, asked }: Pick<Difference, "what" | "asked">, look: () => 
   try {
     return look();
   } catch (error) {
-    return [{ what, asked, is: `not to be known (${error instanceof Error ? error.message : error})` }];
+    return [{ what, asked, is: `${UNKNOWN} (${error instanceof Error ? error.message : error})` }];
   }
 }
 

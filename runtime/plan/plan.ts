@@ -116,12 +116,9 @@ function* init(all: Context, { root, mounted, masks, devices }: Parts): Iterable
   if (offsets !== undefined && all.namespace("user") === "new") {
     yield op("make a time namespace", "unshare", [named("CLONE_NEWTIME", CLONE.NEWTIME)]);
     // The change of user gave /proc/self to the host's root; nobody else is in this user namespace yet.
-    const dumpable = (value: number): Op => {
-      return op("set the time offsets", "prctl", [named("PR_SET_DUMPABLE", PR.SET_DUMPABLE), value, 0, 0, 0]);
-    };
-    yield dumpable(1);
+    yield dumpable("set the time offsets", 1);
     yield* writeOffsets(offsets);
-    yield dumpable(0);
+    yield dumpable("set the time offsets", 0);
   }
   yield op("make files with exactly the modes asked for", "umask", [0]);
   if (own) {
@@ -164,12 +161,19 @@ function* init(all: Context, { root, mounted, masks, devices }: Parts): Iterable
   yield* blame(form, 1);
   yield* findProgram(all);
   yield* blame(form, 0);
+  // The change of user shut /proc/<pid> to who lacks CAP_SYS_PTRACE. Nobody else has rights in a new user namespace.
+  if (all.attest && all.namespace("user") === "new") yield dumpable("let the supervisor look", 1);
   for (const filter of all.confinement?.filters ?? []) yield* policyFilter(filter);
   if (late && !gateLast) yield* gate(all);
   if (late) yield* seccomp(late);
   if (gateLast) yield* gate(all);
   yield* blame(form, 1);
   yield execute(all);
+}
+
+/** Whether /proc/<pid> belongs to the process's user, or to the host's root (proc(5)). */
+function dumpable(does: string, value: 0 | 1): Op {
+  return op(does, "prctl", [named("PR_SET_DUMPABLE", PR.SET_DUMPABLE), value, 0, 0, 0]);
 }
 
 function* gate({ form }: Context): Iterable<Op> {

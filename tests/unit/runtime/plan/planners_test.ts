@@ -271,6 +271,16 @@ Deno.test("plan() has the filter last before the program with no_new_privs, else
   ok(early.indexOf("seccomp") > 0 && early.indexOf("seccomp") < early.indexOf("capset"));
 });
 
+for (const noNewPrivileges of [true, false]) {
+  Deno.test(`plan() has nothing between the start gate and the program if it is attested, no_new_privs ${noNewPrivileges}`, () => {
+    const filter = { program: new Uint8Array(8), flags: 0, notify: false };
+    const ops = opsOf(plan(requestOf({ process: { noNewPrivileges } }, { filter, attest: true })));
+    const gate = ops.findLastIndex(({ does }) => does === "wait for the start");
+    deepEqual(ops.slice(gate + 1).map(({ call }) => call).slice(0, 3), ["exit_group", "let", "execve"]);
+    ok(ops.findIndex(({ call }) => call === "seccomp") < gate);
+  });
+}
+
 Deno.test("cgroups() reads the layouts of version 1, 2 and both", () => {
   const v2 = "30 22 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n";
   deepEqual(cgroups(v2, "0::/user.slice/a\n"), [
