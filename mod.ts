@@ -36,11 +36,20 @@ export { differences, exceptionText, outcomeText, type PolicyDifference } from "
 export { type Outcome, type Outcomes, outcomes } from "./runtime/policy/calls.ts";
 export type * from "./runtime/policy/policy.ts";
 export type { ForbiddenCall } from "./runtime/supervise/forbidden_calls.ts";
+export {
+  learn,
+  type LearnOptions,
+  type Lesson,
+  prove,
+  type RunToEnd,
+  writtenPolicy,
+} from "./runtime/learn.ts";
 export { starterSpec } from "./runtime/starter_spec.ts";
 export {
   AttestationError,
   type Difference,
   type Issue,
+  LearnError,
   LifecycleError,
   SpecError,
   UnsupportedError,

@@ -3,7 +3,7 @@ import { exitCode } from "./report.ts";
 
 /** Writes the record of a run, and what was cut from an untrusted bundle, whole or not at all. */
 export function writeResult(file: string, result: Result, cuts: readonly Cut[] = []): Promise<void> {
-  return write("the result", file, json(cuts.length > 0 ? { ...result, cuts } : result));
+  return writeWhole("the result", file, json(cuts.length > 0 ? { ...result, cuts } : result));
 }
 
 /** Writes why a run did not come about, and what was cut from an untrusted bundle. */
@@ -18,7 +18,7 @@ export function writeError(
   const step = error instanceof LaunchError
     ? { step: error.step, steps: error.steps, errno: error.errno }
     : {};
-  return write(
+  return writeWhole(
     "the result",
     file,
     json({
@@ -32,14 +32,15 @@ export function writeError(
 
 /** Writes the pid of the program: whoever waits for the file never finds a part of it. */
 export function writePid(file: string, pid: number): Promise<void> {
-  return write("the pid", file, String(pid));
+  return writeWhole("the pid", file, String(pid));
 }
 
 function json(value: unknown): string {
   return JSON.stringify(value, null, 2) + "\n";
 }
 
-async function write(what: string, file: string, text: string): Promise<void> {
+/** Writes a file whole or not at all. */
+export async function writeWhole(what: string, file: string, text: string): Promise<void> {
   const temporary = `${file}.${crypto.randomUUID().slice(0, 8)}`;
   try {
     using opened = await Deno.open(temporary, { write: true, createNew: true });

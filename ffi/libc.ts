@@ -26,8 +26,10 @@ export const libc = openLibrary("libc.so.6", {
   kill: { parameters: ["i32", "i32"], result: "i32" }, // int kill(pid_t pid, int sig)
   memfd_create: { parameters: ["buffer", "u32"], result: "i32" }, // (const char *name, unsigned int flags)
   open: { parameters: ["buffer", "i32", "u32"], result: "i32" }, // (const char *path, int flags, mode_t mode)
+  getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" }, // (int fd, int level, int name, void *value, socklen_t *)
   openat: { parameters: ["i32", "buffer", "i32", "u32"], result: "i32" }, // (int dirfd, const char *path, int flags, mode_t mode)
   pipe2: { parameters: ["buffer", "i32"], result: "i32" }, // (int pipefd[2], int flags)
+  poll: { parameters: ["buffer", "u64", "i32"], result: "i32" }, // (struct pollfd *, nfds_t, int timeout)
   posix_spawn: { parameters: ["buffer", "buffer", "buffer", "pointer", "buffer", "buffer"], result: "i32" }, // returns the errno
   posix_spawn_file_actions_adddup2: { parameters: ["buffer", "i32", "i32"], result: "i32" },
   posix_spawn_file_actions_destroy: { parameters: ["buffer"], result: "i32" },
@@ -35,6 +37,8 @@ export const libc = openLibrary("libc.so.6", {
   // (pid_t pid, int resource, const struct rlimit64 *new, struct rlimit64 *old)
   prlimit64: { parameters: ["i32", "i32", "buffer", "buffer"], result: "i32" },
   prctl: { parameters: ["i32", "u64", "u64", "u64", "u64"], result: "i32" },
+  // (pid_t, const struct iovec *local, unsigned long, const struct iovec *remote, unsigned long, unsigned long flags)
+  process_vm_readv: { parameters: ["i32", "buffer", "u64", "buffer", "u64", "u64"], result: "isize" },
   read: { parameters: ["i32", "buffer", "usize"], result: "isize" },
   readlinkat: { parameters: ["i32", "buffer", "buffer", "usize"], result: "isize" }, // (int dirfd, const char *path, char *buf, size_t)
   recvmsg: { parameters: ["i32", "buffer", "i32"], result: "isize" }, // (int sockfd, struct msghdr *msg, int flags)

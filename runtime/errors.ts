@@ -81,3 +81,9 @@ export class AttestationError extends Error {
     super(`Cannot start sandbox "${id}": it is not what was asked for: ${all}`);
   }
 }
+
+/** No policy could be learned from a run, or the program does not work under what was learned. */
+export class LearnError extends Error {
+  /** Always `LearnError`. */
+  override readonly name = "LearnError";
+}

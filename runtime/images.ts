@@ -7,7 +7,7 @@ import type { Bundle } from "./bundle.ts";
 import type { Listener } from "./image_of.ts";
 import type { Image } from "./launch/image.ts";
 import type { GroupRequest, Limits } from "./limits.ts";
-import { EDIT_PLAN, type InnerOptions, type SandboxOptions } from "./options.ts";
+import { EDIT_PLAN, type InnerOptions, OBSERVE, type SandboxOptions } from "./options.ts";
 import type { Cut } from "./untrusted/rule.ts";
 
 /** How many images a process keeps at hand. */
@@ -46,7 +46,7 @@ const images = new Map<string, KeyedImage>();
  */
 export async function imageFor(options: InnerOptions): Promise<Found> {
   const { bundle, command } = options;
-  if (options.untrusted || options.bare || EDIT_PLAN in options) {
+  if (options.untrusted || options.bare || EDIT_PLAN in options || OBSERVE in options) {
     return (await import("./image_of.ts")).imageOf(options);
   }
   if (typeof bundle === "object") return await imageForLoaded(options, bundle);

@@ -1,6 +1,7 @@
 import type { Bundle, OverlayChoice } from "./bundle.ts";
 import type { PolicyName } from "./policy/names.ts";
 import type { Policy } from "./policy/policy.ts";
+import type { Observer } from "./supervise/observed_calls.ts";
 import type { Plan } from "./plan/op.ts";
 import type { Mount } from "./spec/config.ts";
 import type { Ceiling } from "./untrusted/ceiling.ts";
@@ -97,6 +98,15 @@ export interface SandboxOptions {
   readonly untrusted?: boolean | UntrustedOptions;
 }
 
+/** Hears of every system call and answers it. Only learning has this word: no command line and no data can say it. */
+export const OBSERVE: unique symbol = Symbol("observe");
+
+/** Options of a sandbox whose system calls somebody answers, in place of the policy's filters. */
+export interface ObservedOptions extends SandboxOptions {
+  /** Decides over every call but those that all policies allow. */
+  readonly [OBSERVE]?: Observer;
+}
+
 /** Changes a plan before it is assembled. Only tests have this word: no command line and no data can say it. */
 export const EDIT_PLAN: unique symbol = Symbol("edit plan");
 
@@ -107,7 +117,7 @@ export interface DefectiveOptions extends SandboxOptions {
 }
 
 /** The options, with what is decided on the way. */
-export interface InnerOptions extends SandboxOptions {
+export interface InnerOptions extends ObservedOptions {
   /** The program is to run without namespaces; this directory is its own. */
   readonly bare?: { readonly path: string } & Disposable;
 }

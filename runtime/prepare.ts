@@ -9,7 +9,7 @@ import type { Host } from "./host/facts.ts";
 import { probeHost } from "./host/probe.ts";
 import { withLandlock } from "./landlock.ts";
 import { type GroupRequest, groupRequest, withLimits } from "./limits.ts";
-import type { InnerOptions, SandboxOptions } from "./options.ts";
+import { type InnerOptions, OBSERVE, type SandboxOptions } from "./options.ts";
 import type { PlanRequest } from "./plan/context.ts";
 import { confinement, underPolicy } from "./policy/apply.ts";
 import { builtinPolicy } from "./policy/builtin.ts";
@@ -118,7 +118,8 @@ function finish(
   options: SandboxOptions,
   policy: Policy | undefined,
 ): Prepared {
-  const own = policy && confinement(policy, request.host, request.spec);
+  const { host, spec } = request;
+  const own = policy && confinement(policy, host, spec, { observed: OBSERVE in options });
   const whole = withLandlock({ ...request, confinement: own }, { ...options, policy });
   const asked = options.attest ?? policy?.attest ? attestable(whole) : whole;
   const group = groupRequest(asked.spec, options, asked.host);

@@ -7,8 +7,10 @@ import { takeIdRange } from "./id_range.ts";
 import { type Found, imageFor } from "./images.ts";
 import { type Child, launch, LaunchError } from "./launch/launch.ts";
 import { reactor } from "./launch/reactor.ts";
-import type { InnerOptions, SandboxOptions, StdioChoice } from "./options.ts";
-import { type ForbiddenCall, onForbiddenCall } from "./supervise/forbidden_calls.ts";
+import { type InnerOptions, OBSERVE, type SandboxOptions, type StdioChoice } from "./options.ts";
+import { type ForbiddenCall, forbiddenCall, onForbiddenCall } from "./supervise/forbidden_calls.ts";
+import type { Notification } from "./supervise/notification.ts";
+import { observeCalls } from "./supervise/observed_calls.ts";
 import { isExiting } from "./supervise/exiting.ts";
 import { wasOomKilled } from "./supervise/oom.ts";
 import { type Result, result } from "./supervise/result.ts";
@@ -77,19 +79,23 @@ export class Sandbox implements AsyncDisposable {
   #cuts: readonly Cut[] = [];
   #result: Promise<Result> | undefined;
 
-  private constructor(id: string, child: Child, ends: Ends, { timeoutMs, bare }: InnerOptions) {
+  private constructor(id: string, child: Child, ends: Ends, options: InnerOptions) {
+    const { timeoutMs, bare, [OBSERVE]: observer } = options;
     this.id = id;
     this.isolation = bare ? "landlock" : "namespaces";
     this.#bare = bare;
     this.#child = child;
     this.#timeoutMs = timeoutMs;
     void child.ended.then(() => this.#over = true);
-    child.onForbidden((listener) =>
-      onForbiddenCall(listener, child.ended, (call) => {
-        this.#forbiddenCall = call;
-        this.#endBy(SIGNALS.SIGSYS);
-      })
-    );
+    const forbid = (call: ForbiddenCall): void => {
+      this.#forbiddenCall = call;
+      this.#endBy(SIGNALS.SIGSYS);
+    };
+    const { ended } = child;
+    if (observer) {
+      const kill = (call: Notification): void => forbid(forbiddenCall(call));
+      child.onForbidden((listener) => observeCalls(listener, ended, { observer, kill }), true);
+    } else child.onForbidden((listener) => onForbiddenCall(listener, ended, forbid));
     this.stdin = ends.stdin && this.#streams.use(writable(ends.stdin)).stream;
     this.stdout = ends.stdout && this.#streams.use(readable(ends.stdout)).stream;
     this.stderr = ends.stderr && this.#streams.use(readable(ends.stderr)).stream;

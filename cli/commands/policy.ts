@@ -20,18 +20,21 @@ const help: CommandHelp = {
     "                                        the policies that come along",
     "show [--format text|json] POLICY        what one allows, with the reasons",
     "diff [--format text|json] POLICY POLICY what they see differently",
+    "learn [FLAGS] -- PROGRAM [ARG…]         the smallest one that a program needs",
   ],
   flags: [{ name: "format", value: "FORMAT", help: "text (default) or json" }],
   examples: [
     "runtime policy show strict",
     "runtime policy diff default strict",
     "runtime policy show --format json default > mine.json",
+    "runtime policy learn -o agent.yaml -- python3 agent.py",
   ],
 };
 
 const WIDTH = 100;
 
 async function run(argv: readonly string[]): Promise<number> {
+  if (argv[0] === "learn") return await (await import("./policy_learn.ts")).learnCommand(argv.slice(1));
   const args = readArguments(help, argv);
   const [what, ...names] = args.words;
   if (args.rest) throw new UsageError(`Cannot use "--": see "runtime policy --help"`);
@@ -45,7 +48,9 @@ async function run(argv: readonly string[]): Promise<number> {
     case "diff":
       return await diff(args, names);
     default:
-      throw new UsageError(`Cannot do "policy ${what}": it is show or diff; see "runtime policy --help"`);
+      throw new UsageError(
+        `Cannot do "policy ${what}": it is show, diff or learn; see "runtime policy --help"`,
+      );
   }
 }
 

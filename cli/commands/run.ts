@@ -207,7 +207,8 @@ async function findPolicy(nameOrFile: string): Promise<PolicyName | Policy> {
   return isPolicyName(nameOrFile) ? nameOrFile : await readPolicy(nameOrFile);
 }
 
-function commonOptions(args: Arguments): SandboxOptions {
+/** What the flags say about any sandbox. */
+export function commonOptions(args: Arguments): SandboxOptions {
   const [id, timeout, cwd, overlay] = ["id", "timeout", "workdir", "overlay"].map((name) => args.value(name));
   const mounts = args.values("mount").map(readMount);
   const env = args.values("env").map(environment);
@@ -233,7 +234,12 @@ function commonOptions(args: Arguments): SandboxOptions {
   };
 }
 
-function commandForm(command: readonly string[], args: Arguments, common: SandboxOptions): SandboxOptions {
+/** A program in a sandbox made for it. */
+export function commandForm(
+  command: readonly string[],
+  args: Arguments,
+  common: SandboxOptions,
+): SandboxOptions {
   if (common.overlay) {
     throw new UsageError("Cannot use --overlay with a program: its root is in memory already");
   }

@@ -30,7 +30,7 @@ export function explain({ call, does }: StepWords, errno: number): string {
           : "no such file or directory: the program, or the interpreter that it names, is not in the sandbox";
       }
       if (is("EACCES")) {
-        return "permission denied: make it executable for the sandbox's user (chmod +x), on a mount without noexec";
+        return "permission denied: make it executable for the sandbox's user (chmod +x), on a mount without noexec, and named by its policy if that names files";
       }
       if (is("ENOEXEC")) {
         return "not a program for this machine: a script needs a first line such as #!/bin/sh";

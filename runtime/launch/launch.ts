@@ -116,9 +116,14 @@ export class Child implements AsyncDisposable {
     this.#hear();
   }
 
-  /** Takes the listener of a policy's filter, which hears of calls that are to end the sandbox. */
-  onForbidden(take: (listener: Fd) => void): void {
+  /**
+   * Takes the listener of a policy's filter, which hears of calls that are to end the sandbox.
+   *
+   * @param now Whether init cannot become the program before somebody listens.
+   */
+  onForbidden(take: (listener: Fd) => void, now: boolean = false): void {
     this.#onForbidden = take;
+    if (now) this.#hear();
   }
 
   /** Resolves when init has become the program. @throws {LaunchError} */

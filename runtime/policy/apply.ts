@@ -5,6 +5,7 @@ import { RANGE_IDS } from "../id_range.ts";
 import { type Confinement, type Filter, UNASSIGNED_ID } from "../plan/context.ts";
 import type { Spec } from "../spec/config.ts";
 import { policyFilters } from "./filters.ts";
+import { observingFilter } from "./observing.ts";
 import type { Policy } from "./policy.ts";
 
 type Process = NonNullable<Spec["process"]>;
@@ -97,17 +98,41 @@ function withOwnUsers(spec: Spec, { name }: Policy, { privileged }: Host): Spec 
   };
 }
 
-const filters = new WeakMap<Policy, Filter[]>();
+/** How a policy's word about system calls is kept. */
+export interface ConfinementOptions {
+  /** By somebody who hears of all calls and answers them, instead of by the kernel. */
+  readonly observed?: boolean;
+}
 
 /** What `policy` adds beside the spec. @throws {UnsupportedError} without libseccomp. */
-export function confinement(policy: Policy, host: Host, spec: Spec): Confinement {
-  if (spec.linux?.seccomp?.syscalls?.some(({ action }) => action === "SCMP_ACT_NOTIFY") && kills(policy)) {
+export function confinement(
+  policy: Policy,
+  host: Host,
+  spec: Spec,
+  { observed = false }: ConfinementOptions = {},
+): Confinement {
+  const listens = observed || kills(policy);
+  if (listens && spec.linux?.seccomp?.syscalls?.some(({ action }) => action === "SCMP_ACT_NOTIFY")) {
     throw new UnsupportedError(
       "/linux/seccomp",
-      `SCMP_ACT_NOTIFY and policy "${policy.name}", which listens itself, exclude each other`,
-      "use policy default, or another action",
+      `SCMP_ACT_NOTIFY and ${
+        observed ? "learning" : `policy "${policy.name}"`
+      }, which listens itself, exclude each other`,
+      observed ? "use another action" : "use policy default, or another action",
     );
   }
+  const asked = spec.process?.rlimits ?? [];
+  return {
+    filters: observed ? [observingFilter(host)] : compiledFilters(policy, host),
+    rlimits: policy.rlimits.limits.filter(({ type }) => !asked.some((each) => each.type === type)) as Rlimits,
+    userLimits: policy.userLimits?.limits ?? {},
+  };
+}
+
+const filters = new WeakMap<Policy, Filter[]>();
+
+/** What the kernel runs to keep a policy; compiled once. @throws {UnsupportedError} without libseccomp. */
+export function compiledFilters(policy: Policy, host: Pick<Host, "arch">): readonly Filter[] {
   let compiled = filters.get(policy);
   if (!compiled) {
     compiled = policyFilters(policy, { supervised: true }).map((each) =>
@@ -115,12 +140,7 @@ export function confinement(policy: Policy, host: Host, spec: Spec): Confinement
     );
     filters.set(policy, compiled);
   }
-  const asked = spec.process?.rlimits ?? [];
-  return {
-    filters: compiled,
-    rlimits: policy.rlimits.limits.filter(({ type }) => !asked.some((each) => each.type === type)) as Rlimits,
-    userLimits: policy.userLimits?.limits ?? {},
-  };
+  return compiled;
 }
 
 function kills({ seccomp: { groups } }: Policy): boolean {

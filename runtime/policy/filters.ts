@@ -15,8 +15,9 @@ export interface FilterOptions {
 }
 
 /**
- * The filters of a policy as `linux.seccomp` objects. The kernel takes the strictest answer of all: the first decides
- * over whole calls, the second takes single uses out of what the first allows, which no single list of rules can say.
+ * The filters of a policy as `linux.seccomp` objects. The kernel takes the strictest answer of all: the last decides
+ * over whole calls, the one before takes single uses out of what that allows, which no single list of rules can say.
+ * It comes first, as the last may forbid to install any more.
  */
 export function policyFilters(policy: Policy, { supervised }: FilterOptions): Seccomp[] {
   const { calls, exceptions } = outcomes(policy);
@@ -27,14 +28,14 @@ export function policyFilters(policy: Policy, { supervised }: FilterOptions): Se
       : alternatives.flatMap(ways).map((args) => ({ ...common, args }));
   });
   const allow = { defaultAction: "SCMP_ACT_ALLOW" } as const;
-  const first: Seccomp = policy.seccomp.unlisted === "allow"
+  const whole: Seccomp = policy.seccomp.unlisted === "allow"
     ? { ...allow, syscalls: rules.filter(({ action }) => action !== "SCMP_ACT_ALLOW") }
     : { ...REFUSE, syscalls: rules.filter(({ errnoRet }) => errnoRet !== EPERM) };
-  if (exceptions.length === 0) return [first];
+  if (exceptions.length === 0) return [whole];
   const syscalls = exceptions.flatMap(({ calls, action, when = [] }) =>
     ways(when).map((args) => ({ names: calls, ...actionOf(action, supervised), args }))
   );
-  return [first, { ...allow, syscalls }];
+  return [{ ...allow, syscalls }, whole];
 }
 
 function actionOf(action: Action, supervised: boolean): Pick<SeccompRule, "action" | "errnoRet"> {

@@ -3,13 +3,11 @@ import { builtinPolicy, completed } from "./builtin.ts";
 import { outcomes } from "./calls.ts";
 import { decodePolicy, type PolicyText } from "./decode.ts";
 import { isPolicyName, POLICY_NAMES } from "./names.ts";
+import { NEEDED } from "./needed.ts";
 import type { Policy } from "./policy.ts";
 
 /** More than any real policy; what is longer is not read. */
 const MAX_POLICY_BYTES = 1 << 20;
-
-/** Calls that the sandbox itself makes under the filter, before the program begins. */
-const NEEDED = ["close", "execve", "exit_group", "read", "sendmsg", "write"];
 
 /**
  * The policy of a name, or of a file in JSON (`.json`) or YAML.

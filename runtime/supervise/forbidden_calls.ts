@@ -1,7 +1,7 @@
 import type { Fd } from "../../ffi/fd.ts";
-import { libc } from "../../ffi/libc.ts";
 import { syscallName } from "../../ffi/seccomp.ts";
 import { EPOLLIN, reactor, type Watch } from "../launch/reactor.ts";
+import { type Notification, receiveNotification } from "./notification.ts";
 
 /** A system call that a policy ends the sandbox for. */
 export interface ForbiddenCall {
@@ -12,10 +12,6 @@ export interface ForbiddenCall {
   /** The six registers of its arguments, in hexadecimal; what they point to is not read. */
   readonly arguments: readonly string[];
 }
-
-const SECCOMP_IOCTL_NOTIF_RECV = 0xc0502100n;
-/** `struct seccomp_notif`: id (8), pid (4), flags (4), then `struct seccomp_data`: nr (4), arch (4), ip (8), args (48). */
-const [NOTIFICATION_BYTES, NUMBER_AT, ARCH_AT, ARGUMENTS_AT] = [80, 16, 20, 32];
 
 /**
  * Tells of the first call that a filter has stopped (seccomp_unotify(2)). The caller waits in the kernel and gets no
@@ -41,13 +37,14 @@ export function onForbiddenCall(
 }
 
 function receive(listener: Fd): ForbiddenCall | undefined {
-  const bytes = new Uint8Array(NOTIFICATION_BYTES);
-  if (libc.ioctl(listener.raw, SECCOMP_IOCTL_NOTIF_RECV, bytes) === -1) return undefined;
-  const view = new DataView(bytes.buffer);
-  const number = view.getInt32(NUMBER_AT, true);
-  const args = Array.from({ length: 6 }, (_, index) => view.getBigUint64(ARGUMENTS_AT + index * 8, true));
+  const found = receiveNotification(listener);
+  return found && forbiddenCall(found);
+}
+
+/** The call as records name it. */
+export function forbiddenCall({ number, arch, arguments: args }: Notification): ForbiddenCall {
   return {
-    syscall: syscallName(number, view.getUint32(ARCH_AT, true)),
+    syscall: syscallName(number, arch),
     number,
     arguments: args.map((each) => `0x${each.toString(16)}`),
   };
