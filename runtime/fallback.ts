@@ -64,6 +64,6 @@ function refusal(
 /** Why neither way can be gone. */
 function neither(second: UnsupportedError, first: UnsupportedError): UnsupportedError {
   const { feature, reason, remedy } = second;
-  const other = `user namespaces would do without (${first.reason}; ${first.remedy})`;
+  const other = `or mend this: ${first.reason}; ${first.remedy}`;
   return new UnsupportedError(feature, reason, [remedy, other].filter((each) => each !== "").join("; "));
 }

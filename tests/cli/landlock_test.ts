@@ -4,7 +4,7 @@ import { probeLandlock } from "../../runtime/host/probe.ts";
 import { leavesNothing } from "../helpers/census.ts";
 import { AS_STRANGER, cli, finish, until } from "../helpers/cli.ts";
 import { AbstractListener, Bystander, DatagramReceiver, TcpListener } from "../helpers/neighbours.ts";
-import { ForbiddenHost } from "../helpers/no_namespaces.ts";
+import { FORBIDDEN, ForbiddenHost, withoutCalls } from "../helpers/no_namespaces.ts";
 
 /** What the fall-back takes of Landlock's interface. */
 const NEEDED_ABI = 6;
@@ -38,7 +38,7 @@ function sh(script: string): string[] {
 }
 
 function python(script: string): string[] {
-  return ["python3", "-c", script];
+  return ["/usr/bin/python3", "-c", script];
 }
 
 // What is said, and what is refused
@@ -82,6 +82,8 @@ fallbackTest(
         [["--memory", "64MB"], /linux\/resources.*cgroups/],
         [["--cpu", "1"], /linux\/resources.*cgroups/],
         [["--pids", "9"], /linux\/resources.*cgroups/],
+        [["--policy", "strict"], /a policy with --fallback landlock/],
+        [["--attest"], /attestation with --fallback landlock/],
         [["--terminal"], /--terminal .*mount namespace/],
         [["--fallback", "chroot"], /"chroot" for --fallback: there is none but landlock/],
       ] as const
@@ -90,6 +92,54 @@ fallbackTest(
       deepEqual([code, stdout], [1, ""], flags.join(" "));
       match(stderr, says);
     }
+  },
+);
+
+fallbackTest("--fallback landlock works where a container's filter hides clone3", async (host) => {
+  const wrapper = [...AS_STRANGER, ...withoutCalls({ clone3: "ENOSYS" })];
+  const command = ["--", ...sh("echo $(readlink /proc/self/ns/user) ran; (sleep 60 &)")];
+  const plain = await host.cli(["run", ...command], { wrapper });
+  match(
+    plain.stderr,
+    /a filter around this process, refuses .*clone3.*; run it as root; in a container, allow clone3/,
+  );
+  const { code, stdout, stderr } = await host.cli([...FALLBACK, ...command], { wrapper });
+  deepEqual([code, stdout], [0, `${Deno.readLinkSync("/proc/self/ns/user")} ran\n`], stderr);
+});
+
+fallbackTest(
+  "without Landlock --fallback landlock is refused, and both ways to mend it are named",
+  async (host) => {
+    const wrapper = [...FORBIDDEN, ...withoutCalls({ landlock_create_ruleset: "EOPNOTSUPP" })];
+    const { code, stdout, stderr } = await host.cli([...FALLBACK, "--", "echo", "ran"], { wrapper });
+    deepEqual([code, stdout], [1, ""]);
+    match(
+      stderr,
+      /Cannot apply Landlock to read: .* this kernel has none; add landlock to .*lsm=.*; or mend this: /,
+    );
+    match(stderr, /; or mend this: user\.max_user_namespaces is 0; /);
+  },
+);
+
+fallbackTest(
+  "where signals are not kept inside that is found out before anything is ended by them",
+  async (host) => {
+    // A filter in the way makes Landlock say yes and do nothing.
+    const wrapper = [...FORBIDDEN, ...withoutCalls({ landlock_restrict_self: "OK" })];
+    const { code, stdout, stderr } = await host.cli([...FALLBACK, "--", "echo", "ran"], { wrapper });
+    deepEqual([code, stdout], [1, ""]);
+    match(stderr, /Cannot make sure that signals stay inside/);
+  },
+);
+
+fallbackTest(
+  "--landlock is refused where the kernel has none; who does not insist goes without",
+  async (host) => {
+    const wrapper = [...AS_STRANGER, ...withoutCalls({ landlock_create_ruleset: "ENOSYS" })];
+    const said = await host.cli(["run", "--landlock", "--", "echo", "ran"], { wrapper });
+    deepEqual([said.code, said.stdout], [1, ""]);
+    match(said.stderr, /Cannot apply Landlock: this kernel does not have it, .*lsm=/);
+    equal((await host.cli(["run", "--", "echo", "ran"], { wrapper })).stdout, "ran\n");
   },
 );
 

@@ -1,3 +1,4 @@
+import { type Arch, ERRNO, type Errno, type Syscall, syscallNumber } from "../../runtime/plan/abi.ts";
 import {
   AS_STRANGER,
   bundled,
@@ -26,6 +27,27 @@ export const FORBIDDEN: readonly string[] = [
   FORBID,
   "sh",
 ];
+
+const FILTER = `
+import ctypes, os, struct, sys
+code = [struct.pack("<HBBI", 0x20, 0, 0, 0)] # load the number of the call
+for word in sys.argv[1].split(","):
+    number, errno = map(int, word.split(":"))
+    code += [struct.pack("<HBBI", 0x15, 0, 1, number), struct.pack("<HBBI", 0x06, 0, 0, 0x50000 | errno)]
+code += [struct.pack("<HBBI", 0x06, 0, 0, 0x7fff0000)]
+program = ctypes.create_string_buffer(b"".join(code))
+fprog = struct.pack("<HxxxxxxQ", len(code), ctypes.addressof(program))
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, fprog, 0, 0) == 0
+os.execvp(sys.argv[2], sys.argv[2:])`;
+
+/** Starts a program under a filter that lets these calls fail with these errors, as those of containers do. */
+export function withoutCalls(calls: Readonly<Partial<Record<Syscall, Errno | "OK">>>): readonly string[] {
+  const words = Object.entries(calls).map(([call, name]) => {
+    return `${syscallNumber(call as Syscall, Deno.build.arch as Arch)}:${name === "OK" ? 0 : ERRNO[name]}`;
+  });
+  return ["/usr/bin/python3", "-c", FILTER, words.join(",")];
+}
 
 /** Such a host, with files of that user: `work` is where he works, `outside` what no program may reach. */
 export class ForbiddenHost implements Disposable {
