@@ -7,6 +7,7 @@ import { UnsupportedError } from "./errors.ts";
 import type { Host } from "./host/facts.ts";
 import { probeLandlock } from "./host/probe.ts";
 import { INHERITED } from "./inherited.ts";
+import type { Limits } from "./limits.ts";
 import type { SandboxOptions } from "./options.ts";
 import type { PlanRequest } from "./plan/context.ts";
 import { type Access, type LandlockRule, type LandlockRules, refuseBeyondAbi } from "./plan/landlock.ts";
@@ -123,13 +124,23 @@ function mounted({ destination, source = "", options = [], type }: Mount): Landl
   return { path: source, kind, access: has("NOEXEC") ? access.filter((each) => each !== "execute") : access };
 }
 
-function refuseOthers({ cpus, memoryBytes, pids, policy, attest }: SandboxOptions): void {
-  if (policy !== undefined) {
+/** The flag of each limit: all of them take a cgroup. */
+const LIMITS: Readonly<Record<Exclude<keyof Limits, "cgroupManager">, string>> = {
+  cpus: "--cpu",
+  cpuset: "--cpuset",
+  memoryBytes: "--memory",
+  memorySwapBytes: "--memory-swap",
+  pids: "--pids",
+  ioMax: "--io-max",
+};
+
+function refuseOthers(options: SandboxOptions): void {
+  if (options.policy !== undefined) {
     throw without("a policy", "policies are about namespaces too; this has rules of its own");
   }
-  if (attest) throw without("attestation", "it compares namespaces, mounts and ids");
-  for (const [flag, value] of Object.entries({ "--cpu": cpus, "--memory": memoryBytes, "--pids": pids })) {
-    if (value !== undefined) throw without(flag, "it takes a cgroup, which only root can make here");
+  if (options.attest) throw without("attestation", "it compares namespaces, mounts and ids");
+  for (const [key, flag] of Object.entries(LIMITS)) {
+    if (options[key as keyof typeof LIMITS] !== undefined) throw without(flag, "it takes a cgroup");
   }
 }
 

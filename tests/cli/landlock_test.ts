@@ -79,9 +79,9 @@ fallbackTest(
       const [flags, says] of [
         [["--mount", "./in:/elsewhere"], /"[^"]*\/work\/in" at "\/elsewhere" .*a path stays what it is/],
         [["--mount", "type=tmpfs,target=/t"], /tmpfs mount at "\/t" .*mount namespace/],
-        [["--memory", "64MB"], /linux\/resources.*cgroups/],
-        [["--cpu", "1"], /linux\/resources.*cgroups/],
-        [["--pids", "9"], /linux\/resources.*cgroups/],
+        [["--memory", "64MB"], /linux\/resources: .*cgroup/],
+        [["--cpu", "1"], /linux\/resources: .*cgroup/],
+        [["--pids", "9"], /linux\/resources: .*cgroup/],
         [["--policy", "strict"], /a policy with --fallback landlock/],
         [["--attest"], /attestation with --fallback landlock/],
         [["--terminal"], /--terminal .*mount namespace/],

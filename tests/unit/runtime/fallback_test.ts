@@ -76,6 +76,25 @@ for (
   });
 }
 
+for (
+  const [asked, flag] of [
+    [{ cpus: 1 }, "--cpu"],
+    [{ cpuset: "0" }, "--cpuset"],
+    [{ memoryBytes: 1 << 26 }, "--memory"],
+    [{ memorySwapBytes: -1 }, "--memory-swap"],
+    [{ pids: 9 }, "--pids"],
+    [{ ioMax: [{ device: "8:0", rbps: 1 }] }, "--io-max"],
+    [{ policy: "strict" }, "a policy"],
+    [{ attest: true }, "attestation"],
+  ] as const
+) {
+  Deno.test(`bareRequest() refuses ${JSON.stringify(asked)}`, () => {
+    throws(() => bareRequest({ command: ["true"], ...asked }, ROOTLESS, "/tmp"), (error) => {
+      return error instanceof UnsupportedError && error.feature === `${flag} with --fallback landlock`;
+    });
+  });
+}
+
 Deno.test("privateDirectory() removes what a command that is gone has left, and nothing else", () => {
   const parent = Deno.makeTempDirSync();
   const before = Deno.env.get("TMPDIR");
