@@ -1,6 +1,5 @@
 import {
   type Cut,
-  type ForbiddenCall,
   isPolicyName,
   isShareable,
   isTerminal,
@@ -22,6 +21,7 @@ import { readLimits } from "../limits.ts";
 import { readMount, readOverlay } from "../mounts.ts";
 import { hearing, readUntrusted, reportCuts, UNTRUSTED_FLAGS } from "../untrusted.ts";
 import { writeError, writePid, writeResult } from "../result_file.ts";
+import { whyEnded } from "../why_ended.ts";
 
 const help: CommandHelp = {
   name: "run",
@@ -108,7 +108,8 @@ async function run(argv: readonly string[], _global: Global): Promise<number> {
     using _signals = forwardSignals(starting); // before the program can do anything that somebody answers
     sandbox = await starting;
     const result = await supervise(sandbox);
-    if (result.forbiddenCall) await tellForbidden(result.forbiddenCall);
+    const why = whyEnded(result);
+    if (why !== undefined) await Deno.stderr.write(new TextEncoder().encode(`runtime: ${why}\n`));
     await sandbox[Symbol.asyncDispose](); // nothing of it is left when we end
     if (resultFile !== undefined) await writeResult(resultFile, result, cuts);
     return result.exitCode;
@@ -139,12 +140,6 @@ async function begin(options: SandboxOptions, pidFile: string | undefined): Prom
     await sandbox[Symbol.asyncDispose]();
     throw error;
   }
-}
-
-/** The program cannot say it any more. */
-async function tellForbidden({ syscall }: ForbiddenCall): Promise<void> {
-  const line = `runtime: the sandbox was killed: it called ${syscall}, which its policy forbids\n`;
-  await Deno.stderr.write(new TextEncoder().encode(line));
 }
 
 async function supervise(sandbox: Sandbox): Promise<Result> {

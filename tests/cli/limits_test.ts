@@ -23,11 +23,11 @@ function has(controller: string): boolean {
 
 async function record(
   args: readonly string[],
-): Promise<Record<string, unknown> & { exit: unknown; stdout: string }> {
+): Promise<Record<string, unknown> & { exit: unknown; stdout: string; stderr: string }> {
   const file = Deno.makeTempFileSync();
   try {
-    const { stdout } = await cli(["run", "--result", file, ...args]);
-    return { ...JSON.parse(Deno.readTextFileSync(file)), stdout };
+    const { stdout, stderr } = await cli(["run", "--result", file, ...args]);
+    return { ...JSON.parse(Deno.readTextFileSync(file)), stdout, stderr };
   } finally {
     Deno.removeSync(file);
   }
@@ -50,6 +50,7 @@ launchTest("run --memory ends a program that takes more, and the record says so"
   equal(said.oomKilled, true);
   equal(said.exitCode, 137);
   equal(said.stdout, "");
+  equal(said.stderr, "runtime: the sandbox was killed: its memory was used up; allow more with --memory\n");
   // What the group counted: the process's own figure is higher, for pages that it shares count there too.
   const peak = Number(said.peakMemoryBytes);
   ok(peak > 50 << 20 && peak <= 64 << 20, String(peak));
@@ -168,4 +169,15 @@ launchTest("run says that there is too little memory to begin with, and leaves n
     /^runtime: Cannot apply \/linux\/resources\/memory: [^\n]*want of memory[^\n]*; allow more memory\n$/,
   );
   deepEqual(groups(`ai-sandbox-${id}`), []);
+});
+
+launchTest("run says so when a child was killed for want of memory and the program went on", async () => {
+  if (!has("memory")) return;
+  const script = "python3 -c 'x = bytearray(200 << 20)'; echo went on";
+  const said = await cli(["run", "--memory", "64MB", "--", "sh", "-c", script]);
+  equal(said.stdout, "went on\n");
+  match(
+    said.stderr,
+    /runtime: the kernel killed one of its processes for want of memory: allow more with --memory\n$/,
+  );
 });

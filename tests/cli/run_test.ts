@@ -128,6 +128,7 @@ Deno.test("run --timeout ends everything with 124", async () => {
     return cli(["run", "--timeout", "500ms", "--", "sh", "-c", script]);
   });
   deepEqual([said.code, said.stdout], [124, "begun\n"]);
+  equal(said.stderr, "runtime: the sandbox was killed: its time was up; allow more with --timeout\n");
   ok(said.ms < 5_000, `it took ${said.ms} ms`);
 });
 
