@@ -75,6 +75,9 @@ export async function learn(options: LearnOptions, run: RunToEnd = runSilently):
       `Cannot learn from this run: ${base.name} killed it for ${syscall}; take another --base, or --allow-refused ${syscall}`,
     );
   }
+  if (recorder.isFull) {
+    throw new LearnError("Cannot learn from this run: it uses too many files to name them");
+  }
   const known = from.map(needsOf).reduce(bothNeeds, noNeeds());
   const { names, left } = namesOf(known, from);
   const how = { name, origin: origin ?? originOf(options), names };

@@ -9,6 +9,7 @@ import {
   type RunToEnd,
   Sandbox,
 } from "../mod.ts";
+import { hasCompiler, works } from "./helpers/c_program.ts";
 import { Temporary } from "./helpers/cli.ts";
 import { failure, sandboxTest } from "./helpers/sandboxes.ts";
 import { skip } from "./helpers/skip.ts";
@@ -39,7 +40,7 @@ async function under(policy: Policy, command: readonly string[], options = {}): 
   return [exitCode, (await read).join("")];
 }
 
-function allowed({ policy }: Lesson): string[] {
+function allowed({ policy }: Pick<Lesson, "policy">): string[] {
   return [...outcomes(policy).calls].filter(([, { action }]) => action === "allow").map(([call]) => call);
 }
 
@@ -301,6 +302,42 @@ sandboxTest(
     match(error.message, /; it wants what it did not use before: file to write \/tmp\/$/);
   },
 );
+
+sandboxTest("a program that executes itself by /proc needs no more than itself", async () => {
+  const command = python("import os; os.execv('/proc/self/exe', ['python3', '-c', 'print(2)'])");
+  const { policy, out } = await learnFrom(command);
+  equal(out, "2\n");
+  deepEqual(policy.files?.execute.filter((path) => path.startsWith("/proc")), []);
+  deepEqual(await under(policy, command), [0, "2\n"]);
+});
+
+sandboxTest("numbers that a program makes up, and files that are missing, are not kept", async () => {
+  const command = python(`
+import ctypes, os
+libc = ctypes.CDLL(None)
+for n in range(20000, 22000): libc.syscall(n)
+for n in range(2000):
+  try: os.open(f"/tmp/{n}", os.O_RDONLY)
+  except OSError: pass`);
+  const { refused, policy } = await learnFrom(command, { base: "permissive" });
+  deepEqual(Object.fromEntries(refused), {});
+  deepEqual(policy.files?.read.filter((path) => path.startsWith("/tmp")), []);
+  deepEqual(allowed({ policy }).filter((call) => !/^[a-z_]\w*$/.test(call)), []);
+});
+
+sandboxTest("calls by the gate of another architecture kill while learning as ever", async () => {
+  if (Deno.build.arch !== "x86_64" || !hasCompiler) return skip("needs x86-64 and gcc");
+  using here = new Temporary();
+  const source = here.file(
+    "gate.c",
+    'int main(void) { int r; __asm__ volatile("int $0x80" : "=a"(r) : "a"(20)); return r > 0 ? 0 : 9; }',
+  );
+  const gate = `${here.path}/gate`;
+  ok(works("gcc", "-o", gate, source));
+  if (!works(gate)) return skip("this kernel has no 32-bit calls");
+  const mounts = [{ destination: "/m", source: here.path, type: "bind", options: ["rbind", "ro"] }];
+  match((await failure(learnFrom(["/m/gate"], { mounts }))).message, /default killed it for getpid/);
+});
 
 sandboxTest("a lesson is quick", async () => {
   const runs = [];

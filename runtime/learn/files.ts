@@ -7,19 +7,29 @@ import { absolute, find, type Found, interpreter, isThere } from "./places.ts";
 /** `#!` lines that name scripts, and the loader of the last: the kernel goes no deeper. */
 const MAX_INTERPRETERS = 6;
 
+/** What is kept of paths, in characters: a program can make up any number of them. */
+const MAX_KEPT = 16 << 20;
+
 /** Notes which files the calls of a sandbox are about. */
 export class FileRecorder {
   readonly #needs: Needs["files"];
   /** What the program has made: another run may give it another name. */
   readonly #made = new Set<string>();
   readonly #done = new Set<string>();
+  #kept = 0;
 
   constructor(needs: Needs["files"]) {
     this.#needs = needs;
   }
 
+  /** Whether no more is kept. */
+  get isFull(): boolean {
+    return this.#kept > MAX_KEPT;
+  }
+
   /** Looks at a call before it is made. */
   note(name: string, call: ObservedCall): void {
+    if (this.isFull) return;
     const opens = OPENS.get(name);
     if (opens) return this.#open(name, call, opens);
     const executes = EXECUTES.get(name);
@@ -57,7 +67,7 @@ export class FileRecorder {
       if (reads && made !== undefined) this.#use("read", made);
       return;
     }
-    this.#done.add(key);
+    this.#keep(this.#done, key);
     if (reads) this.#use(found.isDirectory ? "list" : "read", found.path);
     if (writes && !found.isReadonly) this.#use("write", found.path);
   }
@@ -73,7 +83,7 @@ export class FileRecorder {
       const key = `execute ${next}`;
       const found: Found | undefined = this.#done.has(key) ? undefined : find(call.pid, next, { head: true });
       if (!found || found.isDirectory) return;
-      this.#done.add(key);
+      this.#keep(this.#done, key);
       this.#use("execute", found.path);
       const named: string | undefined = interpreter(found.head);
       next = named && absolute(call.pid, named);
@@ -90,8 +100,13 @@ export class FileRecorder {
     if (!found || found.isReadonly) return undefined;
     this.#use("write", found.path);
     const changed = `${found.path}${name}`;
-    if (how !== "takes") this.#made.add(changed);
+    if (how !== "takes") this.#keep(this.#made, changed);
     return changed;
+  }
+
+  #keep(set: Set<string>, path: string): void {
+    if (!set.has(path)) this.#kept += path.length;
+    set.add(path);
   }
 
   #use(use: FileUse, path: string): void {

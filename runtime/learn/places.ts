@@ -40,6 +40,8 @@ export function find(
   path: string,
   { head = false }: { readonly head?: boolean } = {},
 ): Found | undefined {
+  // The links of /proc would lead to our own.
+  if (/^\/proc\/(self|thread-self)\/exe$/.test(path)) path = ownProgram(pid) ?? path;
   // Each process has a directory of its own there, which another run does not have.
   if (/^\/proc\/(self|thread-self|\d+)(\/|$)/.test(path)) {
     return { path: "/proc/", isDirectory: false, isReadonly: false, head: new Uint8Array() };
@@ -61,6 +63,14 @@ export function find(
   } catch (error) {
     if (error instanceof SyscallError || error instanceof Deno.errors.NotFound) return undefined;
     throw error;
+  }
+}
+
+function ownProgram(pid: number): string | undefined {
+  try {
+    return Deno.readLinkSync(`/proc/${pid}/exe`);
+  } catch {
+    return undefined; // it is gone
   }
 }
 

@@ -14,6 +14,8 @@ const [SOCK_STREAM, IPPROTO_TCP] = [1, 6];
 /** The answer that makes programs fall back to another call. */
 const ENOSYS = 38;
 const SUN_PATH_AT = 2;
+/** More than `AF_MAX` and `MAX_LINKS`. */
+const MOST_FAMILIES = 64;
 const ACTION_BITS = 0xffff0000;
 
 /**
@@ -29,6 +31,11 @@ export class Recorder {
   readonly #filters: readonly Uint8Array[];
   readonly #names = new Map<string, string>();
   #begun = false;
+
+  /** Whether there were too many files to know all of them. */
+  get isFull(): boolean {
+    return this.#files.isFull;
+  }
 
   /** @throws {UnsupportedError} without libseccomp. */
   constructor(policy: Policy, host: Pick<Host, "arch">) {
@@ -48,7 +55,11 @@ export class Recorder {
   #name({ number, arch }: ObservedCall): string {
     const key = `${arch} ${number}`;
     let name = this.#names.get(key);
-    if (name === undefined) this.#names.set(key, name = nameOf(number, arch));
+    if (name === undefined) {
+      name = nameOf(number, arch);
+      // A program can make up any number.
+      if (name !== NAMELESS) this.#names.set(key, name);
+    }
     return name;
   }
 
@@ -81,8 +92,9 @@ export class Recorder {
 
   #family({ arguments: args }: ObservedCall): void {
     const [family, , protocol] = args.map((each) => Number(BigInt.asIntN(32, each)));
-    this.needs.families.add(family!);
-    if (family === AF_NETLINK) this.needs.netlink.add(protocol!);
+    const isKnown = (each: number): boolean => each >= 0 && each < MOST_FAMILIES; // the kernel has no others
+    if (isKnown(family!)) this.needs.families.add(family!);
+    if (family === AF_NETLINK && isKnown(protocol!)) this.needs.netlink.add(protocol!);
   }
 
   #address(use: PortUse, call: ObservedCall): void {
@@ -112,10 +124,12 @@ function leaderOf(thread: number): number {
   }
 }
 
+const NAMELESS = "a call without a name";
+
 /** libseccomp does not know the youngest. */
 function nameOf(number: number, arch: number): string {
   const name = syscallName(number, arch);
-  return name === `call ${number}`
-    ? [...NEWER_SYSCALLS].find(([, each]) => each === number)?.[0] ?? name
-    : name;
+  return /^[a-z_]\w*$/.test(name)
+    ? name
+    : [...NEWER_SYSCALLS].find(([, each]) => each === number)?.[0] ?? NAMELESS;
 }
