@@ -325,6 +325,15 @@ for n in range(2000):
   deepEqual(allowed({ policy }).filter((call) => !/^[a-z_]\w*$/.test(call)), []);
 });
 
+sandboxTest("a program with too many paths teaches nothing", async () => {
+  const command = python(`
+import os
+open("/tmp/x", "w").close()
+for flag in (0, os.O_RDWR, os.O_NONBLOCK):
+  for n in range(1, 4000): os.close(os.open("/tmp" + "/" * n + "x", flag))`);
+  match((await failure(learnFrom(command))).message, /it uses too many files to name them/);
+});
+
 sandboxTest("calls by the gate of another architecture kill while learning as ever", async () => {
   if (Deno.build.arch !== "x86_64" || !hasCompiler) return skip("needs x86-64 and gcc");
   using here = new Temporary();

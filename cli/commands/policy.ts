@@ -28,6 +28,7 @@ const help: CommandHelp = {
     "runtime policy diff default strict",
     "runtime policy show --format json default > mine.json",
     "runtime policy learn -o agent.yaml -- python3 agent.py",
+    "runtime policy learn --from agent.yaml -o agent.yaml -- python3 agent.py --verbose",
   ],
 };
 
