@@ -74,7 +74,7 @@ export interface SandboxOptions {
   readonly cgroupManager?: "cgroupfs" | "disabled";
   /**
    * Whether Landlock keeps the program in its place beside everything else: `"available"` only where the kernel has
-   * it, `true` is refused elsewhere. @default {false}
+   * it, `true` is refused elsewhere. @default as the policy says; without one {false}
    */
   readonly landlock?: boolean | "available";
   /**
