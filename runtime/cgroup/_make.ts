@@ -84,22 +84,29 @@ function makeDirectory(directory: string): boolean {
 function enable(parent: string, { needed, wanted }: Controllers, isOwn: boolean): void {
   const file = `${parent}/cgroup.subtree_control`;
   const enabled = (read(file) ?? "").split(" ");
-  for (const controller of new Set([...needed, ...wanted])) {
-    if (enabled.includes(controller)) continue;
-    const add = (): void => write(file, `+${controller}`, `enable controller "${controller}" in`);
+  const missing = [...new Set([...needed, ...wanted])].filter((each) => !enabled.includes(each));
+  if (missing.length > 0 && isBusy(parent)) {
+    // Some controllers would be passed on all the same, and no process could join the groups below any more.
+    if (isOwn) makeRoom(parent);
+    else {
+      const controller = missing.find((each) => needed.includes(each));
+      if (controller !== undefined) throw busy(controller, parent);
+      return;
+    }
+  }
+  for (const controller of missing) {
     try {
-      try {
-        add();
-      } catch (error) {
-        if (!isOwn || !(error instanceof SyscallError) || error.errno !== EBUSY) throw error;
-        makeRoom(parent);
-        add();
-      }
+      write(file, `+${controller}`, `enable controller "${controller}" in`);
     } catch (error) {
       if (!needed.includes(controller)) continue;
       throw error instanceof SyscallError ? explained(error, controller, parent) : error;
     }
   }
+}
+
+/** Whether a group has processes of its own; the root of all, which has no type, may have some. */
+function isBusy(directory: string): boolean {
+  return read(`${directory}/cgroup.type`) !== undefined && processes(directory).length > 0;
 }
 
 /** Moves the processes of a group to one below it. */
@@ -120,15 +127,21 @@ function makeRoom(directory: string): void {
 }
 
 function explained(error: SyscallError, controller: string, parent: string): Error {
-  const feature = `a limit of cgroup controller "${controller}" below "${parent}"`;
-  if (error.errno === EBUSY) {
-    // cgroup-v2.rst, "No Internal Process Constraint"
-    const reason = "that group has processes of its own, and only groups without can pass controllers on";
-    return new UnsupportedError(feature, reason, "move its processes to a group below, or take another path");
-  }
+  if (error.errno === EBUSY) return busy(controller, parent);
   // ENOENT here means that the group above did not pass it on.
   if (error.errno !== ENOENT && error.errno !== EINVAL) return error;
-  return new UnsupportedError(feature, "that group was not given the controller");
+  return new UnsupportedError(limitBelow(parent, controller), "that group was not given the controller");
+}
+
+/** cgroup-v2.rst, "No Internal Process Constraint" */
+function busy(controller: string, parent: string): UnsupportedError {
+  const reason = "that group has processes of its own, and only groups without can pass controllers on";
+  const remedy = "move its processes to a group below, or take another path";
+  return new UnsupportedError(limitBelow(parent, controller), reason, remedy);
+}
+
+function limitBelow(parent: string, controller: string): string {
+  return `a limit of cgroup controller "${controller}" below "${parent}"`;
 }
 
 /** A new cpuset of version 1 is empty, and no process can join it so (cpuset(7)). */
