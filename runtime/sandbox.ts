@@ -22,6 +22,8 @@ import { resizeTerminal, type TerminalSize } from "./supervise/terminal.ts";
 
 /** How long after a signal it is looked at for the last time whether the program got it. */
 const LAST_LOOK_MS = 80;
+/** How long a killed sandbox may take to end. */
+const END_MS = 10_000;
 /** How often it is looked whether init cannot end, where a program can freeze others. */
 const FREEZER_MS = 500;
 
@@ -75,6 +77,9 @@ export class Sandbox implements AsyncDisposable {
   #forbiddenCall: ForbiddenCall | undefined;
   #group: CgroupGroup | undefined;
   #freezer: Disposable | undefined;
+  #hasEnded = false;
+  #patience: Disposable | undefined;
+  readonly #stuck = Promise.withResolvers<never>();
   #attested: Attested | undefined;
   #cuts: readonly Cut[] = [];
   #result: Promise<Result> | undefined;
@@ -86,7 +91,11 @@ export class Sandbox implements AsyncDisposable {
     this.#bare = bare;
     this.#child = child;
     this.#timeoutMs = timeoutMs;
-    void child.ended.then(() => this.#over = true);
+    this.#stuck.promise.catch(() => {});
+    void child.ended.then(() => {
+      this.#over = this.#hasEnded = true;
+      this.#patience?.[Symbol.dispose]();
+    });
     const forbid = (call: ForbiddenCall): void => {
       this.#forbiddenCall = call;
       this.#endBy(SIGNALS.SIGSYS);
@@ -246,7 +255,7 @@ export class Sandbox implements AsyncDisposable {
   }
 
   async #wait(): Promise<Result> {
-    const ending = await this.#child.ended;
+    const ending = await Promise.race([this.#child.ended, this.#stuck.promise]);
     const endedMs = performance.now();
     this.#timers.dispose();
     if (this.#startedMs === undefined) {
@@ -296,7 +305,19 @@ export class Sandbox implements AsyncDisposable {
   #end(): boolean {
     const sent = this.#child.signal(SIGNALS.SIGKILL);
     this.#group?.thaw();
+    this.#awaitEnd();
     return sent;
+  }
+
+  /** Not even SIGKILL ends a process that waits in the kernel for a disk or a server: nobody shall wait for it for ever. */
+  #awaitEnd(): void {
+    if (this.#hasEnded || this.#patience) return;
+    this.#patience = reactor.after(END_MS, () => {
+      const who = this.#group?.stuck.join(", ") || "a process in it";
+      const why =
+        `${who} waits in the kernel, where it cannot be killed; mend what it waits for, such as a dead disk`;
+      this.#stuck.reject(new LifecycleError(`Cannot end sandbox "${this.id}": ${why}`));
+    });
   }
 
   /** A program may have frozen what it has started, and init waits for that when it ends: forever, if nobody thaws it. */
@@ -352,10 +373,14 @@ export class Sandbox implements AsyncDisposable {
     this.#over = true;
     this.#timers.dispose();
     this.#group?.thaw();
-    await this.#child[Symbol.asyncDispose]();
-    await this.#removeGroup();
-    this.#streams.dispose();
-    this.#bare?.[Symbol.dispose]();
+    this.#awaitEnd();
+    try {
+      await Promise.race([this.#child[Symbol.asyncDispose](), this.#stuck.promise]);
+      await this.#removeGroup();
+    } finally {
+      this.#streams.dispose();
+      this.#bare?.[Symbol.dispose]();
+    }
   }
 
   /** The guard stays until the group is gone. */

@@ -6,7 +6,7 @@ import type { DeviceRule, Resources } from "../spec/linux.ts";
 import { apply, type Controllers, delegate, directoryOf, makeGroup } from "./_make.ts";
 import { type CgroupStats, readStats } from "./_stats.ts";
 import { freeze, isEmpty, kill, type Stoppable, thaw } from "./_stop.ts";
-import { read, removeGroup, tree, waitUntil } from "./_tree.ts";
+import { processes, read, removeGroup, tree, waitUntil } from "./_tree.ts";
 import { cgroupWrites, type Hierarchy, type Write } from "./files.ts";
 
 export type { CgroupStats } from "./_stats.ts";
@@ -131,6 +131,15 @@ export class CgroupGroup implements AsyncDisposable {
     return isEmpty(this.#stoppable);
   }
 
+  /** Its processes that wait in the kernel and cannot be killed (state D of proc_pid_stat(5)), as `process 7 (dd)`. */
+  get stuck(): string[] {
+    const pids = this.directories.flatMap(tree).flatMap(processes);
+    return [...new Set(pids)].flatMap((pid) => {
+      const [, name, state] = /\((.*)\) (.) /s.exec(read(`/proc/${pid}/stat`) ?? "") ?? [];
+      return state === "D" ? [`process ${pid} (${name})`] : [];
+    });
+  }
+
   /** What it has used so far. */
   stats(): CgroupStats {
     return readStats((controller) => {
@@ -168,7 +177,11 @@ export class CgroupGroup implements AsyncDisposable {
     while (!this.empty || !(await waitUntil(() => this.#remove(), ROUND_MS))) {
       if (performance.now() > end) {
         const left = this.directories.flatMap(tree).map((each) => `"${each}"`).join(", ");
-        throw new LifecycleError(`Cannot remove the cgroups ${left}: they are still in use`);
+        const who = this.stuck;
+        const why = who.length === 0
+          ? "they are still in use"
+          : `${who.join(", ")} waits in the kernel, where it cannot be killed`;
+        throw new LifecycleError(`Cannot remove the cgroups ${left}: ${why}`);
       }
       await this.kill();
       await waitUntil(() => this.empty, ROUND_MS);

@@ -1,0 +1,3 @@
+import { stuckTests } from "../helpers/cgroup_stuck.ts";
+
+stuckTests();
