@@ -139,9 +139,10 @@ groupTest("create() makes all or nothing", ["cpu", "pids"], async ({ path, mount
     readonly (readonly [Resources, typeof Error | typeof UnsupportedError | typeof SyscallError])[] = [
       [{ pids: { limit: 5 }, cpu: { period: 1 } }, SyscallError],
       [{ pids: { limit: 5 }, cpu: { cpus: "4000" } }, SyscallError],
-      [{ pids: { limit: 5 }, rdma: { mlx5_1: { hcaHandles: 1 } } }, UnsupportedError],
+      // No controller, or no such device.
+      [{ pids: { limit: 5 }, rdma: { mlx5_1: { hcaHandles: 1 } } }, Error],
       [{ memory: { limit: 2 ** 26, kernel: 2 ** 20 } }, UnsupportedError],
-      [{ unified: { "memory.high": "1" } }, UnsupportedError],
+      [{ unified: { "cgroup.procs": "1" } }, UnsupportedError],
     ];
   for (const [resources, kind] of wrong) {
     await rejects(CgroupGroup.create(path, resources, mounted), (error: Error) => {
