@@ -3,8 +3,11 @@ import type { Context } from "./context.ts";
 import { AT_FDCWD } from "./kernel.ts";
 import { flags, mark, named, type Op, op, slot, type Struct, text, zeros } from "./op.ts";
 
-/** How often, and how long apart, groups are tried whose processes are being killed. */
-const [TRIES, PAUSE_NANOSECONDS] = [1000, 20_000_000];
+/**
+ * How often, and how long apart, groups are tried whose processes are being killed: for ten minutes, as a machine may be
+ * so busy that they take long to die, and who gives up leaves them there for good.
+ */
+const [TRIES, PAUSE_NANOSECONDS] = [30_000, 20_000_000];
 /** `struct linux_dirent64`: where the inode, the length, the type and the name of an entry are (getdents64(2)). */
 const [INODE, LENGTH, TYPE, NAME] = [0, 16, 18, 19];
 const DT_DIR = 4n;

@@ -36,6 +36,10 @@ export interface Opening {
 export function* launcher(context: Context, { opened, mapped }: Opening): Iterable<Op> {
   const { spec } = context;
   yield op("name the process", "prctl", [named("PR_SET_NAME", 15), "ai-sandbox", 0, 0, 0]);
+  if (context.form === "supervised") {
+    // A signal to the caller's whole process group, as Ctrl-C sends, must not end who ends init and removes its cgroups.
+    yield op("leave the caller's session", "setsid", []);
+  }
   // The status socket and the gate too: init needs them until execve, the program must not have them.
   const all = named("~0", 0xffffffff);
   yield op("close at execve what was inherited", "close_range", [3, all, CLOSE_RANGE_CLOEXEC]);

@@ -6,8 +6,8 @@ import { UnsupportedError } from "../errors.ts";
 
 /** Room for the digits of a pid. */
 const PID_ROOM = 10;
-/** How often, and how long apart, the removal of the group is tried: its processes are being killed meanwhile. */
-const [TRIES, PAUSE_NANOSECONDS] = [500, 10_000_000];
+/** How often, and how long apart, the removal of the group is tried, as in cgroup_remove.ts: for ten minutes. */
+const [TRIES, PAUSE_NANOSECONDS] = [60_000, 10_000_000];
 
 /**
  * Without a pid namespace of its own, what a sandbox starts outlives its init: a cgroup (version 2) finds it again, this

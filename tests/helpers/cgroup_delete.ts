@@ -7,7 +7,7 @@ import { MOUNTS, NEW, type TestBundle } from "./launch_bundle.ts";
 import { launchTest } from "./launch_leaks.ts";
 import { skip } from "./skip.ts";
 
-/** Longer than a guard tries. */
+/** Far longer than it takes on a busy machine. */
 const GONE_MS = 30_000;
 
 /** What the program does before it says that it is up, and what is done to it then. */
@@ -53,6 +53,9 @@ const CONTENTS: readonly Content[] = [
 const ENDS = {
   "init is killed": (_: Deno.ChildProcess, init: number) => Deno.kill(init, "SIGKILL"),
   "the supervisor is killed": (supervisor: Deno.ChildProcess) => supervisor.kill("SIGKILL"),
+  // As kill -9 -PGID and the job control of shells and batch systems do.
+  "its whole process group is killed": (supervisor: Deno.ChildProcess) =>
+    Deno.kill(-supervisor.pid, "SIGKILL"),
   "the supervisor is told to end": (supervisor: Deno.ChildProcess) => supervisor.kill("SIGTERM"),
 } as const;
 type Way = keyof typeof ENDS;
@@ -67,7 +70,8 @@ export function deletionTests(ways: readonly Way[]): void {
         if (reason) return skip(reason);
         const path = `/ai-sandbox-delete-${Deno.pid}`;
         write(bundle, path, content.script);
-        const child = start(["run", "--pid-file", `${bundle.path}/pid`, bundle.path]);
+        const run = ["run", "--pid-file", `${bundle.path}/pid`, bundle.path];
+        const child = start(run, { wrapper: ["setsid"] }); // which makes a process group of its own
         await until(child.stdout, "up\n");
         const init = Number(Deno.readTextFileSync(`${bundle.path}/pid`));
         const group = CgroupGroup.open(path, probeHost().cgroups);
