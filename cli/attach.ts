@@ -24,11 +24,21 @@ export function forwardSignals(starting: Promise<Sandbox>): Disposable {
   };
 }
 
+/** What a terminal is connected with; our stdin and stdout if nothing else is named. */
+export interface Ends {
+  readonly input?: ReadableStream<Uint8Array<ArrayBuffer>>;
+  readonly output?: WritableStream<Uint8Array<ArrayBuffer>>;
+}
+
 /**
  * Connects our stdin and stdout with the program's terminal: raw mode, and the size of ours as it changes. `hangUp` is
- * called when nobody reads our stdout any more.
+ * called when nobody reads the output any more.
  */
-export function attachTerminal(terminal: Terminal, hangUp: () => void): AsyncDisposable {
+export function attachTerminal(
+  terminal: Terminal,
+  hangUp: () => void,
+  { input = Deno.stdin.readable, output = Deno.stdout.writable }: Ends = {},
+): AsyncDisposable {
   using stack = new DisposableStack();
   if (isTerminal(0)) stack.use(rawMode(0));
   if (isTerminal(1)) {
@@ -37,22 +47,22 @@ export function attachTerminal(terminal: Terminal, hangUp: () => void): AsyncDis
     resize();
     stack.defer(() => Deno.removeSignalListener("SIGWINCH", resize));
   }
-  void passInput(terminal.writable).catch(() => {}); // either side may end first
-  const output = terminal.readable.pipeTo(Deno.stdout.writable, { preventClose: true }).catch(hangUp);
+  void passInput(input, terminal.writable).catch(() => {}); // either side may end first
+  const shown = terminal.readable.pipeTo(output, { preventClose: true }).catch(hangUp);
   const kept = stack.move();
   return {
     [Symbol.asyncDispose]: async () => {
-      await output; // what the program printed last
+      await shown; // what the program printed last
       kept.dispose();
     },
   };
 }
 
 /** The end of our input becomes the key that ends input on a terminal, which itself stays open. */
-async function passInput(input: Terminal["writable"]): Promise<void> {
+async function passInput(from: NonNullable<Ends["input"]>, to: Terminal["writable"]): Promise<void> {
   const END_OF_INPUT = 4; // Ctrl-D
-  await Deno.stdin.readable.pipeTo(input, { preventClose: true });
-  const writer = input.getWriter();
+  await from.pipeTo(to, { preventClose: true });
+  const writer = to.getWriter();
   await writer.write(new Uint8Array([END_OF_INPUT]));
   writer.releaseLock();
 }

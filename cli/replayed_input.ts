@@ -13,17 +13,11 @@ export class ReplayedInput implements Disposable {
     return this.#kept === undefined;
   }
 
-  /** Writes the input to a program until either ends; the second program gets what was read for the first. */
-  async passTo(input: WritableStream<Uint8Array<ArrayBuffer>>): Promise<void> {
-    const writer = input.getWriter();
-    try {
-      const chunks = this.#isFirst ? this.#read() : this.#kept ?? [];
-      this.#isFirst = false;
-      for await (const chunk of chunks) await writer.write(chunk);
-      await writer.close();
-    } catch {
-      // The program has ended, or closed its stdin: nobody wants the rest.
-    }
+  /** The input: the second program gets what was read for the first. */
+  stream(): ReadableStream<Uint8Array<ArrayBuffer>> {
+    const chunks = this.#isFirst ? this.#read() : this.#kept ?? [];
+    this.#isFirst = false;
+    return ReadableStream.from(chunks);
   }
 
   async *#read(): AsyncIterable<Uint8Array<ArrayBuffer>> {

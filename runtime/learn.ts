@@ -79,11 +79,12 @@ export async function learn(options: LearnOptions, run: RunToEnd = runSilently):
     throw new LearnError("Cannot learn from this run: it uses too many files to name them");
   }
   const known = from.map(needsOf).reduce(bothNeeds, noNeeds());
-  const { names, left } = namesOf(known, from);
+  const needs = bothNeeds(known, recorder.needs);
+  const { names, left } = namesOf(needs, from);
   const how = { name, origin: origin ?? originOf(options), names };
   const make = (needs: Needs): Policy => policyOf(writtenPolicy(policyFor(needs, base, how)), name);
   return {
-    policy: make(bothNeeds(known, recorder.needs)),
+    policy: make(needs),
     result,
     refused: recorder.refused,
     added: from.length > 0 ? beyond(recorder.needs, make(known)) : undefined,
@@ -141,21 +142,22 @@ function widened(base: Policy, calls: readonly string[]): Policy {
   return { ...base, seccomp: { ...base.seccomp, groups: [...base.seccomp.groups, group] } };
 }
 
-/** What this kernel can keep, and what the earlier policies restrict too. */
+/** Which parts this kernel can keep and no earlier policy leaves open, and why others are left out. */
 function namesOf(
-  known: Needs,
+  needs: Needs,
   from: readonly Policy[],
 ): { names: { files: boolean; ports: boolean }; left: string[] } {
   const abi = probeLandlock() ?? 0;
   const left: string[] = [];
-  const decide = (what: "files" | "ports", version: number, isFree: boolean): boolean => {
+  const decide = (what: "files" | "ports", version: number, isOpen: boolean): boolean => {
     if (abi < version) {
       left.push(`${what}: it takes version ${version} of Landlock's interface, and this kernel has ${abi}`);
-    } else if (isFree) left.push(`${what}: a policy that was learned before names none`);
-    return abi >= version && !isFree;
+    } else if (isOpen) left.push(`${what}: a policy that was learned before names none`);
+    return abi >= version && !isOpen;
   };
   const files = decide("files", SINCE.write, from.some((each) => !each.files));
-  const ports = decide("ports", SINCE.net, usesInternet(known) && from.some((each) => !each.ports));
+  const open = from.some((each) => !each.ports && usesInternet(needsOf(each)));
+  const ports = usesInternet(needs) && decide("ports", SINCE.net, open);
   return { names: { files, ports }, left };
 }
 

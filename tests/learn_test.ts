@@ -11,6 +11,7 @@ import {
 } from "../mod.ts";
 import { hasCompiler, works } from "./helpers/c_program.ts";
 import { Temporary } from "./helpers/cli.ts";
+import { lacksLandlock } from "./helpers/landlock.ts";
 import { failure, sandboxTest } from "./helpers/sandboxes.ts";
 import { skip } from "./helpers/skip.ts";
 
@@ -109,6 +110,7 @@ const ACTS: readonly (readonly [string, string])[] = [
 ];
 
 sandboxTest("what is learned from a program is too little for others", async () => {
+  if (lacksLandlock(2)) return;
   const { policy } = await learnFrom(python("print(1)"));
   for (const [act, script] of ACTS) {
     deepEqual(
@@ -134,6 +136,7 @@ async function defaults(): Promise<Pick<Policy, "seccomp" | "sockets" | "files">
 }
 
 sandboxTest("learned TCP ports are the only ones", async () => {
+  if (lacksLandlock(4)) return;
   const script = (bind: number, connect: number): string[] =>
     python(`
 import socket
@@ -153,6 +156,7 @@ socket.create_connection(("127.0.0.1", ${connect})); print("done")`);
 });
 
 sandboxTest("a second lesson adds to the first and says what is new", async () => {
+  if (lacksLandlock(2)) return;
   const first = await learnFrom(["cat", "/etc/hosts"]);
   equal(first.added, undefined);
   const second = await learnFrom(sh("exec mkdir /tmp/new"), { from: [first.policy] });
@@ -267,6 +271,7 @@ signal.setitimer(signal.ITIMER_REAL, 0); print("done", count > 0)`);
 });
 
 sandboxTest("files that a run makes are known by their directory, those of processes by /proc", async () => {
+  if (lacksLandlock(2)) return;
   const command = sh('d=$(mktemp -d); echo x > "$d/y"; cat "$d/y" /proc/self/comm; rm -r "$d"');
   const { policy, out } = await learnFrom(command);
   match(out, /^x\ncat\n$/);
@@ -278,6 +283,7 @@ sandboxTest("files that a run makes are known by their directory, those of proce
 });
 
 sandboxTest("a script needs its interpreter and that its loader", async () => {
+  if (lacksLandlock(2)) return;
   using here = new Temporary();
   here.file("script", "#!/bin/sh\necho ran\n", 0o755);
   const mounts = [{ destination: "/m", source: here.path, type: "bind", options: ["rbind", "ro"] }];
@@ -292,6 +298,7 @@ sandboxTest("a script needs its interpreter and that its loader", async () => {
 sandboxTest(
   "a run that ends differently under what was learned is no proof, and says what it wants",
   async () => {
+    if (lacksLandlock(2)) return;
     using here = new Temporary(0o777);
     const mounts = [{ destination: "/m", source: here.path, type: "bind", options: ["rbind"] }];
     const command = sh("if [ -e /m/flag ]; then echo x > /tmp/b || exit 3; else : > /m/flag; fi");
@@ -304,6 +311,7 @@ sandboxTest(
 );
 
 sandboxTest("a program that executes itself by /proc needs no more than itself", async () => {
+  if (lacksLandlock(2)) return;
   const command = python("import os; os.execv('/proc/self/exe', ['python3', '-c', 'print(2)'])");
   const { policy, out } = await learnFrom(command);
   equal(out, "2\n");

@@ -1,7 +1,6 @@
 import { basename } from "@std/path";
 import {
   isPolicyName,
-  isTerminal,
   learn,
   type LearnOptions,
   type Lesson,
@@ -12,6 +11,7 @@ import {
   type Result,
   type RunToEnd,
   Sandbox,
+  type Terminal,
   UsageError,
   writtenPolicy,
 } from "../../mod.ts";
@@ -126,29 +126,34 @@ function nameOf(file: string): string {
 
 /** Runs a sandbox with our input; it is the same each time. */
 function runner(input: ReplayedInput, output: "stdout" | "stderr" | "nowhere"): RunToEnd {
-  const hasTerminal = isTerminal(0);
   return async (options) => {
     const starting = Sandbox.run({
       ...options,
-      stdin: hasTerminal ? "inherit" : "piped",
+      stdin: "piped",
       stdout: output === "stdout" ? "inherit" : output === "stderr" ? "piped" : "null",
       stderr: output === "nowhere" ? "null" : "inherit",
     });
     using _signals = forwardSignals(starting);
     await using sandbox = await starting;
-    if (sandbox.stdin) void input.passTo(sandbox.stdin);
-    const shown = sandbox.terminal
-      ? undefined
-      : sandbox.stdout?.pipeTo(Deno.stderr.writable, { preventClose: true });
-    const result = await supervise(sandbox);
+    if (sandbox.terminal) return await onTerminal(sandbox, sandbox.terminal, { input, output });
+    void input.stream().pipeTo(sandbox.stdin!).catch(() => {}); // the program may end first
+    const shown = sandbox.stdout?.pipeTo(Deno.stderr.writable, { preventClose: true });
+    const result = await sandbox.wait();
     await shown;
     return result;
   };
 }
 
-async function supervise(sandbox: Sandbox): Promise<Result> {
-  if (!sandbox.terminal) return await sandbox.wait();
-  await using _terminal = attachTerminal(sandbox.terminal, () => void sandbox.deliver("SIGHUP"));
+async function onTerminal(
+  sandbox: Sandbox,
+  terminal: Terminal,
+  { input, output }: { readonly input: ReplayedInput; readonly output: string },
+): Promise<Result> {
+  const hangUp = (): void => void sandbox.deliver("SIGHUP");
+  await using _terminal = attachTerminal(terminal, hangUp, {
+    input: input.stream(),
+    ...(output === "nowhere" && { output: new WritableStream() }),
+  });
   return await sandbox.wait();
 }
 

@@ -38,7 +38,7 @@ export function policyFor(needs: Needs, base: Policy, { name, origin, names }: P
     ...(sockets && { sockets: { ...sockets, reason } }),
     seccomp: { unlisted: "refuse", groups: [...groupsOf(needs, base, { reason, sockets })] },
     ...(names.files && { files: filesOf(needs, reason) }),
-    ...(names.ports && usesInternet(needs) && { ports: portsOf(needs, reason) }),
+    ...(names.ports && { ports: portsOf(needs, reason) }),
   };
 }
 

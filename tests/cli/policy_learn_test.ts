@@ -1,7 +1,10 @@
 import { deepEqual, equal, match } from "node:assert/strict";
 import { AS_STRANGER, bundled, cli, ROOT, Temporary } from "../helpers/cli.ts";
+import { lacksLandlock } from "../helpers/landlock.ts";
+import { withoutCalls } from "../helpers/no_namespaces.ts";
 
 Deno.test("policy learn writes a policy that run takes", async () => {
+  if (lacksLandlock(2)) return;
   using here = new Temporary();
   for (const name of ["mine.yaml", "mine.json"]) {
     const file = `${here.path}/${name}`;
@@ -29,6 +32,7 @@ Deno.test("policy learn writes a policy that run takes", async () => {
 });
 
 Deno.test("policy learn adds to what other runs have taught", async () => {
+  if (lacksLandlock(2)) return;
   using here = new Temporary();
   const [one, both] = [`${here.path}/one.yaml`, `${here.path}/both.yaml`];
   equal((await cli(["policy", "learn", "-o", one, "--", "sh", "-c", "cat /etc/hosts"])).code, 0);
@@ -49,6 +53,7 @@ Deno.test("policy learn prints the policy alone, gives both runs the input, and 
 });
 
 Deno.test("policy learn fails without a policy where the proof does", async () => {
+  if (lacksLandlock(2)) return;
   using here = new Temporary(0o777);
   const file = `${here.path}/mine.yaml`;
   const command = ["sh", "-c", "if [ -e /m/flag ]; then echo x > /tmp/b || exit 3; else : > /m/flag; fi"];
@@ -78,6 +83,25 @@ Deno.test("a user who is not root learns policies too", async () => {
   });
   equal(said.code, 0, said.stderr);
   match(said.stdout, /\n {4}- \/etc\/hosts\n/);
+});
+
+Deno.test("without Landlock files and ports are left out by name, and policies with them refused", async () => {
+  if (lacksLandlock(4)) return;
+  using here = new Temporary();
+  const [old, file] = [`${here.path}/old.yaml`, `${here.path}/new.yaml`];
+  const command = ["python3", "-c", "import socket; socket.socket()"];
+  equal((await cli(["policy", "learn", "-o", old, "--", ...command])).code, 0);
+  const wrapper = withoutCalls({ landlock_create_ruleset: "ENOSYS" });
+  const said = await cli(["policy", "learn", "-o", file, "--", ...command], { wrapper });
+  equal(said.code, 0, said.stderr);
+  match(said.stderr, /left out files: it takes version 2 of Landlock's interface, and this kernel has 0\n/);
+  match(said.stderr, /left out ports: it takes version 4 of Landlock's interface, and this kernel has 0\n/);
+  equal(/^(files|ports):/m.test(Deno.readTextFileSync(file)), false);
+  const refused = await cli(["run", "--policy", old, "--", ...command], { wrapper });
+  deepEqual([refused.code, refused.stdout], [1, ""]);
+  match(refused.stderr, /Cannot apply the files of policy "old", by Landlock: this kernel does not have it/);
+  const merged = await cli(["policy", "learn", "--from", file, "-o", old, "--", ...command]);
+  match(merged.stderr, /left out files: a policy that was learned before names none\n/);
 });
 
 for (

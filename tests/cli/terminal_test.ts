@@ -169,3 +169,24 @@ Deno.test("run without a terminal gives the program none", async () => {
   const { stdout } = await finish(child);
   equal(new TextDecoder().decode(stdout), "none\n");
 });
+
+Deno.test("policy learn at a terminal gives the proof what was typed, and shows the program once", async () => {
+  const file = Deno.makeTempFileSync({ suffix: ".yaml" });
+  try {
+    const script = "tty; echo ready; read line; echo got $line; exit 3";
+    const { seen, code } = await leavesNothing([], () => {
+      return session(["policy", "learn", "-o", file, "--", "sh", "-c", script], [
+        ["expect", "ready"],
+        ["send", "hello\r"],
+        ["expect", "wrote"],
+      ]);
+    });
+    match(
+      seen,
+      /^\/dev\/(console|pts\/0)\r\nready\r\nhello\r\ngot hello\r\nruntime: learned [^\n]*exit code 3\r\nruntime: proved/,
+    );
+    equal(code, 0);
+  } finally {
+    Deno.removeSync(file);
+  }
+});

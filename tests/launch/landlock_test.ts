@@ -1,18 +1,10 @@
 import { deepEqual, equal, match } from "node:assert/strict";
 import { loadBundle, Sandbox, type SandboxOptions } from "../../mod.ts";
-import { probeLandlock } from "../../runtime/host/probe.ts";
 import { cli, ROOT } from "../helpers/cli.ts";
 import { ALL_CAPABILITIES, namespaces, type Part, type RunOptions } from "../helpers/launch_bundle.ts";
 import { launchTest } from "../helpers/launch_leaks.ts";
 import { AbstractListener, Bystander } from "../helpers/neighbours.ts";
-import { skip } from "../helpers/skip.ts";
-
-const abi = probeLandlock() ?? 0;
-/** Whether an attack that takes version `since` to stop can be tried; says why not. */
-function lacks(since: number): boolean {
-  if (abi < since) skip(`needs version ${since} of Landlock's interface, this kernel has ${abi}`);
-  return abi < since;
-}
+import { lacksLandlock as lacks } from "../helpers/landlock.ts";
 
 /** What an attack says without Landlock, and with it. */
 async function bothWays(run: (options: RunOptions) => Promise<string>): Promise<[string, string]> {
