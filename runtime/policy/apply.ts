@@ -3,11 +3,14 @@ import { filterOf } from "../filters.ts";
 import type { Host } from "../host/facts.ts";
 import { RANGE_IDS } from "../id_range.ts";
 import { type Confinement, type Filter, UNASSIGNED_ID } from "../plan/context.ts";
-import type { Spec } from "../spec/config.ts";
+import { mountOptions } from "../plan/mount_options.ts";
+import type { Mount, Spec } from "../spec/config.ts";
 import { policyFilters } from "./filters.ts";
 import { observingFilter } from "./observing.ts";
 import type { Policy } from "./policy.ts";
 
+/** Of a sandbox whose bundle names none. */
+const HOST_NAME = "sandbox";
 type Process = NonNullable<Spec["process"]>;
 type Rlimits = NonNullable<Process["rlimits"]>;
 
@@ -21,6 +24,7 @@ export function underPolicy(spec: Spec, policy: Policy, host: Host): Spec {
   const limited: Spec = {
     ...spec,
     ...(process && { process: limitedProcess(process, policy) }),
+    ...(spec.mounts && policy.userNamespace.own && { mounts: spec.mounts.map(withoutDevices) }),
     linux: {
       ...linux,
       namespaces: [
@@ -33,7 +37,23 @@ export function underPolicy(spec: Spec, policy: Policy, host: Host): Spec {
       readonlyPaths: union(linux?.readonlyPaths, policy.readonlyPaths.paths),
     },
   };
-  return policy.userNamespace.own ? withOwnUsers(limited, policy, host) : limited;
+  const named = withOwnName(limited, policy);
+  return policy.userNamespace.own ? withOwnUsers(named, policy, host) : named;
+}
+
+/** A new UTS namespace begins with the host's name, which is none of the program's business. */
+function withOwnName(spec: Spec, policy: Policy): Spec {
+  const own = policy.namespaces.own.includes("uts") &&
+    spec.linux?.namespaces?.some(({ type, path }) => type === "uts" && path === undefined);
+  return own && spec.hostname === undefined ? { ...spec, hostname: HOST_NAME } : spec;
+}
+
+/** Files of the host come without devices among them, unless the mount asks for these by `dev`: no user namespace shuts them. */
+function withoutDevices(mount: Mount): Mount {
+  const { options = [], type } = mount;
+  const isBind = mountOptions(options, type).bind;
+  if (!isBind || options.some((option) => /^r?(no)?dev$/.test(option))) return mount;
+  return { ...mount, options: [...options, "rnodev"] };
 }
 
 function limitedProcess(process: Process, { capabilities: { allow }, rlimits: { limits } }: Policy): Process {
