@@ -1,0 +1,101 @@
+import { deepEqual, ok } from "node:assert/strict";
+import { leavesNothing } from "../helpers/census.ts";
+import { hasCompiler } from "../helpers/c_program.ts";
+import { ROOT } from "../helpers/cli.ts";
+import { output } from "../helpers/sandboxes.ts";
+import { skip } from "../helpers/skip.ts";
+import { CLASSES, type Column, COLUMNS, isShown, problems, type Row } from "./rows.ts";
+import { inSandbox, onControl, type Verdicts, Victims } from "./run_probes.ts";
+import { SURFACE } from "./surface.ts";
+import { resultsText, statesOf } from "./table.ts";
+import { buildProbe, World } from "./world.ts";
+
+const DOC = `${ROOT}/docs/security.md`;
+const [BEGIN, END] = ["<!-- attacks -->", "<!-- /attacks -->"];
+const NAMES: readonly string[] = CLASSES.flatMap(({ attacks }) => attacks.map(({ name }) => name));
+/** Fewer would leave classes of attacks out. */
+const [LEAST_SHOWN, MOST_OPEN] = [120, 12];
+const results = new Map<Column, Verdicts>();
+const reason = Deno.uid() !== 0 ? "needs root" : hasCompiler ? undefined : "needs gcc (./setup --test)";
+
+/** A test with targets of its own, which must be as they were afterwards. */
+function attackTest(name: string, body: (world: World) => Promise<void>): void {
+  Deno.test(name, async () => {
+    if (reason !== undefined) return skip(reason);
+    for (const terminal of [false, true]) await output(["true"], terminal);
+    await leavesNothing([], async () => {
+      const directory = Deno.makeTempDirSync({ prefix: "attacks-" });
+      try {
+        buildProbe(`${directory}/probe`);
+        using world = new World(`${directory}/probe`);
+        await body(world);
+      } finally {
+        Deno.removeSync(directory, { recursive: true });
+      }
+    });
+  });
+}
+
+attackTest(
+  "every probe of the table is one that the probe program knows, and fires on the control",
+  async (world) => {
+    results.set("control", await onControl(world, NAMES));
+  },
+);
+
+for (const policy of ["default", "strict"] as const) {
+  for (const form of ["command", "bundle"] as const) {
+    attackTest(`no probe has an effect under ${policy}, in a sandbox for a ${form}`, async (world) => {
+      Deno.env.set("HOST_SECRET", "x");
+      try {
+        await using victims = await Victims.start(world, policy);
+        const verdicts = await inSandbox(world, NAMES, { policy, form, victims: victims.pids });
+        if (form === "command") results.set(policy, verdicts);
+        const open = NAMES.filter((name) => verdicts.get(name)?.state !== "closed" && !(name in SURFACE));
+        deepEqual(open.map((name) => `${name}: ${verdicts.get(name)?.why}`), []);
+      } finally {
+        Deno.env.delete("HOST_SECRET");
+      }
+      deepEqual(world.changes(), []);
+    });
+  }
+}
+
+/** The rows of the table, from what the tests above have found. */
+function rows(): Row[] {
+  return CLASSES.flatMap(({ title: kind, attacks }) =>
+    attacks.map((attack): Row => {
+      const one = (column: Column): Row["verdicts"][Column] =>
+        results.get(column)?.get(attack.name) ?? { state: "broken", why: "it was not run" };
+      return {
+        kind,
+        ...attack,
+        verdicts: { control: one("control"), default: one("default"), strict: one("strict") },
+      };
+    })
+  );
+}
+
+Deno.test("at least 120 attacks fire on a control, and at most 12 stay open", () => {
+  if (reason !== undefined) return skip(reason);
+  deepEqual(rows().flatMap(problems), []);
+  const shown = rows().filter(isShown);
+  const open = shown.filter(({ name }) => name in SURFACE);
+  ok(shown.length - open.length >= LEAST_SHOWN, `${shown.length} are shown`);
+  ok(open.length <= MOST_OPEN);
+  deepEqual(COLUMNS.filter((column) => results.get(column)!.size !== NAMES.length), []);
+});
+
+Deno.test("docs/security.md lists these results", () => {
+  if (reason !== undefined) return skip(reason);
+  const text = Deno.readTextFileSync(DOC);
+  const [head, rest = ""] = text.split(BEGIN);
+  const [listed, tail] = rest.split(END);
+  const now = resultsText(rows());
+  if (Deno.env.get("UPDATE_GOLDEN") === "1") {
+    Deno.writeTextFileSync(DOC, `${head}${BEGIN}\n\n${now}\n\n${END}${tail}`);
+    return;
+  }
+  // Which errno it is differs from kernel to kernel.
+  deepEqual(statesOf(listed!), statesOf(now));
+});
