@@ -38,6 +38,7 @@ const SOURCE: Source & Paths & Links = {
     "fdinfo/3": "flags:\t02000002\n",
     "fdinfo/6": "flags:\t02000002\n",
     "fdinfo/5": "flags:\t02\n",
+    "limits": "Max processes             100                  unlimited            processes \n",
     "cgroup": "2:pids:/a\n0::/\n",
   }, {
     "ns/net": "net:[8]",
@@ -103,6 +104,16 @@ for (
     [
       { fact: "working directory", of: "/", must: "be", value: "/" },
       "working directory /: /, is /elsewhere",
+    ],
+    [{ fact: "limit", of: "RLIMIT_NPROC", must: "be at most", value: "100:unlimited" }, ""],
+    [{ fact: "limit", of: "RLIMIT_NPROC", must: "be at most", value: "unlimited:unlimited" }, ""],
+    [
+      { fact: "limit", of: "RLIMIT_NPROC", must: "be at most", value: "99:unlimited" },
+      "limit RLIMIT_NPROC: at most 99:unlimited, is 100:unlimited",
+    ],
+    [
+      { fact: "limit", of: "RLIMIT_NPROC", must: "be at most", value: "100:100" },
+      "limit RLIMIT_NPROC: at most 100:100, is 100:unlimited",
     ],
     [{ fact: "device", of: "/dev/null", must: "be", value: "c 1:3" }, ""],
     [{ fact: "device", of: "/dev/zero", must: "be", value: "c 1:5" }, "device /dev/zero: c 1:5, is missing"],

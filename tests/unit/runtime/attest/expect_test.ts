@@ -1,6 +1,6 @@
 import { deepEqual, equal } from "node:assert/strict";
-import { expect } from "../../../../runtime/attest/expect.ts";
-import type { PlanRequest } from "../../../../runtime/plan/context.ts";
+import { assigned, expect } from "../../../../runtime/attest/expect.ts";
+import { type PlanRequest, UNASSIGNED_ID } from "../../../../runtime/plan/context.ts";
 import { everythingRequest, HOST, type Part, requestOf, ROOTLESS } from "../../../helpers/plan_samples.ts";
 
 /** What must be so of one fact, as `of must value`. */
@@ -105,6 +105,24 @@ for (
     deepEqual(facts(requestOf({ process: { rlimits } }), "limit"), values);
   });
 }
+
+Deno.test("expect() asks for what a policy adds: filters, their listener, bounds", () => {
+  const filter = { program: new Uint8Array(8), flags: 0, notify: false };
+  const rlimits = [{ type: "RLIMIT_NOFILE", soft: 10, hard: 20 }] as const;
+  const confinement = { filters: [filter, { ...filter, notify: true }], rlimits, userLimits: {} };
+  const request = requestOf({ process: { noNewPrivileges: true } }, { filter, confinement });
+  deepEqual(facts(request, "seccomp filters"), ["be 3"]);
+  deepEqual(facts(request, "descriptors"), ["be 0 1 2 3 4 listener"]);
+  deepEqual(facts(request, "limit"), ["RLIMIT_NOFILE be at most 10:20"]);
+});
+
+Deno.test("assigned() puts the range of ids that was found into the maps", () => {
+  const range = [{ containerID: 0, hostID: UNASSIGNED_ID, size: 65536 }];
+  const linux = { namespaces: [{ type: "user" }] as const, uidMappings: range, gidMappings: range };
+  const { facts } = assigned(expect(requestOf({ linux })), 700_000);
+  const maps = facts.filter(({ fact }) => fact.endsWith("_map")).map(({ value }) => value);
+  deepEqual(maps, ["0 700000 65536", "0 700000 65536"]);
+});
 
 Deno.test("expect() asks for a filter and its listener", () => {
   const filter = { program: new Uint8Array(8), flags: 0, notify: true };
