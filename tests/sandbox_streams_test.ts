@@ -1,6 +1,8 @@
 import { deepEqual, equal, match, ok, rejects } from "node:assert/strict";
 import { Sandbox } from "../mod.ts";
+import { cannotLimit } from "./helpers/cgroups.ts";
 import { sandboxTest } from "./helpers/sandboxes.ts";
+import { skip } from "./helpers/skip.ts";
 
 const encoder = new TextEncoder();
 const TEN_MB = 10_000_000;
@@ -135,6 +137,17 @@ sandboxTest("null connects the program with /dev/null, and makes no streams", as
   deepEqual([sandbox.stdin, sandbox.stdout, sandbox.stderr], [undefined, undefined, undefined]);
   equal((await sandbox.wait()).exitCode, 0);
 });
+
+sandboxTest(
+  "stdout ends with the program, before anybody has read what its limits have counted",
+  async () => {
+    const reason = cannotLimit();
+    if (reason) return skip(reason);
+    await using sandbox = await Sandbox.run({ command: ["echo", "hi"], pids: 100, timeoutMs: 10_000 });
+    equal(await new Response(sandbox.stdout).text(), "hi\n");
+    equal((await sandbox.wait()).exitCode, 0);
+  },
+);
 
 sandboxTest("terminal talks with a program on its own terminal", async () => {
   const command = ["sh", "-c", "tty; read a; stty size; echo got $a >&2"];

@@ -180,6 +180,12 @@ function* guard(context: Context, tracked: Tracker | undefined): Iterable<Op> {
   // A supervisor that is gone already may have opened the start gate: init must not begin unguarded.
   yield { ...message("report init", MESSAGE.cloned, slot("init:pid")), failed: "unguarded" };
   yield op("close the status socket", "close", [STATUS_FD]);
+  if (context.groups?.length) {
+    // It outlives init until the supervisor has read the groups, who may first read the program's output to its end.
+    for (const fd of [0, 1, 2]) {
+      yield op("leave the streams to the program", "close", [fd], { ignore: ["EBADF"] });
+    }
+  }
   yield* pollFd("init:pidfd", POLLIN);
   const polls: Struct = {
     struct: "pollfd[2]",
