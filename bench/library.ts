@@ -1,5 +1,5 @@
 import { fromFileUrl } from "@std/path";
-import { type Bundle, Sandbox } from "../mod.ts";
+import { type PolicyName, Sandbox, type SandboxOptions } from "../mod.ts";
 import { Program } from "./child.ts";
 import { ociCommand } from "./peers.ts";
 import { imagesInARow, type Phases, phases } from "./phases.ts";
@@ -15,22 +15,27 @@ const COLD_RUNS = 5;
 
 const PLAN_LIMIT_MS = 0.3;
 const RUNC_LIMIT = 0.12;
+const POLICY_LIMIT_MS = 0.5;
 
 /** Times sandboxes that run /bin/true, made one after the other by one warm process. */
 export async function library({ runs }: { readonly runs: number }): Promise<Section> {
   await using workspace = new Workspace();
   const { bundle, hostNetwork } = workspace;
-  const kinds: readonly { name: string; bundle: Bundle | string; times: number[] }[] = [
-    { name: "Sandbox.run, wait, dispose: overlay", bundle, times: [] },
-    { name: "… in the host's network", bundle: hostNetwork, times: [] },
-    { name: "… by the bundle's path", bundle: bundle.path, times: [] },
+  // What attestation takes has a bench of its own.
+  const policed = (policy: PolicyName): SandboxOptions => ({ bundle, policy, attest: false });
+  const kinds: readonly { name: string; options: SandboxOptions; times: number[] }[] = [
+    { name: "Sandbox.run, wait, dispose: overlay", options: { bundle }, times: [] },
+    { name: "… in the host's network", options: { bundle: hostNetwork }, times: [] },
+    { name: "… by the bundle's path", options: { bundle: bundle.path }, times: [] },
+    { name: "… under policy default", options: policed("default"), times: [] },
+    { name: "… under policy strict", options: policed("strict"), times: [] },
   ];
   const runc = await workspace.peer("runc");
   const [runcTimes, steps]: [number[], Phases[]] = [[], []];
   for (let run = -Math.min(WARM_UPS, runs); run < runs; run++) {
     const counts = run >= 0;
     for (const kind of kinds) {
-      const took = await once(kind.bundle);
+      const took = await once(kind.options);
       if (counts) kind.times.push(took);
     }
     const found = await phases(bundle.path);
@@ -61,6 +66,11 @@ export async function library({ runs }: { readonly runs: number }): Promise<Sect
       targets.push(ratioTarget(`${name} ÷ runc`, among, runcTimes, RUNC_LIMIT));
     }
   }
+  const plain = median(kinds[0]!.times);
+  for (const { name, times } of kinds.slice(3)) {
+    const added = { measured: median(times) - plain, limit: POLICY_LIMIT_MS, unit: "ms" } as const;
+    targets.push({ what: `${name.slice(2)} adds`, ...added });
+  }
   targets.push({
     what: "plan and assemble, warm, in a row",
     measured: median(imagesInARow(bundle.path, runs * 5)),
@@ -90,10 +100,10 @@ export async function library({ runs }: { readonly runs: number }): Promise<Sect
 }
 
 /** From the call to a sandbox that is gone. */
-async function once(bundle: Bundle | string): Promise<number> {
+async function once(options: SandboxOptions): Promise<number> {
   const begin = performance.now();
   {
-    await using sandbox = await Sandbox.run({ bundle, stdin: "null", stdout: "null", stderr: "null" });
+    await using sandbox = await Sandbox.run({ ...options, stdin: "null", stdout: "null", stderr: "null" });
     const { exitCode } = await sandbox.wait();
     if (exitCode !== 0) throw new Error(`Cannot measure the library: exit code ${exitCode}`);
   }

@@ -3,7 +3,7 @@ import { bareInit, bareLauncher } from "./bare.ts";
 import { joinGroups } from "./cgroup_join.ts";
 import { type Context, context, type PlanRequest } from "./context.ts";
 import { otherDevices } from "./devices.ts";
-import { resolveOrCreate, writeFile } from "./files.ts";
+import { resolveOrCreate } from "./files.ts";
 import { maskedPaths, readonlyPaths } from "./hidden.ts";
 import { deathSignal, dropBounding, setCapabilities, setUser } from "./identity.ts";
 import { CLONE, PR } from "./kernel.ts";
@@ -11,21 +11,8 @@ import { launcher, offsetLines, writeOffsets } from "./launcher.ts";
 import { landlock } from "./landlock.ts";
 import { rlimits, scheduling } from "./limits.ts";
 import { mounts } from "./mounts.ts";
-import { newFileSystem } from "./mount_ops.ts";
 import { bringLoopbackUp } from "./network.ts";
-import {
-  type Arg,
-  counted,
-  mark,
-  named,
-  type Op,
-  op,
-  type Plan,
-  slot,
-  type Struct,
-  text,
-  zeros,
-} from "./op.ts";
+import { type Arg, counted, named, type Op, op, type Plan, slot, type Struct, text, zeros } from "./op.ts";
 import {
   closeDescriptors,
   enterDirectory,
@@ -41,6 +28,7 @@ import {
 } from "./process.ts";
 import { STATUS_FD } from "./protocol.ts";
 import { finishRoot, rootfs } from "./rootfs.ts";
+import { sysctls, userLimits } from "./sysctls.ts";
 import { terminal } from "./terminal.ts";
 
 /**
@@ -215,37 +203,6 @@ function* becomeJoinedRoot(): Iterable<Op> {
 
 function byteLength(value: string): number {
   return new TextEncoder().encode(value).length;
-}
-
-/** Kernel parameters go through a proc of our own that is mounted nowhere (CVE-2019-19921, CVE-2025-52881). */
-function* sysctls(context: Context): Iterable<Op> {
-  const values = Object.entries(context.spec.linux?.sysctl ?? {});
-  if (values.length + limitsOfUsers(context).length === 0) return;
-  yield* newFileSystem("open the kernel parameters", { type: "proc", data: [], set: {} }, "sysctl");
-  for (const [key, value] of values) {
-    // With a slash in it the key is a path already (sysctl(8)).
-    const path = "sys/" + (key.includes("/") ? key : key.replaceAll(".", "/"));
-    yield* writeFile(`set ${key} to "${value}"`, slot("sysctl"), path, text(value), byteLength(value));
-  }
-}
-
-/** When everything is mounted: a mount that hangs nowhere yet counts as a mount namespace. */
-function* userLimits(context: Context): Iterable<Op> {
-  for (const [key, value] of limitsOfUsers(context)) yield* userLimit(key, String(value));
-}
-
-/** None without a user namespace of its own: they would be limits of the host. */
-function limitsOfUsers({ confinement, namespace }: Context): [string, number][] {
-  return namespace("user") === "new" ? Object.entries(confinement?.userLimits ?? {}) : [];
-}
-
-/** A limit of what this kernel does not have at all is kept by it anyway. */
-function* userLimit(key: string, value: string): Iterable<Op> {
-  const [does, after] = [`set user.${key} to ${value}`, `user.${key}`];
-  const [open, ...rest] = writeFile(does, slot("sysctl"), `sys/user/${key}`, text(value), value.length);
-  yield { ...open!, ignore: ["ENOENT"], ignored: after };
-  yield* rest;
-  yield mark(after);
 }
 
 /** The working directory is made if it is missing, as runc does. */

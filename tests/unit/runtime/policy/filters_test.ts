@@ -142,8 +142,18 @@ Deno.test("a policy of one's own allows what the one it extends refuses", () => 
 });
 
 Deno.test("without a supervisor the kernel kills the caller", () => {
-  const last = policyFilters(builtinPolicy("strict"), { supervised: false }).at(-1);
-  const { program, notify } = compileFilter(last!, { arch: "x86_64" });
+  const [whole] = policyFilters(builtinPolicy("strict"), { supervised: false });
+  const { program, notify } = compileFilter(whole!, { arch: "x86_64" });
   equal(evaluate(program, { nr: resolveSyscall("ptrace", 0) }) >>> 0, KILL);
   equal(notify, false);
+});
+
+Deno.test("a policy that forbids seccomp can still have both of its filters installed", () => {
+  const groups = [{ name: "seccomp", action: "refuse", reason: "never", calls: ["seccomp"] }];
+  const mine = policyOf({ name: "mine", extends: "default", seccomp: { groups } }, "mine.json");
+  const filters = policyFilters(mine, { supervised: true }).map((each) => {
+    return evaluate(compileFilter(each, { arch: "x86_64" }).program, { nr: resolveSyscall("seccomp", 0) }) >>>
+      0;
+  });
+  deepEqual(filters, [ALLOW, EPERM]);
 });
