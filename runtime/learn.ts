@@ -81,7 +81,7 @@ export async function learn(options: LearnOptions, run: RunToEnd = runSilently):
   const known = from.map(needsOf).reduce(bothNeeds, noNeeds());
   const needs = bothNeeds(known, recorder.needs);
   const { names, left } = namesOf(needs, from);
-  const how = { name, origin: origin ?? originOf(options), names };
+  const how = { name, origin: originsOf(origin ?? originOf(options), from), names };
   const make = (needs: Needs): Policy => policyOf(writtenPolicy(policyFor(needs, base, how)), name);
   return {
     policy: make(needs),
@@ -165,6 +165,16 @@ function originOf({ command, bundle }: LearnOptions): string {
   const what = command?.join(" ") ?? (typeof bundle === "string" ? bundle : bundle?.path);
   return `${JSON.stringify(what)} on ${new Date().toISOString().slice(0, 10)}`;
 }
+
+/** Where a policy comes from, with what earlier ones say of themselves. */
+function originsOf(own: string, from: readonly Policy[]): string {
+  const earlier = from.flatMap(({ description }) =>
+    /learned from (.+)\.$/s.exec(description)?.[1]?.split(AND) ?? []
+  );
+  return [...new Set([own, ...earlier])].join(AND);
+}
+
+const AND = " and from ";
 
 function ending({ exit }: Result): string {
   switch (exit.kind) {

@@ -9,6 +9,7 @@ import {
   type RunToEnd,
   Sandbox,
 } from "../mod.ts";
+import { policyOf } from "../runtime/policy/read.ts";
 import { hasCompiler, works } from "./helpers/c_program.ts";
 import { Temporary } from "./helpers/cli.ts";
 import { lacksLandlock } from "./helpers/landlock.ts";
@@ -168,6 +169,10 @@ sandboxTest("a second lesson adds to the first and says what is new", async () =
   match((await failure(under(first.policy, sh("exec mkdir /tmp/new")))).message, /run "sh" .*EACCES/);
   const third = await learnFrom(["cat", "/etc/hosts"], { from: [second.policy] });
   deepEqual(third.added, []);
+  match(
+    third.policy.description,
+    /learned from "cat .*" on [\d-]+ and from "sh -c exec mkdir .*" on [\d-]+\.$/,
+  );
   deepEqual(third.policy.files, { ...second.policy.files!, reason: third.policy.files!.reason });
 });
 
@@ -196,6 +201,22 @@ sandboxTest("a hostile program cannot learn more than the base, and is reported"
   deepEqual(Object.fromEntries(lesson.refused), { ptrace: 2, mount: 1, unshare: 1, clone: 1, socket: 1 });
   deepEqual(allowed(lesson).filter((call) => lesson.refused.has(call)), []);
   match((await under(lesson.policy, python(ATTACKS)))[1], /^(\w+ Operation not permitted\n){6}$/);
+});
+
+sandboxTest("an earlier policy that is wider than the base does not widen what is learned", async () => {
+  const groups = [{
+    name: "all",
+    action: "allow",
+    reason: "-",
+    calls: ["ptrace", "unshare", "socket", "clone", "kcmp"],
+  }];
+  const sockets = { families: ["AF_INET", "AF_PACKET"], netlink: ["NETLINK_XFRM"], reason: "-" };
+  const wide = policyOf({ name: "wide", extends: "permissive", sockets, seccomp: { groups } }, "wide");
+  const lesson = await learnFrom(["true"], { from: [wide] });
+  deepEqual(["ptrace", "unshare", "kcmp"].filter((call) => allowed(lesson).includes(call)), []);
+  deepEqual([lesson.policy.sockets?.families, lesson.policy.sockets?.netlink], [["AF_INET"], []]);
+  const { alternatives } = outcomes(lesson.policy).calls.get("clone")!;
+  deepEqual(alternatives, [[{ argument: 0, mask: 0x7e020000n, equals: [0n] }]]);
 });
 
 sandboxTest("clone is learned with its conditions", async () => {
