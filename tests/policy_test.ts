@@ -138,6 +138,31 @@ sandboxTest("no more namespaces, whatever the filter lets through", async () => 
   );
 });
 
+sandboxTest("a fork bomb ends at a number, without any cgroup", async () => {
+  const script = `python3 -c '
+import os, time
+count = 0
+try:
+  while count < 2000:
+    if os.fork() == 0: time.sleep(60)
+    count += 1
+except BlockingIOError: pass
+print(count)'`;
+  const { out } = await shell(script, { policy: "strict" });
+  ok(Number(out) > 100 && Number(out) < 512, out);
+});
+
+sandboxTest("the kernel takes a sandbox before the host's programs when memory runs out", async () => {
+  const adjusted = async (policy: "default" | "strict" | "permissive"): Promise<number> =>
+    Number((await shell("cat /proc/self/oom_score_adj", { policy })).out);
+  const ours = Number(Deno.readTextFileSync("/proc/self/oom_score_adj"));
+  deepEqual([await adjusted("default"), await adjusted("strict"), await adjusted("permissive")], [
+    500,
+    500,
+    ours,
+  ]);
+});
+
 sandboxTest("strict kills the whole sandbox for a forbidden call, and the record names it", async () => {
   using here = new Temporary();
   const mounts = [{ destination: "/m", source: here.path, type: "bind", options: ["rbind"] }];

@@ -94,7 +94,7 @@ function json(value: unknown): string {
 
 function text(policy: Policy): string {
   const { capabilities, sockets, namespaces, userNamespace, maskedPaths, readonlyPaths } = policy;
-  const { rlimits, userLimits, landlock, attest, seccomp, files, ports } = policy;
+  const { rlimits, userLimits, landlock, attest, seccomp, files, ports, oomScoreAdj } = policy;
   const limits = Object.entries(userLimits?.limits ?? {}).map(([key, value]) => `user.${key} ${value}`);
   return [
     `${policy.name}: ${policy.description}\n`,
@@ -105,6 +105,7 @@ function text(policy: Policy): string {
     part("masked paths", maskedPaths.paths, maskedPaths.reason),
     part("read-only paths", readonlyPaths.paths, readonlyPaths.reason),
     part("limits", rlimits.limits.map(({ type, soft, hard }) => `${type} ${soft}:${hard}`), rlimits.reason),
+    oomScoreAdj ? part("oom_score_adj at least", [String(oomScoreAdj.least)], oomScoreAdj.reason) : "",
     userLimits ? part("limits of its users", limits, userLimits.reason) : "",
     ...(files ? (["read", "list", "write", "execute"] as const) : []).map((use) =>
       part(`files to ${use}`, files![use], files!.reason)

@@ -56,12 +56,14 @@ function withoutDevices(mount: Mount): Mount {
   return { ...mount, options: [...options, "rnodev"] };
 }
 
-function limitedProcess(process: Process, { capabilities: { allow }, rlimits: { limits } }: Policy): Process {
-  const { capabilities, rlimits } = process;
+function limitedProcess(process: Process, policy: Policy): Process {
+  const { capabilities: { allow }, rlimits: { limits }, oomScoreAdj: score } = policy;
+  const { capabilities, rlimits, oomScoreAdj = 0 } = process;
   const within = (names: readonly string[] | undefined) => allow.filter((name) => names?.includes(name));
   return {
     ...process,
     noNewPrivileges: true,
+    ...(score && { oomScoreAdj: Math.max(oomScoreAdj, score.least) }),
     ...(capabilities && {
       capabilities: {
         bounding: within(capabilities.bounding),

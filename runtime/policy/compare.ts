@@ -49,6 +49,7 @@ function facts(policy: Policy): Map<string, string> {
     attest,
     files,
     ports,
+    oomScoreAdj,
   } = policy;
   const { calls, exceptions } = outcomes(policy);
   const all = new Map<string, string>([
@@ -57,6 +58,7 @@ function facts(policy: Policy): Map<string, string> {
     ["attestation", attest ? "on" : "off"],
     ["files", files ? "only those named" : "all"],
     ["TCP ports", ports ? "only those named" : "all"],
+    ["oom_score_adj", oomScoreAdj ? `at least ${oomScoreAdj.least}` : "as asked"],
     ["unlisted calls", policy.seccomp.unlisted],
   ]);
   const put = (about: string, names: readonly string[], says: string) =>

@@ -95,6 +95,7 @@ const POLICY: Fields<PolicyText> = {
     ),
     reason,
   }),
+  oomScoreAdj: exact({ least: need(integer(-1000, 1000)), reason }),
   userLimits: exact({ limits: need(map(limit, 64)), reason }),
   files: exact<FileRules>({ read: paths, list: paths, write: paths, execute: paths, reason }),
   ports: exact<PortRules>({ connect: ports, bind: ports, reason }),

@@ -100,6 +100,8 @@ export interface Policy {
   readonly readonlyPaths: { readonly paths: readonly string[]; readonly reason: string };
   /** Upper bounds of resource limits. */
   readonly rlimits: { readonly limits: readonly PolicyRlimit[]; readonly reason: string };
+  /** The least that `oom_score_adj` is; as the bundle says without it. */
+  readonly oomScoreAdj?: { readonly least: number; readonly reason: string };
   /** Limits of the user namespace, files of /proc/sys/user; they need one of the sandbox's own. */
   readonly userLimits?: { readonly limits: Readonly<Record<string, number>>; readonly reason: string };
   /** The only files that can be used, if given; refused where the kernel has no Landlock. */
