@@ -10,7 +10,7 @@ import { SINCE } from "./plan/landlock.ts";
 import { builtinPolicy } from "./policy/builtin.ts";
 import type { PolicyName } from "./policy/names.ts";
 import type { Policy } from "./policy/policy.ts";
-import { policyOf } from "./policy/read.ts";
+import { policyOf } from "./policy/load.ts";
 import { Sandbox } from "./sandbox.ts";
 import type { Result } from "./supervise/result.ts";
 

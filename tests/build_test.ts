@@ -2,7 +2,8 @@
 import { deepEqual, equal, match, ok, rejects, throws } from "node:assert/strict";
 import { fromFileUrl, join } from "@std/path";
 import { build } from "../tools/build.ts";
-import { toScript } from "../tools/build/bundle.ts";
+import { bundle, toChunk } from "../tools/build/bundle.ts";
+import { direct, exportsOf } from "../tools/build/direct_imports.ts";
 import { readElf } from "../tools/build/elf.ts";
 import { STUBS } from "../tools/build/stubs.ts";
 import { skip } from "./helpers/skip.ts";
@@ -56,7 +57,7 @@ Deno.test("build() makes an executable that stands alone", async (t) => {
       const report = new TextDecoder().decode(built.success ? built.stdout : built.stderr);
       match(
         report,
-        /^program: \d+ bytes from .+\ncode cache: \d+ bytes\n.+: [\d.]+ MB with Deno .+\nbuilt in/,
+        /^program: [\d +]+ bytes from .+\ncode cache: [\d +]+ bytes\n.+: [\d.]+ MB with Deno .+\nbuilt in/,
       );
     });
     await t.step("of mode 0755", async () => equal((await Deno.stat(program)).mode! & 0o7777, 0o755));
@@ -242,23 +243,71 @@ Deno.test("build() extends a Deno of another machine", async () => {
 });
 
 for (
-  const [module, script, imports] of [
-    ["f();\nexport { f };\n", "f();\n", []],
-    ["f();export{a as b,c};", "f();", []],
-    ['import * as p from "node:path";\np;', 'const p = await import("node:path");\np;', ["node:path"]],
-    ['import{a as b,c}from"node:fs";b', 'const { a: b,c } = await import("node:fs");b', ["node:fs"]],
-    ['import d, { e } from "node:os";', 'const { default: d, e } = await import("node:os");', ["node:os"]],
-    ['import "node:os";', 'await import("node:os");', ["node:os"]],
-    ["if (import.meta.main) f();", "if (true) f();", []],
-    ['const s = "import x from";', 'const s = "import x from";', []],
+  const [module, script, imports, needs] of [
+    ["f();\nexport { f };\n", "f();\n\nreturn { get f() { return f; } };", [], []],
+    ["f();export{a as b,c};", "f();\nreturn { get b() { return a; }, get c() { return c; } };", [], []],
+    ['import * as p from "node:path";\np;', 'const p = await import("node:path");\np;', ["node:path"], []],
+    ['import{a as b,c}from"node:fs";b', 'const { a: b,c } = await import("node:fs");b', ["node:fs"], []],
+    [
+      'import d, { e } from "node:os";',
+      'const { default: d, e } = await import("node:os");',
+      ["node:os"],
+      [],
+    ],
+    ['import "node:os";', 'await import("node:os");', ["node:os"], []],
+    [
+      'import{a as b}from"./x.js";import"./y.js";import("./z.js")',
+      'const { a: b } = await __load("x.js");await __load("y.js");__load("z.js")',
+      [],
+      ["x.js", "y.js"],
+    ],
+    ["if (import.meta.main) f();", "if (true) f();", [], []],
+    ['const s = "import x from";', 'const s = "import x from";', [], []],
   ] as const
 ) {
-  Deno.test(`toScript() rewrites ${module.trim().replaceAll("\n", " ")}`, () => {
-    const result = toScript(module);
-    equal(result.text, `(async () => { "use strict"; \n${script}\n})()`);
-    deepEqual(result.imports, imports);
+  Deno.test(`toChunk() rewrites ${module.trim().replaceAll("\n", " ")}`, () => {
+    deepEqual(toChunk(module), { text: `async (__load) => { "use strict"; \n${script}\n}`, imports, needs });
   });
 }
+
+Deno.test("direct() takes imports from where the library's door has them", () => {
+  const origins = exportsOf(
+    'export { a, type T } from "./runtime/a.ts";\nexport { b } from "./runtime/b.ts";\nexport type { U } from "./u.ts";\n',
+  );
+  deepEqual([...origins], [["a", "runtime/a.ts"], ["b", "runtime/b.ts"]]);
+  equal(
+    direct(
+      'import { a, type T } from "../../mod.ts";\nimport type { U } from "../../mod.ts";',
+      origins,
+      "../..",
+    ),
+    'import { a } from "../../runtime/a.ts";\nimport { type T } from "../../mod.ts";\n' +
+      'import type { U } from "../../mod.ts";',
+  );
+});
+
+Deno.test("bundle() keeps what begins and what runs often apart from the rest", async () => {
+  const dir = await Deno.makeTempDir();
+  try {
+    const files = {
+      "main.ts":
+        'export {};\nconst { run } = await import(Deno.args[0] === "hot" ? "./hot.ts" : "./cold.ts");\nrun();',
+      "hot.ts":
+        'import { shared } from "./shared.ts";\nexport const run = () => console.log("hot", shared());',
+      "cold.ts":
+        'import { shared } from "./shared.ts";\nexport const run = () => console.log("cold", shared());',
+      "shared.ts": "let count = 0;\nexport const shared = () => ++count;",
+    };
+    for (const [name, text] of Object.entries(files)) await Deno.writeTextFile(join(dir, name), text);
+    const { scripts, places, main } = await bundle(join(dir, "main.ts"), { minify: true, hot: ["hot"] });
+    equal(scripts.length, 3);
+    const place = (name: string): number =>
+      places[Object.keys(places).find((each) => each.startsWith(name))!]!;
+    deepEqual([places[main], place("hot"), place("chunk"), place("cold")], [0, 1, 1, 2]);
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});
 
 Deno.test("readElf() refuses what is not a Deno executable", () => {
   throws(() => readElf(new Uint8Array(100)), /not a 64-bit little-endian ELF file/);

@@ -9,7 +9,7 @@ import {
   type RunToEnd,
   Sandbox,
 } from "../mod.ts";
-import { policyOf } from "../runtime/policy/read.ts";
+import { policyOf } from "../runtime/policy/load.ts";
 import { hasCompiler, works } from "./helpers/c_program.ts";
 import { Temporary } from "./helpers/cli.ts";
 import { lacksLandlock } from "./helpers/landlock.ts";

@@ -2,7 +2,7 @@ import { deepEqual, equal, match, throws } from "node:assert/strict";
 import { Sandbox, UnsupportedError } from "../mod.ts";
 import { narrowed } from "../runtime/landlock.ts";
 import { refuseBeyondAbi } from "../runtime/plan/landlock.ts";
-import { policyOf } from "../runtime/policy/read.ts";
+import { policyOf } from "../runtime/policy/load.ts";
 import { lacksLandlock } from "./helpers/landlock.ts";
 import { failure, sandboxTest } from "./helpers/sandboxes.ts";
 

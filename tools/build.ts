@@ -12,17 +12,20 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { dirname, fromFileUrl, join, resolve } from "@std/path";
 import { expose, loader, recorder, SETTINGS, words } from "./build/bootstrap.ts";
-import { bundle } from "./build/bundle.ts";
+import { bundle, type Program } from "./build/bundle.ts";
+import { withDirectImports } from "./build/direct_imports.ts";
 import { attach, payloadOffset, readElf } from "./build/elf.ts";
 import { prelink, randomBase } from "./build/prelink.ts";
 import { STUBS } from "./build/stubs.ts";
 
 const ROOT = fromFileUrl(new URL("..", import.meta.url));
+const MAIN = join(ROOT, "cli/main.ts");
 const HELLO = join(ROOT, "bundles/hello");
-/** What needs no command. */
-const FLAGS = ["--version", "--help"];
-/** Twice `run`: the second finds its image made. */
-const WARM = [`plan ${HELLO}`, `run ${HELLO}`, `run ${HELLO}`];
+/** What runs take: all, those that are attested, those with limits. */
+const HOT = ["run", "attest", "group"];
+/** Each `run` twice: the second finds its image made. */
+const RUNS = [`run ${HELLO}`, `run --policy default ${HELLO}`, "run -- true", "run --memory 64MB -- true"];
+const WARM = ["--version", `plan ${HELLO}`, ...RUNS, ...RUNS];
 const WARM_TIMEOUT_MS = 10_000;
 
 /** What to build, and where to. */
@@ -54,20 +57,23 @@ export async function build(options: Build): Promise<string[]> {
   const foreign = machine !== Deno.build.arch;
   const stub = Uint8Array.fromHex(STUBS[machine]);
   if (options.prelink ?? false) prelink(host, randomBase(machine));
-  const { text, imports } = await bundle(options.entry, { minify: options.minify ?? true });
-  const source = new TextEncoder().encode(text);
-  const report = [`program: ${source.length} bytes from ${options.entry}`];
-  for (const name of imports) report.push(`imported at start, which takes time: ${name}`);
+  const program = await bundled(options);
+  const sources = program.scripts.map((text) => new TextEncoder().encode(text));
+  const sizes = sources.map(({ length }) => length).join(" + ");
+  const report = [`program: ${sizes} bytes from ${options.entry}`];
+  for (const name of program.imports) report.push(`imported at start, which takes time: ${name}`);
 
   const hooked = (options.codeCache ?? true) && !foreign && expose(host);
-  let [flagsCache, cache]: Uint8Array[] = [new Uint8Array(), new Uint8Array()];
+  let caches = sources.map(() => new Uint8Array());
   if (hooked) {
     const record = (loader: string): Uint8Array =>
       attach(host, { stub, settings: SETTINGS, words: words(loader), payload: new Uint8Array() });
-    flagsCache = await recordCache(text, record, FLAGS);
-    cache = await recordCache(text, record, options.warm ?? WARM);
+    caches = await recordCaches(program, record, options.warm ?? WARM);
+    const lengths = caches.map(({ length }) => length).join(" + ");
     report.push(
-      cache!.length > 0 ? `code cache: ${cache!.length} bytes` : "no code cache: no warm-up succeeded",
+      caches.some(({ length }) => length > 0)
+        ? `code cache: ${lengths} bytes`
+        : "no code cache: no warm-up succeeded",
     );
   } else if (foreign) {
     report.push(`no code cache: a program for ${machine} cannot run here`);
@@ -75,13 +81,9 @@ export async function build(options: Build): Promise<string[]> {
     report.push(`no code cache: Deno ${Deno.version.deno} does not have the text to hook`);
   }
 
-  const parts = [source, flagsCache!, cache!];
-  const layout = {
-    offset: payloadOffset(host),
-    source: source.length,
-    flagsCache: flagsCache!.length,
-    cache: cache!.length,
-  };
+  const scripts = sources.map(({ length }, index) => ({ source: length, cache: caches[index]!.length }));
+  const layout = { offset: payloadOffset(host), scripts, places: program.places, main: program.main };
+  const parts = sources.flatMap((source, index) => [source, caches[index]!]);
   const payload = new Uint8Array(await new Blob(parts as BlobPart[]).arrayBuffer());
   const bytes = attach(host, { stub, settings: SETTINGS, words: words(loader(layout, hooked)), payload });
   await replace(options.output, (temp) => Deno.writeFile(temp, bytes));
@@ -90,24 +92,37 @@ export async function build(options: Build): Promise<string[]> {
   return report;
 }
 
-/** Runs the program once for each command line and returns the code cache that has grown from all of them. */
-async function recordCache(
-  text: string,
+/** Bundles the entry; our own command line without the library's door in between. */
+async function bundled({ entry, minify = true }: Build): Promise<Program> {
+  if (entry !== MAIN) return await bundle(entry, { minify });
+  const copy = await withDirectImports(ROOT);
+  try {
+    return await bundle(join(copy, "cli/main.ts"), { minify, hot: HOT });
+  } finally {
+    await Deno.remove(copy, { recursive: true });
+  }
+}
+
+/** Runs the program once for each command line and returns the code caches that have grown from all of them. */
+async function recordCaches(
+  program: Program,
   record: (loader: string) => Uint8Array,
   warm: readonly string[],
-): Promise<Uint8Array> {
+): Promise<Uint8Array<ArrayBuffer>[]> {
   const dir = await Deno.makeTempDir();
   try {
-    const [program, source, cache] = [join(dir, "program"), join(dir, "source"), join(dir, "cache")];
-    await Deno.writeFile(program, record(recorder(source, cache)), { mode: 0o700 });
-    await Deno.writeTextFile(source, text);
-    await Deno.writeTextFile(cache, "");
+    const executable = join(dir, "program");
+    await Deno.writeFile(executable, record(recorder(program, dir)), { mode: 0o700 });
+    for (const [index, text] of program.scripts.entries()) {
+      await Deno.writeTextFile(join(dir, `source${index}`), text);
+      await Deno.writeTextFile(join(dir, `cache${index}`), "");
+    }
     for (const line of warm) {
       const signal = AbortSignal.timeout(WARM_TIMEOUT_MS);
       const io = { stdin: "null", stdout: "null", stderr: "null" } as const;
-      await new Deno.Command(program, { args: line.split(" "), cwd: dir, signal, ...io }).output();
+      await new Deno.Command(executable, { args: line.split(" "), cwd: dir, signal, ...io }).output();
     }
-    return await Deno.readFile(cache);
+    return await Promise.all(program.scripts.map((_, index) => Deno.readFile(join(dir, `cache${index}`))));
   } finally {
     await Deno.remove(dir, { recursive: true });
   }
@@ -149,7 +164,7 @@ async function main(): Promise<void> {
       prelink: false,
       "code-cache": true,
       output: join(ROOT, "bin/runtime"),
-      entry: join(ROOT, "cli/main.ts"),
+      entry: MAIN,
     },
     unknown: (name: string) => {
       throw new Error(`Cannot build: unknown argument "${name}"`);

@@ -1,7 +1,7 @@
 import { AttestationError } from "../errors.ts";
 import { compare, UNKNOWN } from "./compare.ts";
 import type { Expected } from "./expectation.ts";
-import { assigned } from "./expect.ts";
+import { assigned } from "./assigned.ts";
 import { Sight } from "./sight.ts";
 
 /** What init is compared with. */

@@ -1,5 +1,5 @@
 import { capabilityMask } from "../plan/identity.ts";
-import { type Context, context, type PlanRequest, UNASSIGNED_ID } from "../plan/context.ts";
+import { type Context, context, type PlanRequest } from "../plan/context.ts";
 import { needsHelpers } from "../plan/id_helpers.ts";
 import { PERSONALITY } from "../plan/limits.ts";
 import { isTracked } from "../plan/tracker.ts";
@@ -169,14 +169,4 @@ function* descriptors({ spec, filter, confinement }: Context): Iterable<Expectat
   const listeners = [...(confinement?.filters ?? []), late].filter((each) => each?.notify);
   yield be("descriptors", ["0 1 2 3 4", ...listeners.map(() => "listener")].join(" "));
   yield be("descriptors left to the program", "0 1 2");
-}
-
-/** The same with the range of ids that the launch has found. */
-export function assigned({ facts, mounts }: Expected, firstId: number | undefined): Expected {
-  if (firstId === undefined) return { facts, ...(mounts && { mounts }) };
-  const changed = facts.map((each) => {
-    if (each.fact !== "uid_map" && each.fact !== "gid_map") return each;
-    return { ...each, value: each.value!.replaceAll(` ${UNASSIGNED_ID} `, ` ${firstId} `) };
-  });
-  return { facts: changed, ...(mounts && { mounts }) };
 }

@@ -29,14 +29,21 @@ export function words(loader: string): string[] {
   ];
 }
 
-/** Where the payload stands in the executable, and how long its parts are, in bytes. */
+/** Where the payload stands in the executable, and what is in it. */
 export interface Layout {
   readonly offset: number;
-  readonly source: number;
-  /** V8's code cache for a command line that begins with a flag: 1 ms less to read than that of all commands. */
-  readonly flagsCache: number;
-  /** V8's code cache for all other command lines. */
-  readonly cache: number;
+  /** The scripts, each followed by V8's code cache for it, with their lengths in bytes. */
+  readonly scripts: readonly { readonly source: number; readonly cache: number }[];
+  /** The script that each chunk is in. */
+  readonly places: Readonly<Record<string, number>>;
+  /** The chunk to begin with. */
+  readonly main: string;
+}
+
+/** The function that runs a chunk once and gives its exports; `table` evaluates a script. */
+function chunks(places: Layout["places"]): string {
+  return `const places = ${JSON.stringify(places)}, tables = [], done = {};
+const load = (name) => done[name] ??= (tables[places[name]] ??= table(places[name]))[name](load);`;
 }
 
 /**
@@ -45,44 +52,61 @@ export interface Layout {
  * @param layout Where the program and V8's code cache for it are.
  * @param hooked Whether `expose` has opened this executable; without it the code cache cannot be used.
  */
-export function loader({ offset, source, flagsCache, cache }: Layout, hooked: boolean): string {
+export function loader({ offset, scripts, places, main }: Layout, hooked: boolean): string {
+  let at = offset;
+  const parts = scripts.map(({ source, cache }) => {
+    const part = [at, source, cache];
+    at += source + cache;
+    return part;
+  });
   return `${open(hooked)}
-const file = Deno.openSync("/proc/self/exe");
-const read = (offset, length) => {
-  const bytes = new Uint8Array(length);
+const parts = ${JSON.stringify(parts)};
+const table = (index) => {
+  const [offset, source, cache] = parts[index];
+  const file = Deno.openSync("/proc/self/exe");
+  const bytes = new Uint8Array(source + cache);
   file.seekSync(offset, 0);
-  for (let at = 0, n; at < length; at += n) {
+  for (let at = 0, n; at < bytes.length; at += n) {
     n = file.readSync(bytes.subarray(at));
     if (n === null) throw new Error("Cannot start: the executable is truncated");
   }
-  return bytes;
-};
-const source = read(${offset}, ${source});
-${
+  file.close();
+  ${
     hooked
-      ? `const flag = Deno.args[0]?.startsWith("-");
-const cache = flag ? read(${offset + source}, ${flagsCache}) : read(${
-        offset + source + flagsCache
-      }, ${cache});
-file.close();
-await run(core.decode(source), cache);`
-      : `file.close();
-await (0, eval)(new TextDecoder().decode(source));`
-  }`;
+      ? "return run(core.decode(bytes.subarray(0, source)), bytes.subarray(source));"
+      : "return (0, eval)(new TextDecoder().decode(bytes.subarray(0, source)));"
+  }
+};
+${chunks(places)}
+await load(${JSON.stringify(main)});`;
 }
 
-/** The loader of an executable that runs the program in `source` and keeps V8's code cache in `cache` up to date. */
-export function recorder(source: string, cache: string): string {
+/**
+ * The loader of an executable that runs the program in the files `source0`, `source1`, … of a directory and keeps V8's
+ * code cache of each in `cache0`, ….
+ */
+export function recorder(
+  { places, main }: Pick<Layout, "places" | "main">,
+  directory: string,
+): string {
   return `${open(true)}
-const cached = Deno.readFileSync(${JSON.stringify(cache)});
-const script = compile(Deno.readTextFileSync(${JSON.stringify(source)}), cached);
+const at = (name, index) => ${JSON.stringify(directory)} + "/" + name + index;
+const used = [];
+const table = (index) => {
+  const cached = Deno.readFileSync(at("cache", index));
+  const script = compile(Deno.readTextFileSync(at("source", index)), cached);
+  used.push([index, script, cached.length > 0 && script.cachedDataRejected]);
+  return ops.op_vm_script_run_in_context(script.value, null, -1, true, false);
+};
 addEventListener("unload", () => {
-  if (cached.length > 0 && script.cachedDataRejected) return;
-  Deno.writeFileSync(${
-    JSON.stringify(cache)
-  }, new Uint8Array(ops.op_vm_script_create_cached_data(script.value)));
+  for (const [index, script, rejected] of used) {
+    if (rejected) continue;
+    const bytes = new Uint8Array(ops.op_vm_script_create_cached_data(script.value));
+    Deno.writeFileSync(at("cache", index), bytes);
+  }
 });
-await ops.op_vm_script_run_in_context(script.value, null, -1, true, false);`;
+${chunks(places)}
+await load(${JSON.stringify(main)});`;
 }
 
 // The first touch of `process` loads Node's, which takes longer than all else; `@std/path` asks it for `platform`.

@@ -1,10 +1,25 @@
-/** Turns a program of many modules into one script. */
+/** Turns a program of many modules into a few scripts. */
 
-/** A program as one classic script whose completion value is a promise of its end. */
-export interface Script {
-  readonly text: string;
+import { basename, dirname, join } from "@std/path";
+
+/** A program as scripts, each the text of an object: the name of a chunk, and a function that runs it. */
+export interface Program {
+  /** What it takes to begin, what each of the hot modules takes beside that, and the rest. */
+  readonly scripts: readonly string[];
+  /** The script that each chunk is in. */
+  readonly places: Readonly<Record<string, number>>;
+  /** The chunk to begin with. */
+  readonly main: string;
   /** Modules that are still imported at start-up. Each `node:` module costs it tens of milliseconds. */
   readonly imports: readonly string[];
+}
+
+/** Options of {@linkcode bundle}. */
+export interface BundleOptions {
+  /** Whether to shorten names and drop white space. */
+  readonly minify: boolean;
+  /** Names of modules, without their ending, that are loaded most often: what each takes is a script of its own. */
+  readonly hot?: readonly string[];
 }
 
 /** What runtime/build_id.ts holds in a checkout. */
@@ -20,40 +35,113 @@ async function nameOf(text: string): Promise<string> {
  * Bundles `entry` with everything it imports.
  *
  * @param entry Path of the main module.
- * @param options.minify Whether to shorten names and drop white space.
  * @throws {Error} With the bundler's own words when it fails.
  */
-export async function bundle(entry: string, options: { minify: boolean }): Promise<Script> {
-  const output = await Deno.makeTempFile({ suffix: ".js" });
+export async function bundle(entry: string, { minify, hot = [] }: BundleOptions): Promise<Program> {
+  const output = await Deno.makeTempDir();
   try {
-    const args = ["bundle", "--quiet", "--platform", "deno", "--format", "esm", "--output", output];
-    if (options.minify) args.push("--minify");
-    const env = { NO_COLOR: "1" };
-    const { success, stderr } = await new Deno.Command(Deno.execPath(), { args: [...args, entry], env })
-      .output();
+    const args = ["bundle", "--quiet", "--platform", "deno", "--format", "esm", "--code-splitting"];
+    if (minify) args.push("--minify");
+    const command = new Deno.Command(Deno.execPath(), {
+      args: [...args, "--outdir", output, entry],
+      cwd: dirname(entry),
+      env: { NO_COLOR: "1" },
+    });
+    const { success, stderr } = await command.output();
     if (!success) throw new Error(`Cannot bundle "${entry}": ${new TextDecoder().decode(stderr).trim()}`);
-    const script = toScript(await Deno.readTextFile(output));
-    return { ...script, text: script.text.replaceAll(BUILD_ID, await nameOf(script.text)) };
+    const chunks = new Map<string, Chunk>();
+    for await (const { name } of Deno.readDir(output)) {
+      chunks.set(name, toChunk(await Deno.readTextFile(join(output, name))));
+    }
+    return await programOf(chunks, `${basename(entry, ".ts")}.js`, hot);
   } finally {
-    await Deno.remove(output);
+    await Deno.remove(output, { recursive: true });
   }
 }
 
+async function programOf(
+  chunks: ReadonlyMap<string, Chunk>,
+  main: string,
+  hot: readonly string[],
+): Promise<Program> {
+  refuseCycles(chunks);
+  const groups: string[][] = [];
+  const left = new Set(chunks.keys());
+  const group = (names: Iterable<string>): void => {
+    const members = [...names].filter((name) => left.delete(name)).sort();
+    if (members.length > 0) groups.push(members);
+  };
+  group(closure(chunks, [main]));
+  for (const module of hot) {
+    group(closure(chunks, [...chunks.keys()].filter((name) => name.startsWith(`${module}-`))));
+  }
+  const often = groups.flat();
+  group(left);
+  const id = await nameOf([...chunks].sort().map(([, { text }]) => text).join("\n"));
+  const scripts = groups.map((names) => {
+    const members = names.map((name) => `${JSON.stringify(name)}: ${chunks.get(name)!.text}`);
+    return `({${members.join(",\n")}})`.replaceAll(BUILD_ID, id);
+  });
+  const places = Object.fromEntries(groups.flatMap((names, index) => names.map((name) => [name, index])));
+  const imports = often.flatMap((name) => chunks.get(name)!.imports);
+  return { scripts, places, main, imports: [...new Set(imports)] };
+}
+
+/** The chunks that must run before these have run. */
+function closure(chunks: ReadonlyMap<string, Chunk>, names: readonly string[]): Set<string> {
+  const found = new Set<string>();
+  const visit = (name: string): void => {
+    if (found.has(name)) return;
+    found.add(name);
+    chunks.get(name)!.needs.forEach(visit);
+  };
+  names.forEach(visit);
+  return found;
+}
+
+/** Chunks wait for those that they need: none may wait for itself. */
+function refuseCycles(chunks: ReadonlyMap<string, Chunk>): void {
+  for (const [name, { needs }] of chunks) {
+    if (needs.some((each) => closure(chunks, [each]).has(name))) {
+      throw new Error(`Cannot bundle: modules import each other in a circle through ${name}`);
+    }
+  }
+}
+
+/** A chunk of the bundler's as an async function that is given a loader of others and returns what it exports. */
+export interface Chunk {
+  readonly text: string;
+  /** Chunks that it needs before it can begin. */
+  readonly needs: readonly string[];
+  /** Modules that it imports from Deno. */
+  readonly imports: readonly string[];
+}
+
 // The bundler leaves these at the top level only, each at the start of a line or after a `;` of its own.
-const IMPORT = /(^|[;\n])import\s*(?:([\w$*{][^"';()]*?)\s*from\s*)?"([^"]+)";?/g;
-const EXPORT = /(^|[;\n}])export\s*\{[^}]*\};?\s*$/;
+const IMPORT = /(?<=^|[;\n])import\s*(?:([\w$*{][^"';()]*?)\s*from\s*)?"([^"]+)";?/g;
+const EXPORT = /(^|[;\n}])export\s*\{([^}]*)\};?\s*$/;
+const LOAD = /\bimport\("\.\/([^"]+)"\)/g;
 
 /**
- * Makes a classic script of a bundled ES module: V8 keeps its code cache for those only where we can reach it.
+ * Makes a function of a bundled ES module: V8 keeps its code cache for classic scripts only where we can reach it.
  *
- * Top-level `await` and `import.meta` go on working; exports, which nobody could import, are dropped.
+ * Top-level `await` and `import.meta` go on working.
  */
-export function toScript(module: string): Script {
-  const imports: string[] = [];
-  let text = module.replace(EXPORT, "$1").replace(IMPORT, (_, before, names, specifier) => {
-    imports.push(specifier);
-    return `${before}${importCall(names?.trim(), specifier)}`;
-  });
+export function toChunk(module: string): Chunk {
+  const [imports, needs]: [string[], string[]] = [[], []];
+  let exported = "";
+  let text = module
+    .replace(EXPORT, (_, before, names) => {
+      exported = `\nreturn { ${getters(names)} };`;
+      return before;
+    })
+    .replace(LOAD, (_, name) => `__load(${JSON.stringify(name)})`)
+    .replace(IMPORT, (_, names, specifier) => {
+      const own = /^\.\/(.*)$/.exec(specifier)?.[1];
+      (own === undefined ? imports : needs).push(own ?? specifier);
+      const call = own === undefined ? `import("${specifier}")` : `__load(${JSON.stringify(own)})`;
+      return importCall(names?.trim(), call);
+    });
   let meta = "";
   if (/\bimport\.meta\b/.test(text)) {
     text = text.replace(/\bimport\.meta\.main\b/g, "true").replace(/\bimport\.meta\b/g, "__importMeta");
@@ -62,11 +150,19 @@ export function toScript(module: string): Script {
       'resolve: (to) => new URL(to, "file://" + Deno.execPath()).href };';
     if (!text.includes("__importMeta")) meta = "";
   }
-  return { text: `(async () => { "use strict"; ${meta}\n${text}\n})()`, imports };
+  return { text: `async (__load) => { "use strict"; ${meta}\n${text}${exported}\n}`, needs, imports };
 }
 
-function importCall(names: string | undefined, specifier: string): string {
-  const call = `await import("${specifier}");`;
+/** `a as b, c` as an object with the exports: what a variable holds may change. */
+function getters(names: string): string {
+  return names.split(",").map((each) => each.trim()).filter((each) => each !== "").map((each) => {
+    const [local, name = local] = each.split(/\s+as\s+/);
+    return `get ${name}() { return ${local}; }`;
+  }).join(", ");
+}
+
+function importCall(names: string | undefined, load: string): string {
+  const call = `await ${load};`;
   if (names === undefined) return call;
   const [, first, rest] = /^([\w$]+)?\s*,?\s*([\s\S]*)$/.exec(names) ?? [];
   const namespace = /^\*\s*as\s+([\w$]+)$/.exec(rest ?? "")?.[1];

@@ -1,5 +1,6 @@
 import { deepEqual, equal } from "node:assert/strict";
-import { assigned, expect } from "../../../../runtime/attest/expect.ts";
+import { assigned } from "../../../../runtime/attest/assigned.ts";
+import { expect } from "../../../../runtime/attest/expect.ts";
 import { type PlanRequest, UNASSIGNED_ID } from "../../../../runtime/plan/context.ts";
 import { everythingRequest, HOST, type Part, requestOf, ROOTLESS } from "../../../helpers/plan_samples.ts";
 

@@ -2,7 +2,7 @@ import { deepEqual, equal, throws } from "node:assert/strict";
 import { SpecError } from "../../../../runtime/errors.ts";
 import { builtinPolicy } from "../../../../runtime/policy/builtin.ts";
 import { POLICY_NAMES } from "../../../../runtime/policy/names.ts";
-import { policyOf } from "../../../../runtime/policy/read.ts";
+import { policyOf } from "../../../../runtime/policy/load.ts";
 
 const group = { name: "g", action: "allow", reason: "r", calls: ["bpf"] };
 

@@ -4,7 +4,7 @@ import { builtinPolicy } from "../../../../runtime/policy/builtin.ts";
 import { outcomes } from "../../../../runtime/policy/calls.ts";
 import { policyFilters } from "../../../../runtime/policy/filters.ts";
 import type { PolicyName } from "../../../../runtime/policy/names.ts";
-import { policyOf } from "../../../../runtime/policy/read.ts";
+import { policyOf } from "../../../../runtime/policy/load.ts";
 import type { Policy } from "../../../../runtime/policy/policy.ts";
 import { compileFilter } from "../../../../runtime/seccomp.ts";
 import { AUDIT, evaluate } from "../../../helpers/bpf.ts";
