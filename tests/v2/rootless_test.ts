@@ -142,8 +142,23 @@ Deno.test("a user's sandbox cannot lift the limits of its own group", async () =
   });
   const { stdout, stderr } = await said(delegated.run(["run", bundle]));
   equal(stdout, "30\n30\n7\n", stderr); // it owns the files, but for those of its root
-  match(stderr, /pids\.max|Operation not permitted|write error/);
   deepEqual(delegated.left(), []);
+});
+
+Deno.test("a user's limits are refused where the kernel would let the program lift them", async () => {
+  using delegated = new Delegated();
+  const remount = (options: string): void => {
+    new Deno.Command("mount", { args: ["-o", `remount,nosuid,nodev,noexec${options}`, CGROUPS] })
+      .outputSync();
+  };
+  remount("");
+  try {
+    const { code, stderr } = await said(delegated.run(["run", "--pids", "30", "--", "echo", "ran"]));
+    equal(code, 1);
+    match(stderr, /mounted without nsdelegate, so that a program could lift its own limits/);
+  } finally {
+    remount(",nsdelegate");
+  }
 });
 
 for (

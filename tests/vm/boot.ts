@@ -69,14 +69,16 @@ export async function boot(guest: Guest, print: (bytes: Uint8Array) => Promise<v
     }, guest.timeoutMs);
     const complaints = new Response(child.stderr).text();
     for await (const chunk of child.stdout) await print(chunk);
-    await child.status;
+    const { code, signal } = await child.status;
     clearTimeout(timer);
     const [status = "", xml = "", skips = ""] = readIfThere(report).split("\n").map(decoded);
     const ms = performance.now() - from;
     const said = { status: Number(status || "1"), report: xml, skips, ms };
     if (status !== "" && !late) return said;
     const tail = readIfThere(console_).trim().split("\n").slice(-CONSOLE_LINES).join("\n");
-    const why = late ? `was not done after ${guest.timeoutMs / 1000} s` : "stopped before it had reported";
+    const why = late
+      ? `was not done after ${guest.timeoutMs / 1000} s`
+      : `stopped before it had reported (${QEMU}: ${signal ?? `status ${code}`})`;
     return { ...said, problem: `the guest ${why}; its console ends with\n${tail}\n${await complaints}` };
   } finally {
     Deno.removeSync(work, { recursive: true });
