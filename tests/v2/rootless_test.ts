@@ -148,8 +148,9 @@ Deno.test("a user's sandbox cannot lift the limits of its own group", async () =
 Deno.test("a user's limits are refused where the kernel would let the program lift them", async () => {
   using delegated = new Delegated();
   const remount = (options: string): void => {
-    new Deno.Command("mount", { args: ["-o", `remount,nosuid,nodev,noexec${options}`, CGROUPS] })
-      .outputSync();
+    // Named in full, or mount would add the options that are in force.
+    const args = ["-t", "cgroup2", "-o", `remount,nosuid,nodev,noexec${options}`, "cgroup2", CGROUPS];
+    if (!new Deno.Command("mount", { args }).outputSync().success) throw new Error("Cannot remount cgroup2");
   };
   remount("");
   try {

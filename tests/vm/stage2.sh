@@ -4,6 +4,7 @@ cd /
 ulimit -Hn 524288
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export HOME=/root USER=root LANG=C.UTF-8 NO_COLOR=1 TMPDIR=/tmp
+/sbin/modprobe loop
 port() {
 	for each in /sys/class/virtio-ports/*; do
 		if [ "$(cat "$each/name")" = "$1" ]; then echo "/dev/${each##*/}"; fi
