@@ -1,14 +1,11 @@
 import { deepEqual, ok } from "node:assert/strict";
-import { leavesNothing } from "../helpers/census.ts";
-import { hasCompiler } from "../helpers/c_program.ts";
 import { ROOT } from "../helpers/cli.ts";
-import { output } from "../helpers/sandboxes.ts";
 import { skip } from "../helpers/skip.ts";
 import { CLASSES, type Column, COLUMNS, isShown, problems, type Row } from "./rows.ts";
 import { inSandbox, onControl, type Verdicts, Victims } from "./run_probes.ts";
+import { attackTest, reason } from "./setup.ts";
 import { SURFACE } from "./surface.ts";
 import { resultsText, statesOf } from "./table.ts";
-import { buildProbe, World } from "./world.ts";
 
 const DOC = `${ROOT}/docs/security.md`;
 const [BEGIN, END] = ["<!-- attacks -->", "<!-- /attacks -->"];
@@ -16,25 +13,6 @@ const NAMES: readonly string[] = CLASSES.flatMap(({ attacks }) => attacks.map(({
 /** Fewer would leave classes of attacks out. */
 const [LEAST_SHOWN, MOST_OPEN] = [120, 12];
 const results = new Map<Column, Verdicts>();
-const reason = Deno.uid() !== 0 ? "needs root" : hasCompiler ? undefined : "needs gcc (./setup --test)";
-
-/** A test with targets of its own, which must be as they were afterwards. */
-function attackTest(name: string, body: (world: World) => Promise<void>): void {
-  Deno.test(name, async () => {
-    if (reason !== undefined) return skip(reason);
-    for (const terminal of [false, true]) await output(["true"], terminal);
-    await leavesNothing([], async () => {
-      const directory = Deno.makeTempDirSync({ prefix: "attacks-" });
-      try {
-        buildProbe(`${directory}/probe`);
-        using world = new World(`${directory}/probe`);
-        await body(world);
-      } finally {
-        Deno.removeSync(directory, { recursive: true });
-      }
-    });
-  });
-}
 
 attackTest(
   "every probe of the table is one that the probe program knows, and fires on the control",

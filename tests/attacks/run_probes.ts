@@ -59,6 +59,8 @@ export interface InSandbox {
   readonly form: Form;
   /** Pids of those who are attacked. */
   readonly victims: readonly number[];
+  /** How the files are shared that are not to be written. @default {"ro"} */
+  readonly sharing?: string;
 }
 
 /** Runs probes in sandboxes: where one is ended for a call, the next goes on behind it. */
@@ -81,14 +83,14 @@ export async function inSandbox(
 async function once(
   world: World,
   names: readonly string[],
-  { policy, form, victims }: InSandbox,
+  { policy, form, victims, sharing = "ro" }: InSandbox,
 ): Promise<{ verdicts: Verdicts; ended: [string, Verdict][] }> {
   const env = { ...settings(world), SHARED: "/shared", WRITABLE: "/writable", VICTIMS: victims.join(" ") };
   const command = ["/probe", ...names];
   await using sandbox = await Sandbox.run({
     policy,
     ...(form === "command" ? { command } : { bundle: greedyBundle(world, command) }),
-    mounts: mountsOf(world),
+    mounts: mountsOf(world, sharing),
     env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
     timeoutMs: TIMEOUT_MS,
   });
@@ -132,13 +134,13 @@ function greedyBundle({ rootfs }: World, args: readonly string[]): Bundle {
   };
 }
 
-function mountsOf({ probe, shared, writable }: World): Mount[] {
+function mountsOf({ probe, shared, writable }: World, sharing: string): Mount[] {
   const bind = (source: string, destination: string, ...options: string[]): Mount => {
     return { source, destination, type: "bind", options: ["rbind", ...options] };
   };
   return [
     bind(probe, "/probe", "ro"),
-    bind(shared, "/shared", "ro"),
+    bind(shared, "/shared", sharing),
     bind(writable, "/writable"),
     {
       destination: "/sys/fs/cgroup",
