@@ -3,11 +3,14 @@ import { FILES } from "./cases/files.ts";
 import { KERNEL } from "./cases/kernel.ts";
 import { PROCESSES } from "./cases/processes.ts";
 import { SOCKETS } from "./cases/sockets.ts";
+import { SCENARIOS } from "./scenarios/all.ts";
 import { SURFACE } from "./surface.ts";
 import type { Verdict } from "./verdict.ts";
 
 /** Every attack of the probe program. */
-export const CLASSES: readonly AttackClass[] = [...KERNEL, ...SOCKETS, ...FILES, ...PROCESSES];
+export const PROBED: readonly AttackClass[] = [...KERNEL, ...SOCKETS, ...FILES, ...PROCESSES];
+/** Every attack there is. */
+export const CLASSES: readonly AttackClass[] = [...PROBED, ...SCENARIOS];
 /** The columns of the table. */
 export const COLUMNS = ["control", "default", "strict"] as const;
 /** One of {@linkcode COLUMNS}. */

@@ -129,6 +129,7 @@ static void attempt(const char *name) {
 
 int main(int count, char **words) {
   if (count > 1 && strcmp(words[1], "victim") == 0) return victim(words);
+  if (count > 2 && strcmp(words[1], "watch") == 0) return watch(words[2]);
   if (count > 1 && strcmp(words[1], "euid") == 0) return printf("%d", (int)geteuid()) < 0;
   if (count > 1 && strcmp(words[1], "pulse") == 0) return pulse();
   if (count > 2 && strcmp(words[1], "exhaust") == 0) return exhaust(words[2]);

@@ -44,3 +44,4 @@ bool each_process(bool (*visit)(int pid));
 int victim(char **words);
 int exhaust(const char *what);
 int pulse(void);
+int watch(const char *path);

@@ -1,0 +1,11 @@
+import { END_CLASSES } from "./end.ts";
+import { distinct, type ScenarioClass } from "./scenario.ts";
+import { START_CLASSES } from "./start.ts";
+import { TARGET_CLASSES } from "./targets.ts";
+
+/** Every attack by what a bundle contains. */
+export const SCENARIOS: readonly ScenarioClass[] = distinct([
+  ...TARGET_CLASSES,
+  ...START_CLASSES,
+  ...END_CLASSES,
+]);
