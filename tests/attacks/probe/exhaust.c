@@ -42,7 +42,7 @@ static long take_queue(void) {
   char name[64];
   snprintf(name, sizeof name, "/exhaust-%d-%d", getpid(), count++);
   mqd_t queue = mq_open(name, O_CREAT | O_RDWR, 0600, &(struct mq_attr){.mq_maxmsg = 10, .mq_msgsize = 8192});
-  mq_unlink(name); // it counts as long as it is open
+  if (queue >= 0) mq_unlink(name); // it counts as long as it is open
   return queue;
 }
 static long take_memory(void) {
@@ -59,12 +59,6 @@ static long take_disk(void) {
   if (file < 0) return -1;
   return write(file, block, sizeof block);
 }
-static long take_key(void) {
-  static int count;
-  char name[32];
-  snprintf(name, sizeof name, "exhaust-%d", count++);
-  return syscall(SYS_add_key, "user", name, "x", 1, -2 /* KEY_SPEC_PROCESS_KEYRING */);
-}
 static long take_output(void) {
   static char block[1 << 16];
   return write(STDOUT_FILENO, block, sizeof block);
@@ -74,17 +68,23 @@ static long take_errors(void) {
   return write(STDERR_FILENO, block, sizeof block);
 }
 
+// How much is taken at most: enough to show the effect, too little to hurt the machine where nothing defends it.
 static const struct {
   const char *name;
   long (*take)(void);
+  long most;
 } KINDS[] = {
-    {"processes", take_process}, {"inotify", take_inotify}, {"pipes", take_pipe},     {"timers", take_timer},
-    {"signals", take_signal},    {"queues", take_queue},    {"memory", take_memory},  {"disk", take_disk},
-    {"keys", take_key},          {"output", take_output},   {"errors", take_errors},
+    {"processes", take_process, 150}, {"inotify", take_inotify, 300}, {"pipes", take_pipe, 200},
+    {"timers", take_timer, 3000},     {"signals", take_signal, 3000}, {"queues", take_queue, 100},
+    {"memory", take_memory, 96},      {"disk", take_disk, 5000},      {"output", take_output, 1024},
+    {"errors", take_errors, 1024},
 };
 
 int exhaust(const char *what) {
   scratch_file = getenv("SCRATCH") ? getenv("SCRATCH") : "/tmp/exhaust";
+  // If anybody has to go, then this one.
+  int first = open("/proc/self/oom_score_adj", O_WRONLY);
+  if (first < 0 || write(first, "1000", 4) != 4) return 4;
   // Descriptors are not what is to run out.
   struct rlimit files;
   getrlimit(RLIMIT_NOFILE, &files);
@@ -93,8 +93,8 @@ int exhaust(const char *what) {
   for (size_t kind = 0; kind < sizeof KINDS / sizeof *KINDS; kind++) {
     if (strcmp(KINDS[kind].name, what) != 0) continue;
     long taken = 0;
-    while (KINDS[kind].take() >= 0 && taken < 1000000) taken++;
-    fprintf(stderr, "full %ld %s\n", taken, strerrorname_np(errno));
+    while (taken < KINDS[kind].most && KINDS[kind].take() >= 0) taken++;
+    fprintf(stderr, "full %ld%s\n", taken, taken < KINDS[kind].most ? "" : " of all that it wants");
     for (;;) pause();
   }
   return 3;
