@@ -5,6 +5,7 @@ import type { Ending } from "../ffi/process.ts";
 import type { CgroupGroup } from "./cgroup/group.ts";
 import { takeIdRange } from "./id_range.ts";
 import { type Found, imageFor } from "./images.ts";
+import { SyscallError } from "../ffi/errno.ts";
 import { type Child, launch, LaunchError } from "./launch/launch.ts";
 import { reactor } from "./launch/reactor.ts";
 import { type InnerOptions, OBSERVE, type SandboxOptions, type StdioChoice } from "./options.ts";
@@ -312,12 +313,18 @@ export class Sandbox implements AsyncDisposable {
   /** Not even SIGKILL ends a process that waits in the kernel for a disk or a server: nobody shall wait for it for ever. */
   #awaitEnd(): void {
     if (this.#hasEnded || this.#patience) return;
-    this.#patience = reactor.after(END_MS, () => {
-      const who = this.#group?.stuck.join(", ") || "a process in it";
-      const why =
-        `${who} waits in the kernel, where it cannot be killed; mend what it waits for, such as a dead disk`;
-      this.#stuck.reject(new LifecycleError(`Cannot end sandbox "${this.id}": ${why}`));
-    });
+    try {
+      this.#patience = reactor.after(END_MS, () => this.#giveUp());
+    } catch (error) {
+      if (!(error instanceof SyscallError)) throw error; // no room for a descriptor: that must not keep it alive
+    }
+  }
+
+  #giveUp(): void {
+    const who = this.#group?.stuck.join(", ") || "a process in it";
+    const why =
+      `${who} waits in the kernel, where it cannot be killed; mend what it waits for, such as a dead disk`;
+    this.#stuck.reject(new LifecycleError(`Cannot end sandbox "${this.id}": ${why}`));
   }
 
   /** A program may have frozen what it has started, and init waits for that when it ends: forever, if nobody thaws it. */
