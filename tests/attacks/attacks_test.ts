@@ -31,20 +31,23 @@ attackTest(
 );
 
 for (const policy of ["default", "strict"] as const) {
-  for (const form of ["command", "bundle"] as const) {
-    attackTest(`no probe has an effect under ${policy}, in a sandbox for a ${form}`, async (world) => {
-      Deno.env.set("HOST_SECRET", "x");
-      try {
-        await using victims = await Victims.start(world, policy);
-        const verdicts = await inSandbox(world, NAMES, { policy, form, victims: victims.pids });
-        if (form === "command") keep(policy, verdicts);
-        const open = NAMES.filter((name) => verdicts.get(name)?.state !== "closed" && !(name in SURFACE));
-        deepEqual(open.map((name) => `${name}: ${verdicts.get(name)?.why}`), []);
-      } finally {
-        Deno.env.delete("HOST_SECRET");
-      }
-      deepEqual(world.changes(), []);
-    });
+  for (const form of ["command", "bundle", "untrusted bundle"] as const) {
+    attackTest(
+      `no probe has an effect under ${policy}, in a sandbox for a program or bundle: ${form}`,
+      async (world) => {
+        Deno.env.set("HOST_SECRET", "x");
+        try {
+          await using victims = await Victims.start(world, policy);
+          const verdicts = await inSandbox(world, NAMES, { policy, form, victims: victims.pids });
+          if (form === "command") keep(policy, verdicts);
+          const open = NAMES.filter((name) => verdicts.get(name)?.state !== "closed" && !(name in SURFACE));
+          deepEqual(open.map((name) => `${name}: ${verdicts.get(name)?.why}`), []);
+        } finally {
+          Deno.env.delete("HOST_SECRET");
+        }
+        deepEqual(world.changes(), []);
+      },
+    );
   }
 }
 

@@ -1,3 +1,4 @@
+import { basename } from "@std/path";
 import { type Bundle, Sandbox, type SandboxOptions } from "../../mod.ts";
 import type { Mount } from "../../runtime/spec/config.ts";
 import { CAPABILITIES } from "../../runtime/spec/words.ts";
@@ -51,8 +52,8 @@ export async function onControl(world: World, names: readonly string[]): Promise
   return verdicts;
 }
 
-/** Where probes run: a sandbox made for the program, or a bundle that asks for everything. */
-export type Form = "command" | "bundle";
+/** Where probes run: a sandbox made for the program, or a bundle that asks for everything, trusted or not. */
+export type Form = "command" | "bundle" | "untrusted bundle";
 /** How probes run in a sandbox. */
 export interface InSandbox {
   readonly policy: NonNullable<SandboxOptions["policy"]>;
@@ -89,7 +90,9 @@ async function once(
   const command = ["/probe", ...names];
   await using sandbox = await Sandbox.run({
     policy,
-    ...(form === "command" ? { command } : { bundle: greedyBundle(world, command) }),
+    ...(form === "command"
+      ? { command }
+      : { bundle: greedyBundle(world, command), untrusted: form === "untrusted bundle" }),
     mounts: mountsOf(world, sharing),
     env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
     timeoutMs: TIMEOUT_MS,
@@ -108,13 +111,13 @@ async function once(
 }
 
 /** A bundle that hides nothing, shares the host's namespaces, and wants every capability in every set. */
-function greedyBundle({ rootfs }: World, args: readonly string[]): Bundle {
+function greedyBundle({ path, rootfs }: World, args: readonly string[]): Bundle {
   const all = CAPABILITIES.filter((name) => name !== "CAP_SYS_RESOURCE");
   return {
-    path: rootfs,
+    path,
     spec: {
       ociVersion: "1.2.0",
-      root: { path: rootfs },
+      root: { path: basename(rootfs) },
       process: {
         cwd: "/",
         args,
