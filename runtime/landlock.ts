@@ -137,6 +137,11 @@ function* writable(request: Pick<PlanRequest, "spec" | "bundle" | "sources">): I
   const access: Access[] = ["write", "truncate", ...(canMake ? ["devices" as const] : [])];
   if (!root.readonly) {
     yield { path: "/", kind: "directory", access };
+    // mq_open(3) goes through a mount of the kernel's own, from which no way leads up to "/".
+    for (const { destination, type, options = [] } of mounts) {
+      const writable = type === "mqueue" && !("RDONLY" in mountOptions(options, type).set);
+      if (writable) yield { path: destination, kind: "directory", access: ["write", "truncate"] };
+    }
     return;
   }
   yield { path: "/dev", kind: "directory", access, optional: true };

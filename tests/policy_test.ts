@@ -128,6 +128,16 @@ for make in (lambda: os.open("/m/y", os.O_CREAT | os.O_WRONLY, 0o4755), lambda: 
   deepEqual([...Deno.readDirSync(here.path)].map(({ name }) => name), ["x"]);
 });
 
+sandboxTest("message queues can be made and used under default", async () => {
+  const program = `
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+queue = libc.mq_open(b"/x", os.O_CREAT | os.O_RDWR, 0o600, None)
+print(libc.mq_send(queue, b"text", 4, 0), ctypes.get_errno())`;
+  await using sandbox = await Sandbox.run({ command: ["python3", "-c", program] });
+  equal(await new Response(sandbox.stdout).text(), "0 0\n");
+});
+
 sandboxTest("no more namespaces, whatever the filter lets through", async () => {
   const { out } = await shell("cat /proc/sys/user/max_user_namespaces /proc/sys/user/max_net_namespaces");
   equal(out, "0\n0\n");
