@@ -219,7 +219,7 @@ const ATTACKS: readonly Attack[] = [
     name: "be killed last",
     asks: () => ({ process: { oomScoreAdj: -500 } }),
     script: "cat /proc/self/oom_score_adj",
-    untrusted: /^0$/,
+    untrusted: /^500$/, // as the policy has it at least
   },
   {
     name: "run first, read first",
