@@ -23,6 +23,8 @@ export type { AllowedBind, Ceiling } from "./runtime/untrusted/ceiling.ts";
 export { type Cut, cutLine } from "./runtime/untrusted/rule.ts";
 export type { Exit, Limit, LimitEvents, Pressure, Result } from "./runtime/supervise/result.ts";
 export { type Bundle, loadBundle, type OverlayChoice } from "./runtime/bundle.ts";
+export { readOverlay } from "./runtime/overlay_choice.ts";
+export { readSize } from "./runtime/size.ts";
 export { isShareable } from "./runtime/command.ts";
 export { compile } from "./runtime/compile.ts";
 export { diffPlans, type PlanDifference, planOf, type PlanText } from "./runtime/plans.ts";
@@ -63,3 +65,18 @@ export type { Syscall, SYSCALLS } from "./runtime/plan/abi.ts";
 export { signalNumber } from "./runtime/supervise/signals.ts";
 export { isTerminal, rawMode, type TerminalSize, terminalSize } from "./runtime/supervise/terminal.ts";
 export type * from "./runtime/spec/config.ts";
+export { checkId } from "./runtime/state/container_id.ts";
+export type { StoreOptions } from "./runtime/lifecycle/container.ts";
+export { createContainer, type CreateOptions } from "./runtime/lifecycle/create.ts";
+export { startContainer } from "./runtime/lifecycle/start.ts";
+export {
+  type ContainerList,
+  type ContainerState,
+  containerState,
+  listContainers,
+} from "./runtime/lifecycle/state.ts";
+export { killContainer, type KillOptions } from "./runtime/lifecycle/kill.ts";
+export { pauseContainer, resumeContainer } from "./runtime/lifecycle/pause.ts";
+export { containerProcesses } from "./runtime/lifecycle/processes.ts";
+export { deleteContainer, type DeleteOptions } from "./runtime/lifecycle/delete.ts";
+export type { State, StateStatus } from "./runtime/spec/state.ts";

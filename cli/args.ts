@@ -1,5 +1,5 @@
 import { parseArgs } from "@std/cli/parse-args";
-import { UsageError } from "../mod.ts";
+import { readSize, UsageError } from "../mod.ts";
 
 /** One flag of a command. */
 export interface Flag {
@@ -29,6 +29,8 @@ export interface Arguments {
   readonly words: readonly string[];
   /** What follows `--`; `undefined` without one. */
   readonly rest: readonly string[] | undefined;
+  /** Whether a flag is there, with a value or without. */
+  given(name: string): boolean;
   /** Whether a switch is on. */
   has(name: string): boolean;
   /** The last value of a flag. */
@@ -69,7 +71,7 @@ export function readArguments(
       );
     },
   }) as Record<string, unknown> & { _: string[]; "--": string[] };
-  const values = (name: string): string[] => (parsed[name] ?? []) as string[];
+  const values = (name: string): string[] => (Array.isArray(parsed[name]) ? parsed[name] : []) as string[];
   for (const name of valued) {
     if (values(name).includes("")) throw new UsageError(`Cannot use "--${name}": it needs a value`);
   }
@@ -78,6 +80,7 @@ export function readArguments(
   return {
     words: [...parsed._.map(String), ...theirs],
     rest: ours ? parsed["--"] : undefined,
+    given: (name) => parsed[name] === true || values(name).length > 0,
     has: (name) => parsed[name] === true,
     value: (name) => values(name).at(-1),
     values,
@@ -148,18 +151,9 @@ export function durationMs(text: string, flag: string): number {
   return ms;
 }
 
-/**
- * A size such as `64m`, `512MB`, `1GiB` or `4096` in bytes; the units are powers of 1024.
- *
- * @throws {UsageError} if it is none.
- */
+/** A size in bytes, as {@linkcode readSize} reads it. @throws {UsageError} if it is none. */
 export function sizeBytes(text: string, flag: string): number {
-  const [, number, unit = ""] = /^(\d+(?:\.\d+)?)([kmgt]?)(?:i?b)?$/i.exec(text) ?? [];
-  const bytes = Math.floor(Number(number) * 1024 ** " kmgt".indexOf(unit.toLowerCase() || " "));
-  if (!(bytes > 0 && bytes <= Number.MAX_SAFE_INTEGER)) {
-    throw new UsageError(`Cannot use "${text}" for --${flag}: write it as 4096, 64m, 512MB or 1GiB`);
-  }
-  return bytes;
+  return readSize(text, `--${flag}`);
 }
 
 /**

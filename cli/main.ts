@@ -12,28 +12,53 @@ export interface Global {
   /** File that errors are written to as well. */
   readonly log?: string;
   readonly logFormat: "text" | "json";
+  /** Directory that containers are kept in. */
+  readonly root?: string;
+  /** Errors come with the places in the code that they come from. */
+  readonly debug?: boolean;
 }
 
 /** Loaded when they are called, so that none costs the others time. */
 const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
   compile: () => import("./commands/compile.ts"),
+  create: () => import("./commands/create.ts"),
+  delete: () => import("./commands/delete.ts"),
   doctor: () => import("./commands/doctor.ts"),
   features: () => import("./commands/features.ts"),
+  kill: () => import("./commands/kill.ts"),
+  list: () => import("./commands/list.ts"),
+  pause: () => import("./commands/pause.ts"),
   plan: () => import("./commands/plan.ts"),
   policy: () => import("./commands/policy.ts"),
+  ps: () => import("./commands/ps.ts"),
+  resume: () => import("./commands/resume.ts"),
   run: () => import("./commands/run.ts"),
   spec: () => import("./commands/spec.ts"),
+  start: () => import("./commands/start.ts"),
+  state: () => import("./commands/state.ts"),
 };
 
 const SUMMARIES: Record<string, string> = {
   compile: "write an executable that is the sandbox",
+  create: "make a container from a bundle, which start lets begin",
+  delete: "remove a container with all that belongs to it",
   doctor: "say what this host lacks, what that costs and what mends it",
   features: "print what this version can apply, as OCI's features document",
+  kill: "send a signal to a container",
+  list: "list all containers",
+  pause: "stop all processes of a container where they are",
   plan: "show every system call that a run makes, or how two differ",
   policy: "show what policies allow and why, and how they differ",
+  ps: "show the processes of a container",
+  resume: "let a paused container go on",
   run: "run a bundle or a program in a sandbox",
   spec: "write a config.json to begin with",
+  start: "let the program of a container begin",
+  state: "print the state of a container",
 };
+
+/** Flags that take a value. */
+const VALUED = ["log", "log-format", "root", "rootless"];
 
 function usage(): string {
   const width = Math.max(...Object.keys(SUMMARIES).map((name) => name.length));
@@ -41,14 +66,17 @@ function usage(): string {
     "runtime runs untrusted programs, each in a sandbox of its own.",
     "",
     "Usage:",
-    "  runtime [--log FILE] [--log-format text|json] COMMAND …",
+    "  runtime [FLAGS] COMMAND …",
     "",
     "Commands:",
     ...Object.entries(SUMMARIES).map(([name, summary]) => `  ${name.padEnd(width)}  ${summary}`),
     "",
     "Flags:",
+    "      --root DIR              where containers are kept (default /run/ai-sandbox/containers)",
     "      --log FILE              write errors to this file too",
     "      --log-format text|json  how they are written there (default text)",
+    "      --debug                 say where in the code an error comes from",
+    "      --rootless true|auto    accepted for runc's sake: it is found out",
     "  -v, --version               print the version",
     "  -h, --help                  print this help; runtime COMMAND --help prints a command's",
     "",
@@ -65,13 +93,24 @@ async function main(argv: readonly string[]): Promise<number> {
         return print(`ai-sandbox version ${config.version}\nspec: 1.3.0\ndeno: ${Deno.version.deno}\n`);
       }
       if (flag === "help" || flag === "h") return print(usage());
-      if (flag !== "log" && flag !== "log-format") {
+      if (flag === "debug" || flag === "systemd-cgroup") {
+        if (inline !== undefined && inline !== "true") continue;
+        if (flag === "debug") global = { ...global, debug: true };
+        else throw new Error("Cannot use --systemd-cgroup: this version makes cgroups itself; leave it out");
+        continue;
+      }
+      if (!VALUED.includes(flag!)) {
         throw new Error(`Cannot use "${argv[index]}": there is no such flag; see "runtime --help"`);
       }
       const value = inline ?? argv[++index];
       if (!value) throw new Error(`Cannot use "--${flag}": it needs a value`);
       if (flag === "log") global = { ...global, log: value };
-      else if (value === "text" || value === "json") global = { ...global, logFormat: value };
+      else if (flag === "root") global = { ...global, root: value };
+      else if (flag === "rootless") {
+        if (!["true", "false", "auto"].includes(value)) {
+          throw new Error(`Cannot use "${value}" for --rootless: write true, false or auto`);
+        }
+      } else if (value === "text" || value === "json") global = { ...global, logFormat: value };
       else throw new Error(`Cannot use "${value}" for --log-format: write text or json`);
     }
     const name = argv[index];

@@ -1,6 +1,5 @@
 import { isAbsolute, resolve } from "@std/path";
-import { type Mount, type OverlayChoice, UsageError } from "../mod.ts";
-import { sizeBytes } from "./args.ts";
+import { type Mount, UsageError } from "../mod.ts";
 
 /**
  * A mount from the command line: `SOURCE:TARGET[:ro|rw]`, or `type=bind|tmpfs,source=…,target=…[,option…]`. Binds are
@@ -52,17 +51,3 @@ export function readMount(text: string): Mount {
 }
 
 const ALIASES: Record<string, string> = { src: "source", dst: "target", destination: "target" };
-
-/**
- * What `--overlay` says: `none` or `tmpfs[:size=64m]`.
- *
- * @throws {UsageError} if it says something else.
- */
-export function readOverlay(text: string): OverlayChoice {
-  if (text === "none") return { kind: "none" };
-  const [, size] = /^tmpfs(?::size=(.+))?$/.exec(text) ?? [];
-  if (!text.startsWith("tmpfs") || (size === undefined && text !== "tmpfs")) {
-    throw new UsageError(`Cannot use "${text}" for --overlay: write none, tmpfs or tmpfs:size=64m`);
-  }
-  return size === undefined ? { kind: "tmpfs" } : { kind: "tmpfs", sizeBytes: sizeBytes(size, "overlay") };
-}

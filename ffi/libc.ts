@@ -17,7 +17,9 @@ export const libc = openLibrary("libc.so.6", {
   faccessat: { parameters: ["i32", "buffer", "i32", "i32"], result: "i32" }, // (int dirfd, const char *path, int mode, int flags)
   fcntl: { parameters: ["i32", "i32", "u64"], result: "i32" }, // (int fd, int cmd, …)
   fdatasync: { parameters: ["i32"], result: "i32" },
+  flock: { parameters: ["i32", "i32"], result: "i32" }, // (int fd, int operation)
   free: { parameters: ["pointer"], result: "void" }, // void free(void *)
+  fsync: { parameters: ["i32"], result: "i32" },
   getegid: { parameters: [], result: "u32" },
   geteuid: { parameters: [], result: "u32" },
   getppid: { parameters: [], result: "i32" },
@@ -25,6 +27,7 @@ export const libc = openLibrary("libc.so.6", {
   isatty: { parameters: ["i32"], result: "i32" },
   kill: { parameters: ["i32", "i32"], result: "i32" }, // int kill(pid_t pid, int sig)
   memfd_create: { parameters: ["buffer", "u32"], result: "i32" }, // (const char *name, unsigned int flags)
+  mkfifoat: { parameters: ["i32", "buffer", "u32"], result: "i32" }, // (int dirfd, const char *path, mode_t mode)
   open: { parameters: ["buffer", "i32", "u32"], result: "i32" }, // (const char *path, int flags, mode_t mode)
   getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" }, // (int fd, int level, int name, void *value, socklen_t *)
   openat: { parameters: ["i32", "buffer", "i32", "u32"], result: "i32" }, // (int dirfd, const char *path, int flags, mode_t mode)
@@ -42,6 +45,7 @@ export const libc = openLibrary("libc.so.6", {
   read: { parameters: ["i32", "buffer", "usize"], result: "isize" },
   readlinkat: { parameters: ["i32", "buffer", "buffer", "usize"], result: "isize" }, // (int dirfd, const char *path, char *buf, size_t)
   recvmsg: { parameters: ["i32", "buffer", "i32"], result: "isize" }, // (int sockfd, struct msghdr *msg, int flags)
+  renameat: { parameters: ["i32", "buffer", "i32", "buffer"], result: "i32" }, // (int olddirfd, const char *old, int newdirfd, const char *new)
   sendmsg: { parameters: ["i32", "buffer", "i32"], result: "isize" }, // (int sockfd, const struct msghdr *msg, int flags)
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" }, // (int domain, int type, int protocol)
   socketpair: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" }, // (int domain, int type, int protocol, int sv[2])
@@ -52,6 +56,7 @@ export const libc = openLibrary("libc.so.6", {
   cfmakeraw: { parameters: ["buffer"], result: "void" }, // (struct termios *)
   timerfd_create: { parameters: ["i32", "i32"], result: "i32" }, // (int clockid, int flags)
   timerfd_settime: { parameters: ["i32", "i32", "buffer", "buffer"], result: "i32" }, // (int fd, int flags, const struct itimerspec *new, *old)
+  unlinkat: { parameters: ["i32", "buffer", "i32"], result: "i32" }, // (int dirfd, const char *path, int flags)
   wait4: { parameters: ["i32", "buffer", "i32", "buffer"], result: "i32" }, // (pid_t, int *wstatus, int options, struct rusage *)
   write: { parameters: ["i32", "buffer", "usize"], result: "isize" },
 });

@@ -5,7 +5,7 @@ import type { GroupRequest } from "./limits.ts";
 import { type DefectiveOptions, EDIT_PLAN, type InnerOptions } from "./options.ts";
 import type { PlanRequest } from "./plan/context.ts";
 import { plan } from "./plan/plan.ts";
-import { prepare, type Prepared } from "./prepare.ts";
+import { type Preparation, prepare, type Prepared } from "./prepare.ts";
 import type { Cut } from "./untrusted/rule.ts";
 
 /** A new image, and what it depends on besides its configuration. */
@@ -21,6 +21,8 @@ export interface Made {
   readonly group?: GroupRequest;
   /** What an untrusted bundle asked for and does not get. */
   readonly cuts?: readonly Cut[];
+  /** What it was planned from. */
+  readonly request: PlanRequest;
 }
 
 /** Where the listener of the sandbox's seccomp filter is to go. */
@@ -33,15 +35,17 @@ export interface Listener {
 /**
  * Plans and assembles the image for `options`.
  *
+ * @param preparation Who is to run it, if not the calling process.
  * @throws {SpecError} with every problem of the bundle.
  */
-export function imageOf(options: InnerOptions): Made {
-  const request = prepare(options);
+export function imageOf(options: InnerOptions, preparation?: Preparation): Made {
+  const request = prepare(options, preparation);
   const { [EDIT_PLAN]: edit }: DefectiveOptions = options;
   const planned = plan(request);
   const image = assemble(edit ? edit(planned) : planned);
   const made = {
     image,
+    request,
     kinds: kindsOf(request),
     reusable: isReusable(request) && !edit,
     ...(request.attest && { expected: expect(request) }),

@@ -3,7 +3,7 @@ import { CgroupGroup } from "./cgroup/group.ts";
 import { UnsupportedError, UsageError } from "./errors.ts";
 import type { CgroupHierarchy, Host } from "./host/facts.ts";
 import type { IoMax, SandboxOptions } from "./options.ts";
-import type { GroupDirectory } from "./plan/context.ts";
+import type { GroupDirectory, PlanRequest } from "./plan/context.ts";
 import type { BlockIoLimits, BlockIoRate, Mount, Resources, Spec } from "./spec/config.ts";
 
 /** One period of the CPU bandwidth controller, the kernel's default (Documentation/scheduler/sched-bwc.rst). */
@@ -106,6 +106,7 @@ export function groupRequest(
   spec: Spec,
   { id = "new", cgroupManager }: Pick<SandboxOptions, "id" | "cgroupManager">,
   host: Host,
+  form: PlanRequest["form"] = "supervised",
 ): GroupRequest | undefined {
   const { cgroupsPath, resources: asked = {} } = spec.linux ?? {};
   const { devices: rules, ...limits } = asked;
@@ -122,7 +123,9 @@ export function groupRequest(
       "take away CAP_MKNOD, or let it have a cgroup",
     );
   }
-  if (isEmpty(limits) && !cgroupsPath && !needsRules) return undefined;
+  // What nobody watches is found, paused and ended by its group: it has one where it can.
+  const mustHave = form === "detached" && host.privileged;
+  if (isEmpty(limits) && !cgroupsPath && !needsRules && !mustHave) return undefined;
   const resources = host.privileged ? asked : limits;
   const hierarchies = host.cgroups.map((each) => {
     return each.version === 2 ? { ...each, own: baseOf(each, host.privileged) } : each;

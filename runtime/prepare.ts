@@ -122,7 +122,7 @@ function finish(
   const own = policy && confinement(policy, host, spec, { observed: OBSERVE in options });
   const whole = withLandlock({ ...request, confinement: own }, { ...options, policy });
   const asked = options.attest ?? policy?.attest ? attestable(whole) : whole;
-  const group = groupRequest(asked.spec, options, asked.host);
+  const group = groupRequest(asked.spec, options, asked.host, asked.form);
   if (!group) return asked;
   if (asked.form === "standalone") {
     throw new UnsupportedError(

@@ -1,7 +1,6 @@
-import { compile, UsageError } from "../../mod.ts";
+import { compile, readOverlay, UsageError } from "../../mod.ts";
 import { type CommandHelp, readArguments } from "../args.ts";
 import type { Command } from "../main.ts";
-import { readOverlay } from "../mounts.ts";
 import { print } from "../print.ts";
 
 const help: CommandHelp = {
@@ -27,7 +26,10 @@ async function run(argv: readonly string[]): Promise<number> {
   }
   if (output === undefined) throw new UsageError("Cannot compile: name the executable with -o FILE");
   const overlay = args.value("overlay");
-  const elf = compile({ bundle, ...(overlay !== undefined && { overlay: readOverlay(overlay) }) });
+  const elf = compile({
+    bundle,
+    ...(overlay !== undefined && { overlay: readOverlay(overlay, "--overlay") }),
+  });
   const temporary = `${output}.${crypto.randomUUID().slice(0, 8)}`;
   try {
     await Deno.writeFile(temporary, elf, { createNew: true, mode: MODE });

@@ -3,13 +3,13 @@ import {
   isShareable,
   type PlanDifference,
   planOf,
+  readOverlay,
   readPolicy,
   type SandboxOptions,
   UsageError,
 } from "../../mod.ts";
 import { type CommandHelp, readArguments, readFallback } from "../args.ts";
 import type { Command } from "../main.ts";
-import { readOverlay } from "../mounts.ts";
 import { print } from "../print.ts";
 import { hearing, readUntrusted, reportCuts, UNTRUSTED_FLAGS } from "../untrusted.ts";
 
@@ -55,7 +55,7 @@ async function run(argv: readonly string[]): Promise<number> {
   const bundle = (path: string): SandboxOptions => ({
     ...hearing(common, format === "text" ? reportCuts : () => {}),
     bundle: path,
-    ...(overlay !== undefined && { overlay: readOverlay(overlay) }),
+    ...(overlay !== undefined && { overlay: readOverlay(overlay, "--overlay") }),
   });
   if (rest && rest.length > 0 && words.length === 0) {
     const here = Deno.cwd();

@@ -1,4 +1,5 @@
 import {
+  checkId,
   type Cut,
   isPolicyName,
   isShareable,
@@ -6,6 +7,7 @@ import {
   NOT_APART,
   type Policy,
   type PolicyName,
+  readOverlay,
   readPolicy,
   type Result,
   Sandbox,
@@ -16,12 +18,15 @@ import {
 import { type Arguments, type CommandHelp, durationMs, readArguments, readFallback } from "../args.ts";
 import { attachTerminal, forwardSignals } from "../attach.ts";
 import { isBundle, looksLikeSpec } from "../bundles.ts";
+import { CREATE_FLAGS } from "../create.ts";
 import type { Command, Global } from "../main.ts";
 import { readLimits } from "../limits.ts";
-import { readMount, readOverlay } from "../mounts.ts";
+import { readMount } from "../mounts.ts";
 import { hearing, readUntrusted, reportCuts, UNTRUSTED_FLAGS } from "../untrusted.ts";
 import { writeError, writePid, writeResult } from "../result_file.ts";
 import { whyEnded } from "../why_ended.ts";
+
+const DETACHED_FLAGS = CREATE_FLAGS.filter(({ name }) => !["bundle", "pid-file"].includes(name));
 
 const help: CommandHelp = {
   name: "run",
@@ -30,6 +35,7 @@ const help: CommandHelp = {
     "[FLAGS] DIR                     a bundle: a directory with a config.json",
     "[FLAGS] [--] PROGRAM [ARG…]     a program of this host, the working directory read-only",
     "[FLAGS] --bundle DIR ID         a bundle as runc runs it: its rootfs is used as it is",
+    "--detach [--bundle DIR] ID      the same, as create and start do",
   ],
   flags: [
     { name: "bundle", short: "b", value: "DIR", help: "the bundle, in runc's form of the command" },
@@ -83,6 +89,8 @@ const help: CommandHelp = {
     { name: "terminal", short: "t", help: "give the program a terminal (default where ours is one)" },
     { name: "result", value: "FILE", help: "write what is known of the run to FILE, as JSON" },
     { name: "pid-file", value: "FILE", help: "write the program's pid to FILE" },
+    { name: "detach", short: "d", help: "with --bundle: create and start it, and leave it to itself" },
+    ...DETACHED_FLAGS,
     { name: "no-subreaper", help: "accepted for runc's sake: there never is one" },
   ],
   examples: [
@@ -93,12 +101,15 @@ const help: CommandHelp = {
   ],
 };
 
-/** How long a made-up name is. */
 const ID = /^[\w+.-]+$/;
-const MAX_ID_LENGTH = 1024;
 
-async function run(argv: readonly string[], _global: Global): Promise<number> {
+async function run(argv: readonly string[], global: Global): Promise<number> {
   const args = readArguments(help, argv, { stopEarly: true });
+  const detached = await detachedForm(argv);
+  if (detached) return await (await import("../detach.ts")).runDetached(help, detached, global);
+  for (const { name } of DETACHED_FLAGS) {
+    if (args.given(name)) throw new UsageError(`Cannot use --${name} without --detach`);
+  }
   const { options, resultFile, pidFile } = await readRun(args, argv);
   let sandbox: Sandbox | undefined;
   let cuts: readonly Cut[] = [];
@@ -197,6 +208,14 @@ async function readRun(args: Arguments, argv: readonly string[]): Promise<Run> {
   return { options, resultFile: args.value("result"), pidFile: args.value("pid-file") };
 }
 
+/** The arguments, if they say `--detach`; engines may put the id first. */
+async function detachedForm(argv: readonly string[]): Promise<Arguments | undefined> {
+  const { has, words } = readArguments(help, argv, { stopEarly: true });
+  const isOurs = has("detach") || (words[1]?.startsWith("-") && await namesBundle(words.slice(1)));
+  const args = isOurs ? readArguments(help, argv) : undefined;
+  return args?.has("detach") ? args : undefined;
+}
+
 /** The names stay names: then a kept image needs nothing of the policies' code. */
 async function findPolicy(nameOrFile: string): Promise<PolicyName | Policy> {
   return isPolicyName(nameOrFile) ? nameOrFile : await readPolicy(nameOrFile);
@@ -217,7 +236,7 @@ export function commonOptions(args: Arguments): SandboxOptions {
     ...(id !== undefined && { id }),
     ...(timeout !== undefined && { timeoutMs: durationMs(timeout, "timeout") }),
     ...(cwd !== undefined && { cwd }),
-    ...(overlay !== undefined && { overlay: readOverlay(overlay) }),
+    ...(overlay !== undefined && { overlay: readOverlay(overlay, "--overlay") }),
     ...(mounts.length > 0 && { mounts }),
     ...(env.length > 0 && { env }),
     ...(args.has("terminal") && { terminal: true }),
@@ -252,16 +271,6 @@ function runcForm(args: Arguments, common: SandboxOptions): SandboxOptions {
   // What a hostile program leaves in a rootfs, a program of the host could run.
   const overlay = common.untrusted ? {} : { overlay: { kind: "none" } as const };
   return { ...overlay, ...common, id, bundle: args.value("bundle") ?? "." };
-}
-
-function checkId(id: string): void {
-  const shown = id.length > 64 ? `${id.slice(0, 64)}…` : id;
-  const why = id.length > MAX_ID_LENGTH
-    ? `it has ${id.length} characters, at most ${MAX_ID_LENGTH} are allowed`
-    : id === "." || id === ".." || !ID.test(id)
-    ? "invalid container ID format: use letters, digits and _ + - ."
-    : undefined;
-  if (why) throw new UsageError(`Cannot use ${JSON.stringify(shown)} as an id: ${why}`);
 }
 
 function environment(text: string): string {

@@ -33,7 +33,7 @@ export function expectedMounts(all: Context): ExpectedMount[] {
   const mounts = [root(all)];
   for (const mount of spec.mounts ?? []) change(mounts, all, mount);
   for (const path of boundDevices(all).far) mounts.push(plain(path));
-  if (spec.process?.terminal && all.form === "supervised") {
+  if (spec.process?.terminal && all.form !== "standalone") {
     mounts.push({ ...plain("/dev/console"), type: "devpts" });
   }
   for (const path of spec.linux?.readonlyPaths ?? []) {

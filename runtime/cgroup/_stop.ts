@@ -3,6 +3,7 @@ import type { Fd } from "../../ffi/fd.ts";
 import { openPidFd, signalPidFd } from "../../ffi/process.ts";
 import { UnsupportedError } from "../errors.ts";
 import { processes, read, tree, waitUntil, write, writeIfThere } from "./_tree.ts";
+import { isFrozen } from "./frozen.ts";
 
 const SIGKILL = 9;
 const ESRCH = 3;
@@ -75,13 +76,26 @@ export async function kill(group: Stoppable): Promise<void> {
   } catch {
     // Whoever calls looks for those left and kills again.
   }
-  for (const each of group.directories.flatMap(tree)) killMembers(each);
+  for (const each of group.directories.flatMap(tree)) signalMembers([each], SIGKILL);
   thaw(group);
 }
 
+/** Sends a signal to every process of a group and of those below it, once. A group that was frozen stays so. */
+export async function signalAll(group: Stoppable, signal: number): Promise<void> {
+  const wasFrozen = isFrozen(group);
+  try {
+    await freeze(group);
+  } catch {
+    // Where it cannot be frozen, or not soon, those that are there now get it.
+  }
+  signalMembers(group.directories.flatMap(tree), signal);
+  if (!wasFrozen || signal === SIGKILL) thaw(group);
+}
+
 /** The number of a process may be somebody else's by the time of the signal: a descriptor's process may not. */
-function killMembers(directory: string): void {
-  const pids = processes(directory).filter((pid) => pid > 0);
+function signalMembers(directories: readonly string[], signal: number): void {
+  const members = (): number[] => [...new Set(directories.flatMap(processes))];
+  const pids = members().filter((pid) => pid > 0);
   for (let first = 0; first < pids.length; first += BATCH) {
     using stack = new DisposableStack();
     const held = new Map<number, Fd>();
@@ -93,9 +107,9 @@ function killMembers(directory: string): void {
       }
     }
     // Only who is a member still, now that its number cannot change hands unseen.
-    for (const pid of processes(directory)) {
+    for (const pid of members()) {
       const fd = held.get(pid);
-      if (fd !== undefined) signalPidFd(fd, SIGKILL);
+      if (fd !== undefined) signalPidFd(fd, signal);
     }
   }
 }

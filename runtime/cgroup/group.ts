@@ -5,7 +5,7 @@ import { deviceProgram } from "./device_program.ts";
 import type { DeviceRule, Resources } from "../spec/linux.ts";
 import { apply, type Controllers, delegate, directoryOf, makeGroup } from "./_make.ts";
 import { type CgroupStats, readStats } from "./_stats.ts";
-import { freeze, isEmpty, kill, type Stoppable, thaw } from "./_stop.ts";
+import { freeze, isEmpty, kill, signalAll, type Stoppable, thaw } from "./_stop.ts";
 import { processes, read, removeGroup, tree, waitUntil } from "./_tree.ts";
 import { cgroupWrites, type Hierarchy, type Write } from "./files.ts";
 
@@ -93,6 +93,22 @@ export class CgroupGroup implements AsyncDisposable {
     return new CgroupGroup(ours, []);
   }
 
+  /**
+   * The group that was written down by another command; disposing removes it, and those above it that were made for it.
+   *
+   * @param groups Its directories, each with the controllers of its hierarchy; some may be missing.
+   * @param parents Groups above it, outermost first.
+   */
+  static restore(
+    groups: readonly (Pick<Hierarchy, "version" | "controllers"> & { readonly directory: string })[],
+    parents: readonly string[],
+  ): CgroupGroup {
+    const places = groups.map(({ directory, version, controllers }) => {
+      return { directory, hierarchy: { version, controllers, mountPoint: directory, own: "/" } };
+    });
+    return new CgroupGroup(places, parents);
+  }
+
   /** The controllers of version 2 that `resources` takes. */
   static controllersFor(resources: Resources, mounted: readonly Hierarchy[]): string[] {
     const hierarchies = withControllers(mounted);
@@ -129,6 +145,17 @@ export class CgroupGroup implements AsyncDisposable {
   /** Whether no process is left in it or in a group below. */
   get empty(): boolean {
     return isEmpty(this.#stoppable);
+  }
+
+  /** The processes in it and in the groups below, each once. */
+  get members(): number[] {
+    const pids = this.directories.flatMap(tree).flatMap(processes).filter((pid) => pid > 0);
+    return [...new Set(pids)].sort((a, b) => a - b);
+  }
+
+  /** Sends a signal to every process in it; nobody escapes by forking meanwhile where the group can be frozen. */
+  async signal(number: number): Promise<void> {
+    await signalAll(this.#stoppable, number);
   }
 
   /** Its processes that wait in the kernel and cannot be killed (state D of proc_pid_stat(5)), as `process 7 (dd)`. */

@@ -71,6 +71,8 @@ export class Child implements AsyncDisposable {
   /** Whether the launcher has ended and was waited for. */
   #reaped = false;
   #watch: Watch;
+  /** Tells of the end of init. */
+  #exit: Watch | undefined;
   #failure: Error | undefined;
   /** The other side of the terminal, if the plan opened one. */
   terminal: Fd | undefined;
@@ -157,6 +159,17 @@ export class Child implements AsyncDisposable {
   admit(): void {
     this.#admitted = true;
     this.start();
+  }
+
+  /**
+   * Leaves a detached init, which waits at its start gate, to itself: whoever inherits it from this process waits for it.
+   * Nothing of it stays here.
+   */
+  letGo(): void {
+    this.#watch[Symbol.dispose]();
+    this.#exit?.[Symbol.dispose]();
+    this.#reapLauncher(); // it ended when it had told who init is
+    for (const fd of [this.#status, this.#gate, this.#pidFd]) if (fd && !fd.closed) fd[Symbol.dispose]();
   }
 
   /** Ends the guard, which would remove the cgroups if this process died before it has done so. */
@@ -286,7 +299,7 @@ export class Child implements AsyncDisposable {
   }
 
   #awaitEnd(pidFd: Fd, pid: number): void {
-    const watch: Watch = reactor.watch(pidFd, EPOLLIN, () => {
+    const watch: Watch = this.#exit = reactor.watch(pidFd, EPOLLIN, () => {
       const ending = reap(pid, false);
       if (!ending) return;
       watch[Symbol.dispose]();
@@ -364,6 +377,8 @@ export interface LaunchOptions {
   readonly ids?: IdRange | undefined;
   /** Whether the sandbox has cgroups that the caller makes now, and removes at the end; see {@linkcode Child.admit}. */
   readonly grouped?: boolean;
+  /** The start gate, if others are to open it too: a fifo, opened for reading and writing; it stays the caller's. */
+  readonly gate?: Fd | undefined;
 }
 
 /** The first id of a range, and the open file that the range is kept by: the launcher holds it too. */
@@ -382,7 +397,7 @@ export interface IdRange extends Disposable {
 export function launch(
   image: Image,
   { stdin, stdout, stderr }: Stdio,
-  { ids, grouped = false }: LaunchOptions = {},
+  { ids, grouped = false, gate }: LaunchOptions = {},
 ): Child {
   using kept = new DisposableStack();
   using ours = new DisposableStack();
@@ -391,7 +406,7 @@ export function launch(
   const [status, other] = socketPair();
   kept.use(status);
   const theirStatus = ours.use(above(other));
-  const { read, write } = pipe();
+  const { read, write } = gate ? { read: gate.duplicate(), write: gate.duplicate() } : pipe();
   kept.use(write);
   const theirGate = ours.use(above(read));
   // Numbers below FIRST_FREE_FD would be overwritten while they are still to be copied.

@@ -8,8 +8,9 @@ import { GATE_FD } from "./protocol.ts";
  * The launcher is there before the groups, so that a supervisor that dies while it makes them leaves none: they are
  * still empty then, and a group that is not is somebody else's.
  */
-export function* awaitGroups({ groups = [] }: Context): Iterable<Op> {
-  if (groups.length === 0) return;
+export function* awaitGroups({ groups = [], form }: Context): Iterable<Op> {
+  // Those of a detached sandbox are there before the launcher, and written down.
+  if (groups.length === 0 || form === "detached") return;
   const does = "wait until the cgroups are made";
   yield op(does, "read", [GATE_FD, zeros(8, "byte"), 1], {
     zero: "groups:orphaned",

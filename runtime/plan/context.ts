@@ -66,8 +66,11 @@ export interface PlanRequest {
   readonly attest?: boolean | undefined;
   /** Without any namespace: the program stays in the host's, under Landlock and a filter alone. */
   readonly bare?: boolean;
-  /** `supervised`: another process watches and reports. `standalone`: the image is all there is. */
-  readonly form: "supervised" | "standalone";
+  /**
+   * `supervised`: another process watches and reports. `detached`: another process starts it and goes away, and whoever
+   * inherits init waits for it. `standalone`: the image is all there is.
+   */
+  readonly form: "supervised" | "detached" | "standalone";
 }
 
 /** A cgroup that init is to be in, by its directory on the host. */

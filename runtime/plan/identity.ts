@@ -52,10 +52,10 @@ export function* setUser(context: Context): Iterable<Op> {
   yield op(`become group ${gid}`, "setresgid", [gid, gid, gid]);
   yield op(`become user ${uid}`, "setresuid", [uid, uid, uid]);
   // The change of user cleared it.
-  yield deathSignal();
+  if (context.form !== "detached") yield deathSignal();
 }
 
-/** Init dies with the thread that launched it. */
+/** Init dies with the thread that launched it; one that is detached must not. */
 export function deathSignal(): Op {
   return op("die with who launches", "prctl", [
     named("PR_SET_PDEATHSIG", PR.SET_PDEATHSIG),

@@ -107,8 +107,8 @@ function* birth(context: Context, mapped: readonly Op[]): Iterable<Op> {
   }
   const userns = context.namespace("user") === "new";
   if (userns) yield* pipe("make a pipe to init", "mapped");
-  const parent = form === "supervised" ? { PARENT: CLONE.PARENT } : {};
-  const signal = form === "supervised" ? 0 : SIGCHLD;
+  const parent = form === "standalone" ? {} : { PARENT: CLONE.PARENT };
+  const signal = form === "standalone" ? SIGCHLD : 0;
   const tracked = isTracked(context) ? tracker(context) : undefined;
   const cgroup = tracked ? slot("cgroup") : birthGroup(context);
   const args = cloneArgs({ PIDFD: CLONE.PIDFD, ...parent, ...fresh }, signal, {
@@ -145,7 +145,9 @@ function* birth(context: Context, mapped: readonly Op[]): Iterable<Op> {
     yield op("let init go on", "write", [slot("mapped:write"), text("m"), 1]);
     yield op("let init go on", "close", [slot("mapped:write")]);
   }
-  yield* (form === "supervised" ? guard(context, tracked) : supervise(tracked));
+  if (form === "standalone") yield* supervise(tracked);
+  else if (form === "detached") yield* depart();
+  else yield* guard(context, tracked);
 }
 
 /** The flag of each namespace type as clone(2) calls it, behind `CLONE_`. */
@@ -208,6 +210,17 @@ function* guard(context: Context, tracked: Tracker | undefined): Iterable<Op> {
     yield* removeGroups(context);
   }
   yield op("end", "exit_group", [0], { label: "guard:over" });
+}
+
+/** Tells who init is, and leaves it to itself: unless nobody is there to write that down. */
+function* depart(): Iterable<Op> {
+  yield { ...message("report init", MESSAGE.cloned, slot("init:pid")), failed: "unknown" };
+  yield op("end", "exit_group", [0]);
+  yield op("end init, nobody knows of it", "pidfd_send_signal", [slot("init:pidfd"), SIGKILL, 0, 0], {
+    label: "unknown",
+    ignore: ["ESRCH"],
+  });
+  yield op("end", "exit_group", [1]);
 }
 
 /** The guard holds the lock of the sandbox's ids: it stays until the last process with them is gone. */

@@ -87,10 +87,10 @@ function* init(all: Context, { root, mounted, masks, devices }: Parts): Iterable
   const { spec, form } = all;
   const { process: program } = spec;
   const own = all.namespace("mount") === "new";
-  yield { ...deathSignal(), label: "init" };
+  yield form === "detached" ? mark("init") : { ...deathSignal(), label: "init" };
   yield* joinGroups(all);
   if (all.namespace("user") === "new") yield* becomeRoot(all);
-  if (all.namespace("user") === "joined") yield* becomeJoinedRoot();
+  if (all.namespace("user") === "joined") yield* becomeJoinedRoot(all);
   yield op("leave the launcher's session", "setsid", []);
   yield* resetSignals();
   yield leaveKeys();
@@ -120,7 +120,7 @@ function* init(all: Context, { root, mounted, masks, devices }: Parts): Iterable
     yield* mounted.inside ?? [];
     yield* devices.inside ?? [];
   }
-  if (program?.terminal && form === "supervised") yield* terminal(all);
+  if (program?.terminal && form !== "standalone") yield* terminal(all);
   if (own) yield* directory(all);
   if (own) yield* readonlyPaths(all);
   if (own) yield* masks.inside ?? [];
@@ -165,7 +165,7 @@ function dumpable(does: string, value: 0 | 1): Op {
 }
 
 function* gate({ form }: Context): Iterable<Op> {
-  if (form === "supervised") yield* startGate();
+  if (form !== "standalone") yield* startGate();
 }
 
 /** Whether what fails from here on is the program's fault; a supervisor tells by the step. */
@@ -176,8 +176,8 @@ function* blame(form: Context["form"], program: 0 | 1): Iterable<Op> {
 }
 
 /** Waits until the ids are mapped, then takes the user namespace's root for the work to come, or another id it has. */
-function* becomeRoot({ spec }: Context): Iterable<Op> {
-  const { uidMappings = [], gidMappings = [] } = spec.linux ?? {};
+function* becomeRoot(all: Context): Iterable<Op> {
+  const { uidMappings = [], gidMappings = [] } = all.spec.linux ?? {};
   const lowest = (maps: typeof uidMappings): number =>
     Math.min(...maps.map(({ containerID }) => containerID));
   const [uid, gid] = [lowest(uidMappings), lowest(gidMappings)];
@@ -190,15 +190,15 @@ function* becomeRoot({ spec }: Context): Iterable<Op> {
   yield op("end, the launcher is gone", "exit_group", [1], { label: "unmapped" });
   yield op(`become group ${gid} of the user namespace`, "setresgid", [gid, gid, gid], { label: "mapped" });
   yield op(`become user ${uid} of the user namespace`, "setresuid", [uid, uid, uid]);
-  yield deathSignal();
+  if (all.form !== "detached") yield deathSignal();
 }
 
 /** Takes the root of the user namespace that was joined: the caller's own ids may not be in its maps, which only it knows. */
-function* becomeJoinedRoot(): Iterable<Op> {
+function* becomeJoinedRoot(all: Context): Iterable<Op> {
   const rest = { ignore: ["EINVAL"] } as const;
   yield op("become group 0 of the user namespace", "setresgid", [0, 0, 0], rest);
   yield op("become user 0 of the user namespace", "setresuid", [0, 0, 0], rest);
-  yield deathSignal();
+  if (all.form !== "detached") yield deathSignal();
 }
 
 function byteLength(value: string): number {
@@ -215,7 +215,7 @@ function* directory({ spec, arch }: Context): Iterable<Op> {
 
 /** Where a failed step goes: it tells the supervisor, or the person in front of it. */
 function* end({ form }: Context): Iterable<Op> {
-  if (form === "supervised") {
+  if (form !== "standalone") {
     yield op("report the failure", "write", [STATUS_FD, { address: "failed" }, 16], {
       label: "fail",
       failed: "over",

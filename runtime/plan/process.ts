@@ -27,7 +27,7 @@ export function leaveKeys(): Op {
 
 /** No path of the spec or the rootfs may begin at a descriptor of ours: /proc/self/fd/7 (CVE-2024-21626). */
 export function* closeDescriptors({ form }: Context): Iterable<Op> {
-  const first = form === "supervised" ? FIRST_FREE_FD : 3;
+  const first = form === "standalone" ? 3 : FIRST_FREE_FD;
   yield op("close what is not needed any more", "close_range", [first, named("~0", 0xffffffff), 0]);
 }
 

@@ -13,8 +13,18 @@ const [TRIES, PAUSE_NANOSECONDS] = [60_000, 10_000_000];
  * Without a pid namespace of its own, what a sandbox starts outlives its init: a cgroup (version 2) finds it again, this
  * one if the sandbox has none for its limits.
  */
-export function isTracked({ namespace, groups = [] }: Context): boolean {
-  return namespace("pid") !== "new" && groups.every(({ version }) => version === 1);
+export function isTracked({ namespace, groups = [], form }: Context): boolean {
+  if (namespace("pid") === "new") return false;
+  if (form === "detached") {
+    // There is no guard that could end them: whoever deletes it finds them by its groups.
+    if (groups.length > 0) return false;
+    throw new UnsupportedError(
+      "/linux/namespaces",
+      "without a pid namespace it takes a cgroup to end what the program starts, and it has none",
+      'add {"type": "pid"}',
+    );
+  }
+  return groups.every(({ version }) => version === 1);
 }
 
 /** The group's path; the launcher's pid, filled in when it runs, makes it the only one. */

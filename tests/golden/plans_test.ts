@@ -115,6 +115,15 @@ const PLANS: Readonly<Record<string, PlanRequest>> = {
     mounts: MOUNTS.slice(0, 3),
     process: { ...PROCESS, terminal: true, consoleSize: { height: 25, width: 80 } },
   }),
+  "detached": requestOf({
+    process: PROCESS,
+    mounts: MOUNTS.slice(0, 1),
+    linux: {
+      ...USER,
+      uidMappings: [{ containerID: 0, hostID: 100_000, size: 65_536 }],
+      gidMappings: USER.gidMappings,
+    },
+  }, { form: "detached", groups: [{ directory: "/sys/fs/cgroup/unified/box", version: 2 }] }),
   "overlay": requestOf({ mounts: MOUNTS.slice(0, 2), process: PROCESS }, {
     root: { kind: "overlay", lowers: ["/top", "/bundle/rootfs"], sizeBytes: 1 << 26 },
   }),

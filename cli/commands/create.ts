@@ -1,0 +1,20 @@
+import type { CommandHelp } from "../args.ts";
+import { containerArguments } from "../containers.ts";
+import { CREATE_FLAGS, createFrom } from "../create.ts";
+import type { Command, Global } from "../main.ts";
+
+const help: CommandHelp = {
+  name: "create",
+  summary: "Makes a container from a bundle: all is built, and the program waits for start.",
+  usage: ["[FLAGS] ID"],
+  flags: CREATE_FLAGS,
+  examples: ["runtime create --bundle /srv/box box1 && runtime start box1"],
+};
+
+async function run(argv: readonly string[], global: Global): Promise<number> {
+  const { args, id, store } = containerArguments(help, argv, global);
+  await createFrom(id, args, store);
+  return 0;
+}
+
+export const command: Command = { help, run };

@@ -1,0 +1,30 @@
+import { deleteContainer, startContainer, UsageError } from "../mod.ts";
+import type { Arguments, CommandHelp } from "./args.ts";
+import { CREATE_FLAGS, createFrom } from "./create.ts";
+import type { Global } from "./main.ts";
+
+/** Creates a container and starts it: it goes on without us. */
+export async function runDetached(
+  { flags }: CommandHelp,
+  args: Arguments,
+  { root }: Global,
+): Promise<number> {
+  const known = new Set(
+    [...CREATE_FLAGS, { name: "detach" }, { name: "no-subreaper" }].map(({ name }) => name),
+  );
+  const other = flags.find(({ name }) => args.given(name) && !known.has(name));
+  if (other) throw new UsageError(`Cannot use --${other.name} with --detach: it is not for containers`);
+  const [id, ...more] = args.words;
+  if (id === undefined || more.length > 0) {
+    throw new UsageError(`Cannot run "${args.words.join(" ")}": --detach takes exactly one id`);
+  }
+  const store = root === undefined ? {} : { root };
+  await createFrom(id, args, store);
+  try {
+    await startContainer(id, store);
+  } catch (error) {
+    await deleteContainer(id, { ...store, force: true });
+    throw error;
+  }
+  return 0;
+}

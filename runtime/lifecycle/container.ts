@@ -1,0 +1,67 @@
+import { CgroupGroup } from "../cgroup/group.ts";
+import { LifecycleError } from "../errors.ts";
+import { cgroups } from "../host/probe.ts";
+import type { Record } from "../state/record.ts";
+import { unreadable } from "../state/record.ts";
+import { type Entry, Store } from "../state/store.ts";
+
+/** Where containers are kept. */
+export interface StoreOptions {
+  /** The directory of all records. @default for root `/run/ai-sandbox/containers` */
+  readonly root?: string | undefined;
+}
+
+/** What is said of a name that no container has; engines know these words. */
+export function noContainer(): LifecycleError {
+  return new LifecycleError("container does not exist");
+}
+
+/** A container with its record, held open. */
+export interface Known extends Disposable {
+  readonly entry: Entry;
+  readonly record: Record;
+}
+
+/**
+ * A container as it is now.
+ *
+ * @throws {LifecycleError} if there is none.
+ */
+export function findContainer(id: string, { root }: StoreOptions): Known {
+  return known(new Store(root).find(id));
+}
+
+/**
+ * A container that no other command changes until it is disposed of.
+ *
+ * @throws {LifecycleError} if there is none, or another command keeps it.
+ */
+export async function lockContainer(id: string, { root }: StoreOptions): Promise<Known> {
+  return known(await new Store(root).lock(id));
+}
+
+function known(entry: Entry | undefined): Known {
+  if (!entry) throw noContainer();
+  using stack = new DisposableStack();
+  stack.use(entry);
+  const record = entry.read();
+  if (!record) throw noContainer();
+  const kept = stack.move();
+  return { entry, record, [Symbol.dispose]: () => kept.dispose() };
+}
+
+/**
+ * The cgroup of a container, as it was written down.
+ *
+ * @throws {LifecycleError} if the record names what is no cgroup: it is not touched.
+ */
+export function groupOf({ entry, record }: Pick<Known, "entry" | "record">): CgroupGroup {
+  const read = (file: string): string => Deno.readTextFileSync(`/proc/self/${file}`);
+  const mounted = cgroups(read("mountinfo"), read("cgroup"));
+  const roots = mounted.map(({ mountPoint }) => `${mountPoint}/`);
+  for (const path of [...record.groups.map(({ directory }) => directory), ...record.parents]) {
+    if (roots.some((each) => path.startsWith(each))) continue;
+    throw unreadable(`${entry.path}/record.json`, `"${path}" is no cgroup`);
+  }
+  return CgroupGroup.restore(record.groups, record.parents);
+}

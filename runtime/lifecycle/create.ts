@@ -1,0 +1,154 @@
+import { resolve } from "@std/path";
+import { connect, sendWithFd } from "../../ffi/socket.ts";
+import type { OverlayChoice } from "../bundle.ts";
+import type { CgroupGroup } from "../cgroup/group.ts";
+import { LifecycleError, UnsupportedError, UsageError } from "../errors.ts";
+import type { Made } from "../image_of.ts";
+import type { Child } from "../launch/launch.ts";
+import { readOverlay } from "../overlay_choice.ts";
+import { checkId } from "../state/container_id.ts";
+import { nameProcess } from "../state/liveness.ts";
+import type { Record } from "../state/record.ts";
+import { type Entry, Store } from "../state/store.ts";
+import type { StoreOptions } from "./container.ts";
+
+/** What lies over the rootfs, unless nothing does: the annotation of a bundle. */
+const OVERLAY = "dev.ai-sandbox.overlay";
+
+/** What a container is made from. */
+export interface CreateOptions extends StoreOptions {
+  /** Directory of the bundle. @default the working directory */
+  readonly bundle?: string | undefined;
+  /** Path of the Unix socket that gets the terminal, if the program has one. */
+  readonly consoleSocket?: string | undefined;
+  /** Hears the pid of its first process before the container counts as created. */
+  readonly onPid?: ((pid: number) => void | Promise<void>) | undefined;
+}
+
+/**
+ * Makes a container that goes on without this process: all is built, and its first process waits to be started. Its
+ * stdin, stdout and stderr are those of this process.
+ *
+ * @returns The pid of its first process.
+ * @throws {SpecError} if the bundle is wrong.
+ * @throws {UnsupportedError} if this version or host cannot do what was asked.
+ * @throws {LaunchError} if the kernel refuses a step.
+ * @throws {LifecycleError} if there is a container of that name.
+ */
+export async function createContainer(id: string, options: CreateOptions = {}): Promise<number> {
+  checkId(id);
+  const { loadBundle } = await import("../bundle.ts");
+  const { imageOf } = await import("../image_of.ts");
+  const bundle = loadBundle(options.bundle ?? ".");
+  const overlay = overlayOf(bundle.spec.annotations?.[OVERLAY]);
+  const made = imageOf({ bundle, id, overlay }, { form: "detached" });
+  refuse(made, options);
+  using entry = new Store(options.root).claim(id);
+  const intended: Omit<Record, "version"> = {
+    id,
+    bundle: bundle.path,
+    rootfs: resolve(bundle.path, bundle.spec.root.path),
+    annotations: bundle.spec.annotations ?? {},
+    created: new Date().toISOString(),
+    owner: Deno.uid()!,
+    phase: "creating",
+    ...groupsOf(made),
+  };
+  await using parts = new AsyncDisposableStack();
+  parts.defer(() => entry.remove());
+  // Before anything is done: from here on whoever deletes the container knows what there may be.
+  entry.write(intended);
+  parts.use(await makeGroup(made));
+  const child = parts.use(await launchInto(entry, made));
+  await child.whenReady();
+  sendTerminal(child, options.consoleSocket);
+  await options.onPid?.(child.pid);
+  entry.write({ ...intended, phase: "created", init: nameProcess(child.pid) });
+  const { pid } = child;
+  child.letGo();
+  parts.move(); // the container's own from here on
+  return pid;
+}
+
+function overlayOf(annotation: string | undefined): OverlayChoice {
+  if (annotation === undefined) return { kind: "none" };
+  return readOverlay(annotation, `annotation "${OVERLAY}"`);
+}
+
+/** What takes somebody who stays. */
+function refuse({ image, listener, request }: Made, { consoleSocket }: CreateOptions): void {
+  const hasTerminal = request.spec.process?.terminal ?? false;
+  if (hasTerminal && consoleSocket === undefined) {
+    throw new UsageError(
+      "Cannot give the program a terminal: name a socket that takes it by --console-socket",
+    );
+  }
+  if (!hasTerminal && consoleSocket !== undefined) {
+    throw new UsageError(
+      "Cannot use --console-socket: the program has no terminal, process.terminal is not true",
+    );
+  }
+  if (listener) {
+    throw new UnsupportedError(
+      "/linux/seccomp/listenerPath",
+      "the listener is there only when the program begins, and then nobody is there to send it",
+      "use run",
+    );
+  }
+  if (image.idsAt.length > 0) {
+    throw new UnsupportedError(
+      "a range of user ids",
+      "nobody would keep it for a detached container",
+      "use run",
+    );
+  }
+}
+
+/** The directories that will be made, those above them included; one that is there is not ours to remove. */
+function groupsOf({ group }: Made): Pick<Record, "groups" | "parents"> {
+  if (!group) return { groups: [], parents: [] };
+  const groups = group.groups.map(({ directory, version }) => {
+    const { controllers = "" } = group.hierarchies.find((each) => {
+      return directory.startsWith(`${each.mountPoint}/`);
+    }) ?? {};
+    if (isThere(directory)) {
+      throw new LifecycleError(`Cannot create cgroup "${directory}": there is one already`);
+    }
+    return { directory, version, controllers };
+  });
+  return { groups, parents: [...new Set(groups.flatMap(({ directory }) => missingAbove(directory)))] };
+}
+
+function missingAbove(directory: string): string[] {
+  const parent = directory.slice(0, directory.lastIndexOf("/"));
+  return isThere(parent) ? [] : [...missingAbove(parent), parent];
+}
+
+function isThere(path: string): boolean {
+  try {
+    return Deno.lstatSync(path) !== undefined;
+  } catch {
+    return false;
+  }
+}
+
+async function makeGroup({ group }: Made): Promise<CgroupGroup | undefined> {
+  if (!group) return undefined;
+  const { CgroupGroup } = await import("../cgroup/group.ts");
+  return await CgroupGroup.create(group.path, group.resources, group.hierarchies);
+}
+
+async function launchInto(entry: Entry, { image }: Made): Promise<Child> {
+  const { launch } = await import("../launch/launch.ts");
+  using gate = entry.makeGate();
+  return launch(image, { stdin: 0, stdout: 1, stderr: 2 }, { gate });
+}
+
+/** The other side of the terminal, with its name, as engines take it. */
+function sendTerminal(child: Child, path: string | undefined): void {
+  if (path === undefined || !child.terminal) return;
+  using terminal = child.terminal;
+  child.terminal = undefined;
+  using socket = connect(path);
+  sendWithFd(socket, new TextEncoder().encode("/dev/ptmx"), terminal);
+}

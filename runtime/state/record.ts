@@ -1,0 +1,115 @@
+import { LifecycleError } from "../errors.ts";
+import type { StringMap } from "../spec/config.ts";
+import { Problems } from "../spec/problems.ts";
+import { integer, list, map, need, object, oneOf, Place, type Shape, text, textLike } from "../spec/shape.ts";
+
+/** The form of the records that this version writes. */
+const VERSION = 1;
+
+/** A process that no other is taken for: its number is given away again, but never at the same moment. */
+export interface ProcessName {
+  readonly pid: number;
+  /** When it started, in ticks since the boot (proc_pid_stat(5)). */
+  readonly startTicks: number;
+  /** Which boot that was. */
+  readonly bootId: string;
+}
+
+/** A cgroup directory that is the container's. */
+export interface GroupRecord {
+  readonly directory: string;
+  readonly version: 1 | 2;
+  /** Those of its hierarchy. */
+  readonly controllers: string;
+}
+
+/** What is known of a container, and all that a command needs to remove it. */
+export interface Record {
+  readonly version: number;
+  readonly id: string;
+  /** Absolute path. */
+  readonly bundle: string;
+  /** Absolute path. */
+  readonly rootfs: string;
+  readonly annotations: StringMap<string>;
+  /** When it was made, as ISO 8601. */
+  readonly created: string;
+  /** User id of who made it. */
+  readonly owner: number;
+  /** `creating`: only intended, so that any part of it may be there; `created`: whole. */
+  readonly phase: "creating" | "created";
+  /** Its first process, as soon as it is known. */
+  readonly init?: ProcessName;
+  /** Its cgroups, and those above them that are made for it, outermost first. */
+  readonly groups: readonly GroupRecord[];
+  readonly parents: readonly string[];
+}
+
+const path: Shape<string> = textLike(/^\//, "an absolute path");
+/** No `..` in it: what a record names is removed. */
+const plainPath: Shape<string> = textLike(/^(\/(?!\.{1,2}(\/|$))[^/\n]+)+$/, "a plain absolute path");
+const MOST_TICKS = Number.MAX_SAFE_INTEGER;
+
+const version: Shape<1 | 2> = (value, at) =>
+  value === 1 || value === 2 ? value : at.mismatch(value, "1 or 2");
+
+const record: Shape<Record> = object<Record>({
+  version: need(integer(VERSION, VERSION)),
+  id: need(text(1024)),
+  bundle: need(path),
+  rootfs: need(path),
+  annotations: need(map(text(1 << 20))),
+  created: need(text(64)),
+  owner: need(integer(0, 2 ** 32 - 1)),
+  phase: need(oneOf(["creating", "created"] as const)),
+  init: object<ProcessName>({
+    pid: need(integer(1, 2 ** 31 - 1)),
+    startTicks: need(integer(0, MOST_TICKS)),
+    bootId: need(text(64)),
+  }),
+  groups: need(
+    list(
+      object<GroupRecord>({
+        directory: need(plainPath),
+        version: need(version),
+        controllers: need(text(4095)),
+      }),
+      64,
+    ),
+  ),
+  parents: need(list(plainPath, 1024)),
+});
+
+/** A record as text. */
+export function encodeRecord(fields: Omit<Record, "version">): string {
+  return JSON.stringify({ version: VERSION, ...fields });
+}
+
+/**
+ * A record from its text.
+ *
+ * @param file What messages call it.
+ * @throws {LifecycleError} if it is none, or another container's.
+ */
+export function decodeRecord(source: string, file: string, id: string): Record {
+  let value: unknown;
+  try {
+    value = JSON.parse(source);
+  } catch (cause) {
+    throw unreadable(file, cause instanceof Error ? cause.message : String(cause));
+  }
+  const problems = new Problems();
+  const read = record(value, new Place(problems));
+  const [first] = problems.list;
+  if (first || !read) {
+    throw unreadable(file, first ? `${first.pointer || "/"}: ${first.message}` : "it is empty");
+  }
+  if (read.id !== id) throw unreadable(file, `it is the record of "${read.id}"`);
+  return read;
+}
+
+/** A record that nobody can go by. */
+export function unreadable(file: string, why: string): LifecycleError {
+  const remedy = "end its processes, remove its cgroups and then this directory yourself";
+  return new LifecycleError(`Cannot use the record "${file}": ${why}; ${remedy}`);
+}

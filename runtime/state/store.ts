@@ -1,0 +1,195 @@
+import {
+  awaitNoReader,
+  makeFifoAt,
+  openDirectory,
+  openFifoAt,
+  readFileAt,
+  removeAt,
+  tryLock,
+  writeFileAt,
+} from "../../ffi/directory.ts";
+import { SyscallError } from "../../ffi/errno.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { writeAll } from "../../ffi/socket.ts";
+import { placeAt, placeOf } from "../../ffi/look.ts";
+import { LifecycleError, UsageError } from "../errors.ts";
+import { checkId, isId } from "./container_id.ts";
+import { decodeRecord, encodeRecord, type Record, unreadable } from "./record.ts";
+
+const DEFAULT = "/run/ai-sandbox/containers";
+const [RECORD, GATE] = ["record.json", "gate"];
+const MAX_RECORD_BYTES = 8 << 20;
+/** How long a command waits for another one on the same container. */
+const [LOCK_MS, PAUSE_MS] = [20_000, 5];
+
+/** Where records are kept unless somebody says otherwise: for root in /run, for others in XDG_RUNTIME_DIR. */
+export function defaultRoot(): string {
+  const own = Deno.env.get("XDG_RUNTIME_DIR");
+  if (Deno.uid() === 0) return DEFAULT;
+  if (own) return `${own}/ai-sandbox/containers`;
+  throw new UsageError("Cannot keep containers: XDG_RUNTIME_DIR is not set; name a directory by --root");
+}
+
+/** The directory of one container, held open and, if it is to be changed, locked. */
+export class Entry implements Disposable {
+  readonly id: string;
+  readonly path: string;
+  readonly #directory: Fd;
+
+  constructor(id: string, path: string, directory: Fd) {
+    this.id = id;
+    this.path = path;
+    this.#directory = directory;
+  }
+
+  /** What is known of it; nothing if nobody wrote that down. @throws {LifecycleError} if nobody can go by it. */
+  read(): Record | undefined {
+    const file = `${this.path}/${RECORD}`;
+    let text: string | undefined;
+    try {
+      text = readFileAt(this.#directory, RECORD, MAX_RECORD_BYTES);
+    } catch (error) {
+      throw unreadable(file, error instanceof Error ? error.message : String(error));
+    }
+    return text === undefined ? undefined : decodeRecord(text, file, this.id);
+  }
+
+  /** Writes down what is known of it: when this returns, it is on the disk. */
+  write(record: Omit<Record, "version">): void {
+    writeFileAt(this.#directory, RECORD, encodeRecord(record));
+  }
+
+  /** A new start gate, which the caller can both read and open. */
+  makeGate(): Fd {
+    return makeFifoAt(this.#directory, GATE);
+  }
+
+  /** Whether somebody waits at the start gate. */
+  get isGateShut(): boolean {
+    using gate = openFifoAt(this.#directory, GATE);
+    return gate !== undefined;
+  }
+
+  /** Opens the start gate, and waits until who waited there has become the program; false if nobody waits. */
+  openGate(timeoutMs: number): boolean {
+    using gate = openFifoAt(this.#directory, GATE);
+    if (!gate) return false;
+    writeAll(gate, new Uint8Array(1), "the start gate");
+    awaitNoReader(gate, timeoutMs);
+    return true;
+  }
+
+  /** Inode and device of the start gate, if it is there. */
+  get gate(): { readonly inode: bigint; readonly device: string } | undefined {
+    try {
+      return placeAt(`/proc/self/fd/${this.#directory.raw}/${GATE}`);
+    } catch (error) {
+      if (error instanceof SyscallError) return undefined;
+      throw error;
+    }
+  }
+
+  /** Takes the lock; false if another command has it. */
+  tryLock(): boolean {
+    return tryLock(this.#directory);
+  }
+
+  /** Whether the path still leads here. */
+  get isCurrent(): boolean {
+    try {
+      return placeAt(this.path).inode === placeOf(this.#directory).inode;
+    } catch (error) {
+      if (error instanceof SyscallError) return false;
+      throw error;
+    }
+  }
+
+  /** Removes it. The record goes last but for the directory: until then all can be done again. */
+  remove(): void {
+    removeAt(this.#directory, GATE);
+    removeAt(this.#directory, `${RECORD}.new`);
+    removeAt(this.#directory, RECORD);
+    try {
+      Deno.removeSync(this.path);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#directory[Symbol.dispose]();
+  }
+}
+
+/** All containers below one root directory. */
+export class Store {
+  constructor(readonly root: string = defaultRoot()) {}
+
+  /** A container as it is now, without waiting for anybody; `undefined` if there is none. */
+  find(id: string): Entry | undefined {
+    checkId(id);
+    const path = `${this.root}/${id}`;
+    try {
+      const directory = openDirectory(path);
+      return directory && new Entry(id, path, directory);
+    } catch (error) {
+      if (!(error instanceof SyscallError)) throw error;
+      throw unreadable(path, error.message);
+    }
+  }
+
+  /**
+   * A container that nobody else changes meanwhile; `undefined` if there is none.
+   *
+   * @throws {LifecycleError} if another command has it for too long.
+   */
+  async lock(id: string): Promise<Entry | undefined> {
+    const end = performance.now() + LOCK_MS;
+    for (;;) {
+      const entry = this.find(id);
+      if (!entry) return undefined;
+      if (entry.tryLock()) {
+        // Whoever had it before may have removed it.
+        if (entry.isCurrent) return entry;
+      }
+      entry[Symbol.dispose]();
+      if (performance.now() > end) {
+        throw new LifecycleError(
+          `Cannot change container "${id}": another command has been at it for ${LOCK_MS} ms`,
+        );
+      }
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+    }
+  }
+
+  /**
+   * The directory of a new container, locked.
+   *
+   * @throws {LifecycleError} if there is a container of that name, or somebody is making one.
+   */
+  claim(id: string): Entry {
+    checkId(id);
+    Deno.mkdirSync(this.root, { recursive: true, mode: 0o700 });
+    const path = `${this.root}/${id}`;
+    try {
+      Deno.mkdirSync(path, { mode: 0o711 });
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+    }
+    const entry = this.find(id);
+    // A directory without a record is left by a command that was killed: nothing was begun yet.
+    if (entry?.tryLock() && entry.isCurrent && entry.read() === undefined) return entry;
+    entry?.[Symbol.dispose]();
+    throw new LifecycleError("container with given ID already exists");
+  }
+
+  /** The names of all containers, sorted. */
+  list(): string[] {
+    try {
+      return [...Deno.readDirSync(this.root)].map(({ name }) => name).filter(isId).sort();
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return [];
+      throw error;
+    }
+  }
+}

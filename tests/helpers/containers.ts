@@ -1,0 +1,104 @@
+import { starterSpec } from "../../runtime/starter_spec.ts";
+import type { Spec } from "../../runtime/spec/config.ts";
+import { RUNTIME } from "./cli.ts";
+import { TestBundle } from "./launch_bundle.ts";
+
+const TIMEOUT_MS = 60_000;
+
+/** How a command ended and what it said. */
+export interface Answer {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/**
+ * A bundle and a directory of containers, for the commands of a life cycle. What a container inherits are files: a pipe
+ * would stay open as long as it runs.
+ */
+export class Containers implements Disposable {
+  readonly bundle: TestBundle = new TestBundle();
+  readonly root: string;
+  readonly #program: readonly string[];
+  #runs = 0;
+
+  /** @param program The runtime, with the flags that all its commands have. */
+  constructor(program: readonly string[] = RUNTIME) {
+    this.#program = program;
+    this.root = `${this.bundle.path}/containers`;
+    this.write(["/bin/sleep", "300"]);
+  }
+
+  /** Writes config.json: the sandbox that `spec` begins with, with another program. */
+  write(args: readonly string[], part: Partial<Spec> = {}): void {
+    const spec = starterSpec();
+    Deno.writeTextFileSync(
+      `${this.bundle.path}/config.json`,
+      JSON.stringify({
+        ...spec,
+        root: { path: "rootfs" },
+        process: { ...spec.process, terminal: false, args, env: ["PATH=/bin"], rlimits: [] },
+        annotations: { purpose: "test" },
+        ...part,
+      }),
+    );
+  }
+
+  /** Starts a command of the runtime. */
+  begin(...args: readonly string[]): { readonly child: Deno.ChildProcess; readonly answer: Promise<Answer> } {
+    const base = `${this.bundle.path}/said-${this.#runs++}`;
+    const files = [`${base}.out`, `${base}.err`] as const;
+    const script = 'exec "$@" </dev/null >"$OUT" 2>"$ERR"';
+    const child = new Deno.Command("/bin/sh", {
+      args: ["-c", script, "sh", ...this.#program, "--root", this.root, ...args],
+      cwd: this.bundle.path,
+      env: { NO_COLOR: "1", OUT: files[0], ERR: files[1] },
+      stdin: "null",
+      stdout: "null",
+      stderr: "null",
+    }).spawn();
+    const timer = setTimeout(() => child.kill("SIGKILL"), TIMEOUT_MS);
+    const answer = child.status.then(({ code }) => {
+      clearTimeout(timer);
+      const [stdout = "", stderr = ""] = files.map((file) => text(file));
+      return { code, stdout, stderr };
+    });
+    return { child, answer };
+  }
+
+  /** Runs a command of the runtime to its end. */
+  run(...args: readonly string[]): Promise<Answer> {
+    return this.begin(...args).answer;
+  }
+
+  /** Runs a command that must succeed; what it prints. */
+  async output(...args: readonly string[]): Promise<string> {
+    const { code, stdout, stderr } = await this.run(...args);
+    if (code !== 0 || stderr !== "") throw new Error(`${args.join(" ")} ended with ${code}: ${stderr}`);
+    return stdout;
+  }
+
+  /** The status of a container. */
+  async status(id: string): Promise<string> {
+    return JSON.parse(await this.output("state", id)).status;
+  }
+
+  /** Waits until a container has a status. */
+  async until(id: string, status: string): Promise<void> {
+    for (const end = Date.now() + 10_000; await this.status(id) !== status;) {
+      if (Date.now() > end) throw new Error(`Container ${id} did not become ${status}`);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.bundle[Symbol.dispose]();
+  }
+}
+
+function text(file: string): string {
+  try {
+    return Deno.readTextFileSync(file);
+  } catch {
+    return ""; // it was killed before it opened it
+  }
+}
