@@ -79,4 +79,4 @@ export { killContainer, type KillOptions } from "./runtime/lifecycle/kill.ts";
 export { pauseContainer, resumeContainer } from "./runtime/lifecycle/pause.ts";
 export { containerProcesses } from "./runtime/lifecycle/processes.ts";
 export { deleteContainer, type DeleteOptions } from "./runtime/lifecycle/delete.ts";
-export type { State, StateStatus } from "./runtime/spec/state.ts";
+export type { State, StateStatus, STATUSES } from "./runtime/spec/state.ts";

@@ -12,7 +12,19 @@ import { landlock } from "./landlock.ts";
 import { rlimits, scheduling } from "./limits.ts";
 import { mounts } from "./mounts.ts";
 import { bringLoopbackUp } from "./network.ts";
-import { type Arg, counted, named, type Op, op, type Plan, slot, type Struct, text, zeros } from "./op.ts";
+import {
+  type Arg,
+  counted,
+  mark,
+  named,
+  type Op,
+  op,
+  type Plan,
+  slot,
+  type Struct,
+  text,
+  zeros,
+} from "./op.ts";
 import {
   closeDescriptors,
   enterDirectory,

@@ -110,7 +110,7 @@ export class Entry implements Disposable {
     removeAt(this.#directory, `${RECORD}.new`);
     removeAt(this.#directory, RECORD);
     try {
-      Deno.removeSync(this.path);
+      Deno.removeSync(this.path, { recursive: true }); // whatever else somebody put there; links are not followed
     } catch (error) {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     }

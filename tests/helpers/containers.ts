@@ -3,6 +3,8 @@ import type { Spec } from "../../runtime/spec/config.ts";
 import { RUNTIME } from "./cli.ts";
 import { TestBundle } from "./launch_bundle.ts";
 
+/** A name that nobody else on this kernel has: the cgroup of a container is called so. */
+export const BOX = `box-${Deno.pid}`;
 const TIMEOUT_MS = 60_000;
 
 /** How a command ended and what it said. */
@@ -16,7 +18,7 @@ export interface Answer {
  * A bundle and a directory of containers, for the commands of a life cycle. What a container inherits are files: a pipe
  * would stay open as long as it runs.
  */
-export class Containers implements Disposable {
+export class Containers implements AsyncDisposable {
   readonly bundle: TestBundle = new TestBundle();
   readonly root: string;
   readonly #program: readonly string[];
@@ -66,6 +68,12 @@ export class Containers implements Disposable {
     return { child, answer };
   }
 
+  /** What a command has said so far, and the container that it has made; commands are counted from 0. */
+  said(command: number): Omit<Answer, "code"> {
+    const base = `${this.bundle.path}/said-${command}`;
+    return { stdout: text(`${base}.out`), stderr: text(`${base}.err`) };
+  }
+
   /** Runs a command of the runtime to its end. */
   run(...args: readonly string[]): Promise<Answer> {
     return this.begin(...args).answer;
@@ -90,7 +98,9 @@ export class Containers implements Disposable {
     }
   }
 
-  [Symbol.dispose](): void {
+  /** What a failed test left must not disturb the next. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.run("delete", "--force", BOX);
     this.bundle[Symbol.dispose]();
   }
 }

@@ -1,5 +1,5 @@
 import { deepEqual } from "node:assert/strict";
-import { type Answer, Containers } from "../helpers/containers.ts";
+import { type Answer, BOX, Containers } from "../helpers/containers.ts";
 import { RUNTIME } from "../helpers/cli.ts";
 import { containerTest } from "../helpers/container_test.ts";
 import { skip } from "../helpers/skip.ts";
@@ -79,8 +79,8 @@ const LIFE: readonly string[] = [
 
 containerTest("the life of a container is what it is with runc: exit codes, states, messages", async () => {
   if (!isThere(RUNC)) return skip(`needs ${RUNC}`);
-  using containers = new Containers([RUNC]);
-  using ours = new Containers(RUNTIME);
+  await using containers = new Containers([RUNC]);
+  await using ours = new Containers(RUNTIME);
   const [theirs, own] = [await live(containers), await live(ours)];
   deepEqual(own, theirs);
 });
@@ -88,8 +88,10 @@ containerTest("the life of a container is what it is with runc: exit codes, stat
 async function live(containers: Containers): Promise<string[]> {
   const said: string[] = [];
   for (const step of LIFE) {
-    if (step === "-") await containers.until("box", "stopped");
-    else said.push(`${step}: ${plain(await containers.run(...step.split(" ")), containers)}`);
+    if (step === "-") await containers.until(BOX, "stopped");
+    else {said.push(
+        `${step}: ${plain(await containers.run(...step.replace(/\bbox\b/, BOX).split(" ")), containers)}`,
+      );}
   }
   return said;
 }

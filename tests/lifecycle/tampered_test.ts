@@ -1,5 +1,5 @@
 import { equal, match } from "node:assert/strict";
-import { Containers } from "../helpers/containers.ts";
+import { BOX, Containers } from "../helpers/containers.ts";
 import { containerTest } from "../helpers/container_test.ts";
 
 /** What somebody has done to the record of a container, and what is said of it. */
@@ -45,12 +45,12 @@ const TAMPERED: readonly { does: string; to: (file: string) => void; says: RegEx
 
 for (const { does, to, says } of TAMPERED) {
   containerTest(`a record that ${does} is refused`, async () => {
-    using containers = new Containers();
-    await containers.output("create", "box");
-    const file = `${containers.root}/box/record.json`;
+    await using containers = new Containers();
+    await containers.output("create", BOX);
+    const file = `${containers.root}/${BOX}/record.json`;
     const record = Deno.readTextFileSync(file);
     to(file);
-    for (const args of [["kill", "--all", "box", "9"], ["delete", "--force", "box"]]) {
+    for (const args of [["kill", "--all", BOX, "9"], ["delete", "--force", BOX]]) {
       const { code, stderr } = await containers.run(...args);
       match(stderr, says);
       equal(code, 1);
@@ -58,44 +58,44 @@ for (const { does, to, says } of TAMPERED) {
     equal((await containers.run("list")).code, 0); // of the others
     Deno.removeSync(file);
     Deno.writeTextFileSync(file, record);
-    equal(await containers.status("box"), "created");
-    await containers.output("delete", "box");
+    equal(await containers.status(BOX), "created");
+    await containers.output("delete", BOX);
   });
 }
 
 containerTest("a link in place of a container leads nowhere", async () => {
-  using containers = new Containers();
-  await containers.output("create", "box");
-  Deno.renameSync(`${containers.root}/box`, `${containers.bundle.path}/elsewhere`);
-  Deno.symlinkSync("../elsewhere", `${containers.root}/box`);
+  await using containers = new Containers();
+  await containers.output("create", BOX);
+  Deno.renameSync(`${containers.root}/${BOX}`, `${containers.bundle.path}/elsewhere`);
+  Deno.symlinkSync("../elsewhere", `${containers.root}/${BOX}`);
   for (const command of [["state"], ["start"], ["delete", "--force"], ["create"]]) {
-    const { code, stderr } = await containers.run(...command, "box");
+    const { code, stderr } = await containers.run(...command, BOX);
     match(stderr, /Cannot use the record .*(ELOOP|ENOTDIR)/);
     equal(code, 1);
   }
-  Deno.removeSync(`${containers.root}/box`);
-  Deno.renameSync(`${containers.bundle.path}/elsewhere`, `${containers.root}/box`);
-  await containers.output("delete", "box");
+  Deno.removeSync(`${containers.root}/${BOX}`);
+  Deno.renameSync(`${containers.bundle.path}/elsewhere`, `${containers.root}/${BOX}`);
+  await containers.output("delete", BOX);
 });
 
 containerTest("a process that has got the pid of an ended container is let alone", async () => {
-  using containers = new Containers();
+  await using containers = new Containers();
   await using stranger = new Deno.Command("sleep", { args: ["60"] }).spawn();
-  await containers.output("create", "box");
-  await containers.output("kill", "box", "KILL");
-  await containers.until("box", "stopped");
-  const file = `${containers.root}/box/record.json`;
+  await containers.output("create", BOX);
+  await containers.output("kill", BOX, "KILL");
+  await containers.until(BOX, "stopped");
+  const file = `${containers.root}/${BOX}/record.json`;
   const { init } = JSON.parse(Deno.readTextFileSync(file));
   change(file, { init: { ...init, pid: stranger.pid } });
-  equal(await containers.status("box"), "stopped");
-  match((await containers.run("kill", "box", "9")).stderr, /container not running/);
-  await containers.output("delete", "--force", "box");
+  equal(await containers.status(BOX), "stopped");
+  match((await containers.run("kill", BOX, "9")).stderr, /container not running/);
+  await containers.output("delete", "--force", BOX);
   match(Deno.readTextFileSync(`/proc/${stranger.pid}/status`), /State:\tS/);
 });
 
 for (const id of ["..", ".", "a/b", "", "a b", "ä", "x".repeat(1025)]) {
   containerTest(`${JSON.stringify(id.slice(0, 9))} is no id`, async () => {
-    using containers = new Containers();
+    await using containers = new Containers();
     for (const command of ["create", "state", "delete"]) equal((await containers.run(command, id)).code, 1);
   });
 }

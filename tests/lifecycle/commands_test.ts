@@ -1,0 +1,192 @@
+import { deepEqual, equal, match } from "node:assert/strict";
+import { AS_STRANGER, bundled, cli, STRANGER, Temporary } from "../helpers/cli.ts";
+import { BOX, Containers } from "../helpers/containers.ts";
+import { containerTest } from "../helpers/container_test.ts";
+import { MOUNTS } from "../helpers/launch_bundle.ts";
+import type { Spec } from "../../runtime/spec/config.ts";
+
+const NAMESPACES = ["pid", "network", "ipc", "uts", "mount"] as const;
+
+containerTest("create builds all but begins nothing; start begins, with the streams of create", async () => {
+  await using containers = new Containers();
+  containers.write(["/bin/sh", "-c", "echo out; echo err >&2; touch /begun; sleep 300"]);
+  const { answer } = containers.begin("create", BOX);
+  deepEqual(await answer, { code: 0, stdout: "", stderr: "" });
+  const begun = `${containers.bundle.rootfs}/begun`;
+  equal(isThere(begun), false);
+  equal(await containers.status(BOX), "created");
+  await containers.output("start", BOX);
+  await waitFor(() => isThere(begun));
+  deepEqual(containers.said(0), { stdout: "out\n", stderr: "err\n" });
+  await containers.output("delete", "--force", BOX);
+});
+
+containerTest("the pid file names the first process, which has the limits of the bundle", async () => {
+  await using containers = new Containers();
+  const linux = {
+    namespaces: NAMESPACES.map((type) => ({ type })),
+    resources: { pids: { limit: 7 } },
+    cgroupsPath: `/ai-sandbox-test-${Deno.pid}/deeper/${BOX}`,
+  };
+  containers.write(["/bin/sleep", "300"], { linux });
+  const pidFile = `${containers.bundle.path}/pid`;
+  await containers.output("create", "--pid-file", pidFile, BOX);
+  const pid = Number(Deno.readTextFileSync(pidFile));
+  equal(JSON.parse(await containers.output("state", BOX)).pid, pid);
+  const pids = `/sys/fs/cgroup/pids${linux.cgroupsPath}`;
+  equal(Deno.readTextFileSync(`${pids}/pids.max`).trim(), "7");
+  match(Deno.readTextFileSync(`/proc/${pid}/cgroup`), new RegExp(`pids:${linux.cgroupsPath}\n`));
+  await containers.output("delete", BOX);
+  equal(isThere(`/sys/fs/cgroup/pids/ai-sandbox-test-${Deno.pid}`), false);
+});
+
+containerTest("without a pid namespace delete ends what the program has started", async () => {
+  await using containers = new Containers();
+  const linux = { namespaces: NAMESPACES.filter((type) => type !== "pid").map((type) => ({ type })) };
+  containers.write(["/bin/sh", "-c", "sleep 301 & sleep 302 & touch /begun; exit 0"], { linux });
+  await containers.output("run", "--detach", BOX);
+  await waitFor(() => isThere(`${containers.bundle.rootfs}/begun`));
+  await containers.until(BOX, "stopped");
+  equal(JSON.parse(await containers.output("ps", "--format", "json", BOX)).length, 2);
+  await containers.output("delete", BOX);
+});
+
+containerTest("a signal reaches the program, and with --all the others too", async () => {
+  await using containers = new Containers();
+  const child = "(trap 'touch /child; exit' USR1; touch /ready; while :; do sleep 0.1; done)";
+  containers.write(["/bin/sh", "-c", `trap 'touch /init' USR1; ${child} & while :; do sleep 0.1; done`]);
+  await containers.output("run", "--detach", BOX);
+  const file = (name: string): string => `${containers.bundle.rootfs}/${name}`;
+  await waitFor(() => isThere(file("ready")));
+  await containers.output("kill", BOX, "USR1");
+  await waitFor(() => isThere(file("init")));
+  equal(isThere(file("child")), false);
+  await containers.output("kill", "--all", BOX, "10");
+  await waitFor(() => isThere(file("child")));
+  await containers.output("delete", "--force", BOX);
+});
+
+containerTest("a paused container stands still, and is deleted by force", async () => {
+  await using containers = new Containers();
+  containers.write(["/bin/sh", "-c", "while :; do echo x >>/count; sleep 0.01; done"]);
+  await containers.output("run", "--detach", BOX);
+  const size = (): number => isThere(count) ? Deno.statSync(count).size : 0;
+  const count = `${containers.bundle.rootfs}/count`;
+  await waitFor(() => size() > 0);
+  await containers.output("pause", BOX);
+  const still = size();
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  equal(size(), still);
+  await containers.output("resume", BOX);
+  await waitFor(() => size() > still);
+  await containers.output("pause", BOX);
+  await containers.output("delete", "--force", BOX);
+});
+
+containerTest(
+  "the annotation lays an overlay over the rootfs, which create leaves out otherwise",
+  async () => {
+    await using containers = new Containers();
+    const annotations = { "dev.ai-sandbox.overlay": "tmpfs:size=1m" };
+    containers.write(["/bin/sh", "-c", "touch /begun; echo done; sleep 300"], { annotations });
+    await containers.output("run", "--detach", BOX);
+    await waitFor(() => containers.said(0).stdout !== "");
+    equal(isThere(`${containers.bundle.rootfs}/begun`), false);
+    await containers.output("delete", "--force", BOX);
+  },
+);
+
+containerTest("a program that is not there is an error of create, which leaves nothing", async () => {
+  await using containers = new Containers();
+  containers.write(["/bin/nosuch"]);
+  const { code, stderr } = await containers.run("create", BOX);
+  equal(code, 127);
+  match(stderr, /no such file or directory/);
+  equal(await containers.output("list", "--quiet"), "");
+});
+
+for (
+  const [flags, says] of [
+    [["create", "--no-pivot", BOX], /--no-pivot/],
+    [["create", "--no-new-keyring", BOX], /--no-new-keyring/],
+    [["create", "--preserve-fds", "1", BOX], /--preserve-fds/],
+    [["create", "--console-socket", "/nosuch", BOX], /no terminal/],
+    [["run", "--detach", "--memory", "1g", BOX], /--memory with --detach/],
+    [["run", "--no-pivot", "--bundle", ".", BOX], /--no-pivot without --detach/],
+    [["state"], /requires exactly 1 argument/],
+    [["start", BOX, "other"], /requires exactly 1 argument/],
+  ] as const
+) {
+  containerTest(`${flags.join(" ").replace(BOX, "ID")} is refused`, async () => {
+    await using containers = new Containers();
+    const { code, stderr } = await containers.run(...flags);
+    match(stderr, says);
+    equal(code, 1);
+    equal(await containers.output("list", "--quiet"), "");
+  });
+}
+
+containerTest("errors go to the log as shims read it, and --systemd-cgroup is refused by name", async () => {
+  await using containers = new Containers();
+  const log = `${containers.bundle.path}/log`;
+  const said = await cli([
+    "--log",
+    log,
+    "--log-format=json",
+    "--root",
+    containers.root,
+    "--debug",
+    "state",
+    BOX,
+  ]);
+  equal(said.code, 1);
+  const { level, msg, time } = JSON.parse(Deno.readTextFileSync(log));
+  deepEqual([level, msg], ["error", "container does not exist"]);
+  match(time, /^\d{4}-/);
+  match((await cli(["--systemd-cgroup", "list"])).stderr, /--systemd-cgroup/);
+});
+
+containerTest("a user without rights has containers too, below XDG_RUNTIME_DIR", async () => {
+  await using containers = new Containers();
+  using directory = new Temporary();
+  const own = `${directory.path}/run`;
+  Deno.mkdirSync(own);
+  Deno.chownSync(own, STRANGER, STRANGER);
+  const id = (first: number): unknown[] => [{ containerID: 0, hostID: first, size: 1 }];
+  const linux = {
+    namespaces: [...NAMESPACES, "user"].map((type) => ({ type })),
+    uidMappings: id(STRANGER),
+    gidMappings: id(STRANGER),
+  };
+  containers.write(["/bin/sleep", "300"], { linux, mounts: MOUNTS } as Partial<Spec>);
+  const program = await bundled(directory);
+  const script = `exec "$@" </dev/null >${own}/out 2>${own}/err`;
+  const wrapper = [...AS_STRANGER, "env", `XDG_RUNTIME_DIR=${own}`, "sh", "-c", script, "sh"];
+  const run = async (...args: readonly string[]): Promise<string> => {
+    const { code } = await cli(args, { wrapper, program, cwd: containers.bundle.path });
+    equal(code, 0, Deno.readTextFileSync(`${own}/err`));
+    return Deno.readTextFileSync(`${own}/out`);
+  };
+  await run("create", BOX);
+  equal(JSON.parse(await run("state", BOX)).status, "created");
+  await run("start", BOX);
+  equal(JSON.parse(await run("state", BOX)).status, "running");
+  await run("kill", BOX, "KILL");
+  await run("delete", "--force", BOX);
+  deepEqual([...Deno.readDirSync(`${own}/ai-sandbox/containers`)], []);
+});
+
+async function waitFor(done: () => boolean): Promise<void> {
+  for (const end = Date.now() + 10_000; !done();) {
+    if (Date.now() > end) throw new Error("What the program was to do did not come about");
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+function isThere(path: string): boolean {
+  try {
+    return Deno.lstatSync(path) !== undefined;
+  } catch {
+    return false;
+  }
+}
