@@ -7,8 +7,14 @@ import { SCENARIOS } from "./scenarios/all.ts";
 import { SURFACE } from "./surface.ts";
 import type { Verdict } from "./verdict.ts";
 
+/** By calls and instructions that only x86_64 has. */
+const X86_ONLY = /^(modify-ldt|iopl|ioperm|i386-.*|x32-entry|wide-number|setuid-(chmod|open|creat|mknod))$/;
+
 /** Every attack of the probe program. */
-export const PROBED: readonly AttackClass[] = [...KERNEL, ...SOCKETS, ...FILES, ...PROCESSES];
+export const PROBED: readonly AttackClass[] = [...KERNEL, ...SOCKETS, ...FILES, ...PROCESSES].map((each) => ({
+  ...each,
+  attacks: each.attacks.filter(({ name }) => Deno.build.arch === "x86_64" || !X86_ONLY.test(name)),
+}));
 /** Every attack there is. */
 export const CLASSES: readonly AttackClass[] = [...PROBED, ...SCENARIOS];
 /** The columns of the table. */

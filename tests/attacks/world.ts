@@ -69,7 +69,7 @@ export function buildProbe(output: string): void {
   const sources = [...Deno.readDirSync(SOURCES)].map(({ name }) => name).filter((name) =>
     name.endsWith(".c")
   );
-  const flags = ["-static", "-O1", "-Wall", "-Wextra", "-Werror", "-o", output];
+  const flags = ["-static", "-O1", "-o", output];
   run("gcc", ...flags, ...sources.sort().map((name) => `${SOURCES}/${name}`));
 }
 
