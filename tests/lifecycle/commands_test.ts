@@ -96,6 +96,36 @@ containerTest(
   },
 );
 
+/** Takes a terminal from a socket, and prints what comes from it and what answers the line that it types. */
+const ENGINE = `
+import os, socket, sys
+server = socket.socket(socket.AF_UNIX)
+server.bind(sys.argv[1])
+server.listen()
+connection = server.accept()[0]
+name, fds, *_ = socket.recv_fds(connection, 100, 1)
+os.write(fds[0], b"typed\\n")
+said = b""
+while b"END" not in said:
+    said += os.read(fds[0], 100)
+print(said.decode())
+`;
+
+containerTest("a program with a terminal sends it to the console socket", async () => {
+  await using containers = new Containers();
+  const socket = `${containers.bundle.path}/console`;
+  const spec = JSON.parse(Deno.readTextFileSync(`${containers.bundle.path}/config.json`));
+  const args = ["/bin/sh", "-c", "tty; read line; echo got $line; echo END; sleep 300"];
+  containers.write([], { process: { ...spec.process, terminal: true, args } });
+  match((await containers.run("create", BOX)).stderr, /--console-socket/);
+  const python = new Deno.Command("python3", { args: ["-c", ENGINE, socket], stdout: "piped" }).spawn();
+  await waitFor(() => isThere(socket));
+  await containers.output("run", "--detach", "--console-socket", socket, BOX);
+  const said = new TextDecoder().decode((await python.output()).stdout);
+  match(said, /\/dev\/(pts\/0|console)\r\n(.*\r\n)*got typed\r\n/);
+  await containers.output("delete", "--force", BOX);
+});
+
 containerTest("a program that is not there is an error of create, which leaves nothing", async () => {
   await using containers = new Containers();
   containers.write(["/bin/nosuch"]);
