@@ -6,7 +6,7 @@ import type { CgroupGroup } from "./cgroup/group.ts";
 import { takeIdRange } from "./id_range.ts";
 import { type Found, imageFor } from "./images.ts";
 import { SyscallError } from "../ffi/errno.ts";
-import { type Child, launch, LaunchError } from "./launch/launch.ts";
+import { type Child, KILLED_EARLY, launch, LaunchError } from "./launch/launch.ts";
 import { reactor } from "./launch/reactor.ts";
 import { type InnerOptions, OBSERVE, type SandboxOptions, type StdioChoice } from "./options.ts";
 import { type ForbiddenCall, forbiddenCall, onForbiddenCall } from "./supervise/forbidden_calls.ts";
@@ -180,7 +180,14 @@ export class Sandbox implements AsyncDisposable {
   /** Everything is built, and is what was asked for. */
   async #whenReady(): Promise<void> {
     await this.#child.whenReady();
-    if (this.#attested) (await import("./attest/attest.ts")).attest(this.id, this.pid, this.#attested);
+    if (!this.#attested) return;
+    const { attest } = await import("./attest/attest.ts");
+    try {
+      attest(this.id, this.pid, this.#attested);
+    } catch (error) {
+      // Of a process that somebody has killed nothing can be known. That it was killed says more.
+      throw isExiting(this.pid) ? new Error(KILLED_EARLY, { cause: error }) : error;
+    }
   }
 
   static #launch(

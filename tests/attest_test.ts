@@ -361,3 +361,9 @@ function otherMap(file: string): Edit {
   const map = text("0 200000 65536\n");
   return argument({ does: new RegExp(`to ${file} of`), call: "write" }, 1, map);
 }
+
+launchTest("a sandbox that is killed before it can be looked at is told of as killed", async (bundle) => {
+  bundle.write("true");
+  const end = add({ does: "report that init is ready", by: "init" }, [op("end early", "exit_group", [9])]);
+  await rejects(runs(bundle, end, { attest: true }), /init was killed before the program began/);
+});

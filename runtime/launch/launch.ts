@@ -17,6 +17,9 @@ const EPIPE = 32;
 /** Hang-ups are told without asking (epoll_ctl(2)). */
 const NO_EVENTS = 0;
 
+/** What is said of an init that did not live to become the program. */
+export const KILLED_EARLY = "Cannot start the sandbox: its init was killed before the program began";
+
 /** A step of the launch failed: which of how many, on what, and why. */
 export class LaunchError extends Error {
   /** Always `LaunchError`. */
@@ -330,7 +333,7 @@ export class Child implements AsyncDisposable {
     if (this.#grouped && !this.#tracked) await this.#silent.promise;
     else if (!this.#reaped) await this.#endLauncher();
     this.#listen(); // nobody but init and the launcher can have kept the end from being heard
-    this.#fail(new Error(`Cannot start the sandbox: its init was killed before the program began`));
+    this.#fail(new Error(KILLED_EARLY));
     this.#watch[Symbol.dispose]();
     if (!this.#status.closed) this.#status[Symbol.dispose]();
     if (!this.#grouped && !this.#gate.closed) this.#gate[Symbol.dispose]();
