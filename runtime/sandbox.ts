@@ -12,7 +12,7 @@ import { type InnerOptions, OBSERVE, type SandboxOptions, type StdioChoice } fro
 import { type ForbiddenCall, forbiddenCall, onForbiddenCall } from "./supervise/forbidden_calls.ts";
 import type { Notification } from "./supervise/notification.ts";
 import { observeCalls } from "./supervise/observed_calls.ts";
-import { isExiting } from "./supervise/exiting.ts";
+import { isDying, isExiting } from "./supervise/exiting.ts";
 import { wasOomKilled } from "./supervise/oom.ts";
 import { type Result, result } from "./supervise/result.ts";
 import { type Fate, fateOnInit, signalNumber, SIGNALS } from "./supervise/signals.ts";
@@ -186,7 +186,7 @@ export class Sandbox implements AsyncDisposable {
       attest(this.id, this.pid, this.#attested);
     } catch (error) {
       // Of a process that somebody has killed nothing can be known. That it was killed says more.
-      throw isExiting(this.pid) ? new Error(KILLED_EARLY, { cause: error }) : error;
+      throw isDying(this.pid) ? new Error(KILLED_EARLY, { cause: error }) : error;
     }
   }
 

@@ -16,3 +16,14 @@ export function isExiting(pid: number): boolean {
     return false; // gone already
   }
 }
+
+/** Whether a process is on its way out, or gone. */
+export function isDying(pid: number): boolean {
+  if (isExiting(pid)) return true;
+  try {
+    Deno.statSync(`/proc/${pid}`);
+    return false;
+  } catch {
+    return true;
+  }
+}
