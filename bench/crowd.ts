@@ -3,7 +3,7 @@ import { networkNamespaces } from "./usage.ts";
 
 const QUIET = { stdin: "null", stdout: "null", stderr: "null" } as const;
 const SETTLE_STEP_MS = 200;
-const SETTLE_MS = 20_000;
+const SETTLE_MS = 60_000;
 const RESERVE = 0.1;
 const RESERVE_ALWAYS = 150;
 

@@ -247,11 +247,21 @@ class Assembler {
     if (address === undefined) {
       const most = value.length * 3 + 1;
       address = this.#reserve(most, 1);
-      const { written } = this.#encoder.encodeInto(value, this.#bytes.subarray(address - DATA_ADDRESS));
-      this.#end -= most - written - 1; // the NUL is there already
+      this.#end -= most - this.#write(value, address - DATA_ADDRESS) - 1; // the NUL is there already
       this.#strings.set(value, address);
     }
     return address;
+  }
+
+  /** Writes UTF-8 and returns its length. Nearly all is ASCII, for which a loop is faster than to ask the encoder. */
+  #write(value: string, at: number): number {
+    const bytes = this.#bytes;
+    for (let index = 0; index < value.length; index++) {
+      const code = value.charCodeAt(index);
+      if (code > 0x7f) return this.#encoder.encodeInto(value, bytes.subarray(at)).written;
+      bytes[at + index] = code;
+    }
+    return value.length;
   }
 
   #place(item: Bytes): number {
