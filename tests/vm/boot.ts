@@ -28,7 +28,8 @@ export interface Said {
 const [CPUS, MEMORY_MB] = [2, 3072];
 /** The emulator. */
 export const QEMU = "qemu-system-x86_64";
-const CONSOLE_LINES = 40;
+/** More than the report of a crash has, whose first line says what it was. */
+const CONSOLE_LINES = 200;
 /** The drivers of the disk and of the ports that the guest reports through. */
 const DRIVERS = ["virtio_pci", "virtio_blk", "virtio_console"];
 /** Slow or wrong in emulation: byte-wise string copies; keys whose every change flushes; a broken compare in QEMU 7. */
