@@ -11,14 +11,10 @@
  *
  * @module
  */
-export { Sandbox, type Terminal } from "./runtime/sandbox.ts";
-export {
-  type IoMax,
-  NOT_APART,
-  type SandboxOptions,
-  type StdioChoice,
-  type UntrustedOptions,
-} from "./runtime/options.ts";
+export { Sandbox } from "./runtime/sandbox.ts";
+export type { Terminal } from "./runtime/supervise/terminal_streams.ts";
+export type { StdioChoice } from "./runtime/supervise/ends.ts";
+export { type IoMax, NOT_APART, type SandboxOptions, type UntrustedOptions } from "./runtime/options.ts";
 export type { AllowedBind, Ceiling } from "./runtime/untrusted/ceiling.ts";
 export { type Cut, cutLine } from "./runtime/untrusted/rule.ts";
 export type { Exit, Limit, LimitEvents, Pressure, Result } from "./runtime/supervise/result.ts";
@@ -57,7 +53,7 @@ export {
   UnsupportedError,
   UsageError,
 } from "./runtime/errors.ts";
-export { LaunchError, SyscallError } from "./runtime/launch/launch.ts";
+export { LaunchError, SyscallError } from "./runtime/launch/launch_error.ts";
 export type { StepWords } from "./runtime/launch/image.ts";
 export type { FormattedStep } from "./runtime/plan/format.ts";
 export type { Call } from "./runtime/plan/op.ts";

@@ -2,7 +2,7 @@ import { type Facts } from "./doctor/facts.ts";
 import { forbidden, settings } from "./doctor/user_namespaces.ts";
 import { UnsupportedError } from "./errors.ts";
 import { probeCaller } from "./host/probe.ts";
-import { LaunchError } from "./launch/launch.ts";
+import { LaunchError } from "./launch/launch_error.ts";
 import type { InnerOptions, SandboxOptions } from "./options.ts";
 import { NOT_APART } from "./options.ts";
 import { ERRNO } from "./plan/abi.ts";

@@ -3,7 +3,7 @@ import { type Fd, open } from "../ffi/fd.ts";
 import { libc } from "../ffi/libc.ts";
 import { addressOf } from "../ffi/memory.ts";
 import { UnsupportedError } from "./errors.ts";
-import type { IdRange } from "./launch/launch.ts";
+import type { IdRange } from "./launch/child.ts";
 
 /** How many ids a sandbox gets: as many as OCI images count on. */
 export const RANGE_IDS = 65_536;

@@ -4,7 +4,7 @@ import { probeHost, probeLandlock } from "./host/probe.ts";
 import { beyond, bothNeeds, type Needs, noNeeds } from "./learn/needs.ts";
 import { needsOf, policyFor, usesInternet } from "./learn/policy_for.ts";
 import { Recorder } from "./learn/recorder.ts";
-import { LaunchError } from "./launch/launch.ts";
+import { LaunchError } from "./launch/launch_error.ts";
 import { OBSERVE, type ObservedOptions, type SandboxOptions } from "./options.ts";
 import { SINCE } from "./plan/landlock.ts";
 import { builtinPolicy } from "./policy/builtin.ts";

@@ -1,3 +1,4 @@
+import type { StdioChoice } from "./supervise/ends.ts";
 import type { Bundle, OverlayChoice } from "./bundle.ts";
 import type { PolicyName } from "./policy/names.ts";
 import type { Policy } from "./policy/policy.ts";
@@ -6,9 +7,6 @@ import type { Plan } from "./plan/op.ts";
 import type { Mount } from "./spec/config.ts";
 import type { Ceiling } from "./untrusted/ceiling.ts";
 import type { Cut } from "./untrusted/rule.ts";
-
-/** What one of stdin, stdout and stderr is connected to: ours, a stream of the sandbox object, or nothing. */
-export type StdioChoice = "inherit" | "piped" | "null";
 
 /** How far an untrusted bundle is trusted after all: what is named here replaces the usual ceiling. */
 export interface UntrustedOptions extends Partial<Omit<Ceiling, "pids" | "memoryBytes" | "cpus">> {

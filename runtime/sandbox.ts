@@ -1,4 +1,3 @@
-import { type Fd, open, pipe } from "../ffi/fd.ts";
 import type { Attested } from "./attest/attest.ts";
 import { LifecycleError, UnsupportedError } from "./errors.ts";
 import type { Ending } from "../ffi/process.ts";
@@ -6,20 +5,23 @@ import type { CgroupGroup } from "./cgroup/group.ts";
 import { takeIdRange } from "./id_range.ts";
 import { type Found, imageFor } from "./images.ts";
 import { SyscallError } from "../ffi/errno.ts";
-import { type Child, KILLED_EARLY, launch, LaunchError } from "./launch/launch.ts";
+import type { Child } from "./launch/child.ts";
+import { launch } from "./launch/launch.ts";
+import { KILLED_EARLY, LaunchError } from "./launch/launch_error.ts";
 import { reactor } from "./launch/reactor.ts";
-import { type InnerOptions, OBSERVE, type SandboxOptions, type StdioChoice } from "./options.ts";
+import { type InnerOptions, OBSERVE, type SandboxOptions } from "./options.ts";
 import { type ForbiddenCall, forbiddenCall, onForbiddenCall } from "./supervise/forbidden_calls.ts";
 import type { Notification } from "./supervise/notification.ts";
 import { observeCalls } from "./supervise/observed_calls.ts";
 import { isDying, isExiting } from "./supervise/exiting.ts";
 import { wasOomKilled } from "./supervise/oom.ts";
 import { type Result, result } from "./supervise/result.ts";
-import { type Fate, fateOnInit, signalNumber, SIGNALS } from "./supervise/signals.ts";
+import { fateOf, signalNumber, SIGNALS } from "./supervise/signals.ts";
 import { sendListener } from "./supervise/seccomp_listener.ts";
+import { connect, type Ends } from "./supervise/ends.ts";
 import { readable, writable } from "./supervise/streams.ts";
 import type { Cut } from "./untrusted/rule.ts";
-import { resizeTerminal, type TerminalSize } from "./supervise/terminal.ts";
+import { type Terminal, terminalOf } from "./supervise/terminal_streams.ts";
 
 /** How long after a signal it is looked at for the last time whether the program got it. */
 const LAST_LOOK_MS = 80;
@@ -27,16 +29,6 @@ const LAST_LOOK_MS = 80;
 const END_MS = 10_000;
 /** How often it is looked whether init cannot end, where a program can freeze others. */
 const FREEZER_MS = 500;
-
-/** The terminal of a sandbox, from outside. */
-export interface Terminal {
-  /** What the program writes to it. */
-  readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>;
-  /** What the program reads from it, as if it were typed. */
-  readonly writable: WritableStream<Uint8Array<ArrayBuffer>>;
-  /** Gives it another size; the programs in it get SIGWINCH. */
-  resize(size: TerminalSize): void;
-}
 
 /**
  * A program in a sandbox of its own.
@@ -349,23 +341,11 @@ export class Sandbox implements AsyncDisposable {
    */
   deliver(signal: string | number): boolean {
     const number = signalNumber(signal);
-    const fate = this.#fate(number);
+    const fate = fateOf(this.pid, number);
     if (fate === "lost") return this.#endBy(number);
     const sent = this.#child.signal(number);
     if (sent && fate === "open") this.#followUp(number);
     return sent;
-  }
-
-  #fate(signal: number): Fate {
-    const read = (file: string): string => {
-      try {
-        return Deno.readTextFileSync(`/proc/${this.pid}/${file}`);
-      } catch {
-        return ""; // it is gone, or not for us to see
-      }
-    };
-    const status = read("status");
-    return status === "" ? "taken" : fateOnInit(signal, status, read("syscall"));
   }
 
   #endBy(signal: number): boolean {
@@ -376,7 +356,7 @@ export class Sandbox implements AsyncDisposable {
   /** A shell blocks signals while it starts a child, and the kernel drops them when it goes on. */
   #followUp(signal: number, delayMs = 5): void {
     this.#timers.use(reactor.after(delayMs, () => {
-      const fate = this.#fate(signal);
+      const fate = fateOf(this.pid, signal);
       if (fate === "lost") this.#endBy(signal);
       else if (fate === "open" && delayMs < LAST_LOOK_MS) this.#followUp(signal, delayMs * 2);
     }));
@@ -406,16 +386,8 @@ export class Sandbox implements AsyncDisposable {
   #openTerminal(): void {
     const fd = this.#child.terminal;
     if (!fd) return;
-    const input = fd.duplicate();
     this.#child.terminal = undefined; // ours from here on
-    this.#terminal = {
-      readable: this.#streams.use(readable(fd)).stream,
-      writable: this.#streams.use(writable(input)).stream,
-      resize: (size) => {
-        const open = [fd, input].find(({ closed }) => !closed);
-        if (open) resizeTerminal(open, size);
-      },
-    };
+    this.#terminal = terminalOf(fd, this.#streams);
   }
 }
 
@@ -424,24 +396,4 @@ function tooLittleMemory(cause: unknown): UnsupportedError {
   return Object.assign(new UnsupportedError("/linux/resources/memory", reason, "allow more memory"), {
     cause,
   });
-}
-
-interface Ends {
-  readonly stdin: Fd | undefined;
-  readonly stdout: Fd | undefined;
-  readonly stderr: Fd | undefined;
-}
-
-function connect(
-  choice: StdioChoice,
-  number: 0 | 1 | 2,
-  ours: DisposableStack,
-  theirs: DisposableStack,
-): { fd: number; end?: Fd } {
-  if (choice === "inherit") return { fd: number };
-  if (choice === "null") return { fd: theirs.use(open("/dev/null", 2)).raw };
-  const { read, write } = pipe();
-  const [end, other] = number === 0 ? [write, read] : [read, write];
-  ours.use(end);
-  return { fd: theirs.use(other).raw, end };
 }

@@ -1,15 +1,15 @@
 import type { Difference } from "../errors.ts";
 import type { ExpectedMount } from "./expectation.ts";
-import type { Found } from "./facts.ts";
+import type { Place } from "../../ffi/look.ts";
 import { MountTree } from "./mount_tree.ts";
 import type { MountLine } from "./parse.ts";
 
 /** What else has to be known of paths: of the sandbox, and of the host. */
 export interface Paths {
   /** What lies at a path of the sandbox; `undefined` if nothing does. */
-  lookup(path: string): Found | undefined;
+  lookup(path: string): Place | undefined;
   /** What lies at a path of the host. */
-  host(path: string): Found;
+  host(path: string): Place;
   /** The same path without links. */
   realPath(path: string): string;
   /** The mounts of the host. */

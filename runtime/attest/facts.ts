@@ -1,3 +1,4 @@
+import type { Place } from "../../ffi/look.ts";
 import type { RlimitType } from "../spec/config.ts";
 import {
   cgroupOf,
@@ -25,19 +26,9 @@ export interface Source extends Process {
   /** The same of this process. */
   readonly ours: Process;
   /** What lies at a path of the sandbox; `undefined` if nothing does. */
-  lookup(path: string): Found | undefined;
+  lookup(path: string): Place | undefined;
   /** Init's working directory. */
-  cwd(): Found;
-}
-
-/** What a path leads to. */
-export interface Found {
-  readonly mode: number;
-  readonly inode: bigint;
-  readonly device: string;
-  readonly node: string;
-  readonly mount: number;
-  readonly isMountRoot: boolean;
+  cwd(): Place;
 }
 
 /** The titles of the limits in /proc/<pid>/limits (fs/proc/base.c). */

@@ -1,5 +1,5 @@
 import { SyscallError } from "../../ffi/errno.ts";
-import { LaunchError } from "../launch/launch.ts";
+import { LaunchError } from "../launch/launch_error.ts";
 import type { SandboxOptions } from "../options.ts";
 import { Sandbox } from "../sandbox.ts";
 import type { Linux, Mount } from "../spec/config.ts";

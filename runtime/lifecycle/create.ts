@@ -4,7 +4,7 @@ import type { OverlayChoice } from "../bundle.ts";
 import type { CgroupGroup } from "../cgroup/group.ts";
 import { LifecycleError, UnsupportedError, UsageError } from "../errors.ts";
 import type { Made } from "../image_of.ts";
-import type { Child } from "../launch/launch.ts";
+import type { Child } from "../launch/child.ts";
 import { readOverlay } from "../overlay_choice.ts";
 import { checkId } from "../state/container_id.ts";
 import { nameProcess } from "../state/liveness.ts";

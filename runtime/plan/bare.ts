@@ -10,7 +10,7 @@ import {
   PR,
   SIGKILL,
 } from "./kernel.ts";
-import { pollFd, POLLIN } from "./launcher.ts";
+import { awaitEither } from "./launcher.ts";
 import { landlock } from "./landlock.ts";
 import { rlimits, scheduling } from "./limits.ts";
 import { sendDescriptor } from "./message.ts";
@@ -27,7 +27,7 @@ import {
   setUmask,
   startGate,
 } from "./process.ts";
-import { GATE_FD, MESSAGE, STATUS_FD } from "./protocol.ts";
+import { MESSAGE, STATUS_FD } from "./protocol.ts";
 
 /**
  * The launcher of a program that stays in the host's namespaces. What ends such a program's processes, when there is
@@ -90,14 +90,7 @@ function* keep(): Iterable<Op> {
   for (const fd of [STATUS_FD, 0, 1, 2]) {
     yield op("leave the streams to the program", "close", [fd], { ignore: ["EBADF"] });
   }
-  yield* pollFd("init:pidfd", POLLIN);
-  const polls: Struct = {
-    struct: "pollfd[2]",
-    members: [["init", 8, slot("init:pidfd:poll")], ["gate", 8, GATE_FD]],
-  };
-  yield op("wait for the end of init or of the supervisor", "ppoll", [polls, 2, 0, 0, 8], {
-    failed: "unguarded",
-  });
+  yield* awaitEither();
   const end = op("end everything inside", "kill", [EVERYBODY, SIGKILL], { ignore: ["ESRCH"] });
   const info = zeros(128, "siginfo");
   const how = named("WEXITED|__WALL", 0x40000004);

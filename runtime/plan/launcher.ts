@@ -162,13 +162,25 @@ const FLAG_NAME = {
   time: "NEWTIME",
 } as const;
 
-export const POLLIN = 1n;
+const POLLIN = 1n;
 const NO_TIME: Struct = { struct: "timespec", members: [["sec", 8, 0], ["nsec", 8, 0]] };
 const ALL_SIGNALS = { bytes: new Uint8Array(8).fill(0xff), shows: "{all}" };
 
 /** `struct pollfd` in one word: what a slot holds is a descriptor below 2³². */
-export function* pollFd(fd: string, events: bigint): Iterable<Op> {
+function* pollFd(fd: string, events: bigint): Iterable<Op> {
   yield op("watch init", "let", [slot(fd), 1, events << 32n], { into: `${fd}:poll` });
+}
+
+/** Waits for the end of init, or of the supervisor, which closes its end of the gate. */
+export function* awaitEither(): Iterable<Op> {
+  yield* pollFd("init:pidfd", POLLIN);
+  const polls: Struct = {
+    struct: "pollfd[2]",
+    members: [["init", 8, slot("init:pidfd:poll")], ["gate", 8, GATE_FD]],
+  };
+  yield op("wait for the end of init or of the supervisor", "ppoll", [polls, 2, 0, 0, 8], {
+    failed: "unguarded",
+  });
 }
 
 /**
@@ -188,14 +200,7 @@ function* guard(context: Context, tracked: Tracker | undefined): Iterable<Op> {
       yield op("leave the streams to the program", "close", [fd], { ignore: ["EBADF"] });
     }
   }
-  yield* pollFd("init:pidfd", POLLIN);
-  const polls: Struct = {
-    struct: "pollfd[2]",
-    members: [["init", 8, slot("init:pidfd:poll")], ["gate", 8, GATE_FD]],
-  };
-  yield op("wait for the end of init or of the supervisor", "ppoll", [polls, 2, 0, 0, 8], {
-    failed: "unguarded",
-  });
+  yield* awaitEither();
   yield op("end init", "pidfd_send_signal", [slot("init:pidfd"), SIGKILL, 0, 0], {
     label: "unguarded",
     ignore: ["ESRCH"],

@@ -89,3 +89,16 @@ export function fateOnInit(signal: number, status: string, syscall: string): Fat
   if (has("SigCgt") || has("SigIgn")) return "taken";
   return has("SigBlk") || syscall.startsWith(WAITS_FOR_SIGNAL) ? "open" : "lost";
 }
+
+/** What comes of a signal to init `pid` as it is now, as {@linkcode fateOnInit} has it. */
+export function fateOf(pid: number, signal: number): Fate {
+  const read = (file: string): string => {
+    try {
+      return Deno.readTextFileSync(`/proc/${pid}/${file}`);
+    } catch {
+      return ""; // it is gone, or not for us to see
+    }
+  };
+  const status = read("status");
+  return status === "" ? "taken" : fateOnInit(signal, status, read("syscall"));
+}

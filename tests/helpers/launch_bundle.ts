@@ -4,7 +4,9 @@ import { loadBundle, type OverlayChoice, request } from "../../runtime/bundle.ts
 import { probeHost } from "../../runtime/host/probe.ts";
 import { withLandlock } from "../../runtime/landlock.ts";
 import { assemble } from "../../runtime/launch/image.ts";
-import { type Child, launch, LaunchError } from "../../runtime/launch/launch.ts";
+import type { Child } from "../../runtime/launch/child.ts";
+import { launch } from "../../runtime/launch/launch.ts";
+import { LaunchError } from "../../runtime/launch/launch_error.ts";
 import type { Filter, Root } from "../../runtime/plan/context.ts";
 import { plan } from "../../runtime/plan/plan.ts";
 import { starterSpec } from "../../runtime/starter_spec.ts";

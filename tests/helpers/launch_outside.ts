@@ -1,5 +1,5 @@
 import { equal, match } from "node:assert/strict";
-import { LaunchError } from "../../runtime/launch/launch.ts";
+import { LaunchError } from "../../runtime/launch/launch_error.ts";
 import type { Part, RunOptions, TestBundle } from "./launch_bundle.ts";
 
 /** A directory of the host beside the rootfs that no sandbox may reach. */

@@ -1,5 +1,5 @@
 import { equal, match, ok } from "node:assert/strict";
-import { LaunchError } from "../../runtime/launch/launch.ts";
+import { LaunchError } from "../../runtime/launch/launch_error.ts";
 import type { Mount } from "../../runtime/spec/config.ts";
 import { MOUNTS, type TestBundle } from "../helpers/launch_bundle.ts";
 import { launchTest } from "../helpers/launch_leaks.ts";

@@ -1,7 +1,7 @@
 import { deepEqual, equal, match } from "node:assert/strict";
 import type { Capabilities, CapabilityName } from "../../runtime/spec/config.ts";
 import { CAPABILITIES } from "../../runtime/spec/words.ts";
-import type { Child } from "../../runtime/launch/launch.ts";
+import type { Child } from "../../runtime/launch/child.ts";
 import { USER_NAMESPACE } from "../helpers/launch_bundle.ts";
 import { launchTest } from "../helpers/launch_leaks.ts";
 import { skip } from "../helpers/skip.ts";

@@ -1,5 +1,5 @@
 import { equal, match, notEqual, ok } from "node:assert/strict";
-import type { Child } from "../../runtime/launch/launch.ts";
+import type { Child } from "../../runtime/launch/child.ts";
 import { NAMESPACES, type NamespaceType } from "../../runtime/spec/config.ts";
 import { cannotTrack } from "../helpers/cgroups.ts";
 import { MOUNTS, namespaces, NEW, type Part, USER_NAMESPACE } from "../helpers/launch_bundle.ts";

@@ -2,14 +2,15 @@ import { deepEqual } from "node:assert/strict";
 import { compare, type Links } from "../../../../runtime/attest/compare.ts";
 import type { Paths } from "../../../../runtime/attest/compare_mounts.ts";
 import type { Expectation } from "../../../../runtime/attest/expectation.ts";
-import type { Found, Process, Source } from "../../../../runtime/attest/facts.ts";
+import type { Place } from "../../../../ffi/look.ts";
+import type { Process, Source } from "../../../../runtime/attest/facts.ts";
 
 const STATUS = "Umask:\t0022\nTgid:\t7\nPid:\t7\nPPid:\t3\nTracerPid:\t0\n" +
   "Uid:\t100005\t100005\t100005\t100005\nGroups:\t100010 100004\nThreads:\t1\nSigIgn:\t0000000000001001\n" +
   "CapPrm:\t0000000000000021\nCapBnd:\t0000000000000021\nNoNewPrivs:\t1\nSeccomp:\t2\nSeccomp_filters:\t3\n";
 const OURS =
   "Tgid:\t3\nPid:\t3\nCapBnd:\t0000000000000020\nNoNewPrivs:\t0\nSeccomp:\t2\nSeccomp_filters:\t1\n";
-const CHARACTER: Found = {
+const CHARACTER: Place = {
   mode: 0o20666,
   inode: 5n,
   device: "0:6",

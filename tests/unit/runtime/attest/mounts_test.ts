@@ -1,7 +1,7 @@
 import { deepEqual, equal } from "node:assert/strict";
 import { compareMounts, type Paths } from "../../../../runtime/attest/compare_mounts.ts";
 import type { ExpectedMount } from "../../../../runtime/attest/expectation.ts";
-import type { Found } from "../../../../runtime/attest/facts.ts";
+import type { Place } from "../../../../ffi/look.ts";
 import { MountTree } from "../../../../runtime/attest/mount_tree.ts";
 import { parseMountinfo } from "../../../../runtime/attest/parse.ts";
 
@@ -52,7 +52,7 @@ const READONLY: ExpectedMount = {
 };
 
 /** What lies where, by path; nothing elsewhere. */
-function paths(places: Record<string, Partial<Found>> = {}): Paths {
+function paths(places: Record<string, Partial<Place>> = {}): Paths {
   const none = { mode: 0o40755, inode: 2n, device: "8:2", node: "0:0", mount: 0, isMountRoot: true };
   return {
     lookup: (path) => places[path] && { ...none, ...places[path] },
@@ -65,7 +65,7 @@ function paths(places: Record<string, Partial<Found>> = {}): Paths {
 function compare(
   asked: readonly ExpectedMount[],
   lines: readonly string[],
-  places?: Record<string, Partial<Found>>,
+  places?: Record<string, Partial<Place>>,
 ): string[] {
   return compareMounts(asked, parseMountinfo(lines.join("\n")), paths(places))
     .map(({ what, asked, is }) => `${what}: ${asked}: ${is}`);
@@ -220,7 +220,7 @@ for (
     ], [
       'mount "/proc": proc nosuid unbindable: not unbindable',
     ]],
-  ] as readonly (readonly [string, ExpectedMount[], string[], string[], Record<string, Partial<Found>>?])[]
+  ] as readonly (readonly [string, ExpectedMount[], string[], string[], Record<string, Partial<Place>>?])[]
 ) {
   Deno.test(`compareMounts() knows ${what}`, () => deepEqual(compare(asked, lines, places), differences));
 }

@@ -1,0 +1,347 @@
+import { SyscallError } from "../../ffi/errno.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { type Ending, kill, openPidFd, reap, signalPidFd, takeFd } from "../../ffi/process.ts";
+import { receive, writeAll } from "../../ffi/socket.ts";
+import { MESSAGE, MESSAGE_BYTES } from "../plan/protocol.ts";
+import { type Image, stepAt } from "./image.ts";
+import { KILLED_EARLY, LaunchError } from "./launch_error.ts";
+import { DATA_ADDRESS } from "./machine.ts";
+import { EPOLLIN, reactor, type Watch } from "./reactor.ts";
+
+const SIGKILL = 9;
+const EPIPE = 32;
+/** Hang-ups are told without asking (epoll_ctl(2)). */
+const NO_EVENTS = 0;
+
+/** The first id of a range, and the open file that the range is kept by: the launcher holds it too. */
+export interface IdRange extends Disposable {
+  /** The first id on the host. */
+  readonly first: number;
+  /** Open as long as the range is taken. */
+  readonly lock: Fd;
+}
+
+/** What a child holds, and gives back. */
+interface Held {
+  readonly status: Fd;
+  readonly gate: Fd;
+  readonly ids: IdRange | undefined;
+  readonly grouped: boolean;
+}
+
+/** The init of a sandbox, from its birth to its end. */
+export class Child implements AsyncDisposable {
+  readonly #image: Image;
+  readonly #launcher: number;
+  readonly #status: Fd;
+  readonly #gate: Fd;
+  readonly #ready = Promise.withResolvers<void>();
+  readonly #executed = Promise.withResolvers<void>();
+  readonly #ended = Promise.withResolvers<Ending>();
+  #pid = 0;
+  #pidFd: Fd | undefined;
+  #isReady = false;
+  /** Whether init is to be killed as soon as it is known. */
+  #doomed = false;
+  /** The listener's descriptor in init, if that was told before init's pid. */
+  #early: number | undefined;
+  /** Whether the launcher still has a cgroup to empty when init has ended. */
+  #tracked = false;
+  /** Whether init is the launcher's child, which ends as init did when nothing is left of it. */
+  #kept = false;
+  #launcherFd: Fd | undefined;
+  /** Whether the launcher has ended and was waited for. */
+  #reaped = false;
+  #watch: Watch;
+  /** Tells of the end of init. */
+  #exit: Watch | undefined;
+  #failure: Error | undefined;
+  /** The other side of the terminal, if the plan opened one. */
+  terminal: Fd | undefined;
+  #onListener: ((listener: Fd, pid: number) => void) | undefined;
+
+  #onForbidden: ((listener: Fd) => void) | undefined;
+  readonly #ids: IdRange | undefined;
+  readonly #grouped: boolean;
+  /** Whether the launcher need not wait for cgroups any more. */
+  #admitted: boolean;
+  /** Resolves when nobody holds the status socket any more. */
+  readonly #silent = Promise.withResolvers<void>();
+
+  /** @internal Use {@linkcode launch}. */
+  constructor(image: Image, launcher: number, { status, gate, ids, grouped }: Held) {
+    this.#ids = ids;
+    this.#grouped = grouped;
+    this.#admitted = !grouped;
+    this.#image = image;
+    this.#launcher = launcher;
+    this.#status = status;
+    this.#gate = gate;
+    for (const { promise } of [this.#ready, this.#executed]) promise.catch(() => {});
+    // The end of the conversation tells all that was said: one wake-up instead of one for each message.
+    this.#watch = reactor.watch(status, NO_EVENTS, () => this.#listen());
+  }
+
+  /** The pid of init in this process's pid namespace; 0 before its birth. */
+  get pid(): number {
+    if (this.#pid === 0 && !this.#status.closed) this.#listen();
+    return this.#pid;
+  }
+
+  /** Resolves when everything is built and init waits at the start gate. @throws {LaunchError} */
+  whenReady(): Promise<void> {
+    this.#hear();
+    return this.#ready.promise;
+  }
+
+  /** Takes the listener of a seccomp filter that asks user space. Without anybody to take it the launch fails. */
+  onListener(take: (listener: Fd, pid: number) => void): void {
+    this.#onListener = take;
+    this.#hear();
+  }
+
+  /**
+   * Takes the listener of a policy's filter, which hears of calls that are to end the sandbox.
+   *
+   * @param now Whether init cannot become the program before somebody listens.
+   */
+  onForbidden(take: (listener: Fd) => void, now: boolean = false): void {
+    this.#onForbidden = take;
+    if (now) this.#hear();
+  }
+
+  /** Resolves when init has become the program. @throws {LaunchError} */
+  get executed(): Promise<void> {
+    return this.#executed.promise;
+  }
+
+  /** Resolves with the end of init, whatever the reason. */
+  get ended(): Promise<Ending> {
+    return this.#ended.promise;
+  }
+
+  /** Opens the start gate. If nobody waits behind it any more, {@linkcode executed} tells why. */
+  start(): void {
+    if (this.#gate.closed) return;
+    try {
+      writeAll(this.#gate, new Uint8Array(1), "the start gate");
+    } catch (error) {
+      if (!(error instanceof SyscallError && error.errno === EPIPE)) throw error;
+    }
+  }
+
+  /** Sends a signal to init; false if it has ended. One that is not born yet is killed at its birth. */
+  signal(number: number): boolean {
+    if (this.pid === 0 && !this.#status.closed && number === SIGKILL) return this.#doomed = true;
+    if (this.#pidFd === undefined || this.#pidFd.closed) return false;
+    return signalPidFd(this.#pidFd, number);
+  }
+
+  /** Lets the launcher go on: the cgroups are made. */
+  admit(): void {
+    this.#admitted = true;
+    this.start();
+  }
+
+  /**
+   * Leaves a detached init, which waits at its start gate, to itself: whoever inherits it from this process waits for it.
+   * Nothing of it stays here.
+   */
+  letGo(): void {
+    this.#watch[Symbol.dispose]();
+    this.#exit?.[Symbol.dispose]();
+    this.#reapLauncher(); // it ended when it had told who init is
+    for (const fd of [this.#status, this.#gate, this.#pidFd]) if (fd && !fd.closed) fd[Symbol.dispose]();
+  }
+
+  /** Ends the guard, which would remove the cgroups if this process died before it has done so. */
+  async release(): Promise<void> {
+    if (!this.#grouped) return;
+    await this.ended;
+    if (!this.#reaped) await this.#endLauncher();
+    this.#reapLauncher();
+    if (!this.#gate.closed) this.#gate[Symbol.dispose]();
+  }
+
+  /**
+   * Kills init and everything in its pid namespace, and waits until that is done. With cgroups the guard stays until
+   * {@linkcode Child.release}.
+   */
+  async [Symbol.asyncDispose](): Promise<void> {
+    // Groups that could not be made may be somebody else's: the launcher must not remove those.
+    if (!this.#admitted && !this.#reaped) kill(this.#launcher, SIGKILL);
+    if (!this.#gate.closed) this.#gate[Symbol.dispose](); // the guard ends init too
+    this.signal(SIGKILL);
+    await this.ended;
+    if (!this.#grouped) this.#reapLauncher();
+    this.terminal?.[Symbol.dispose]();
+    this.terminal = undefined;
+  }
+
+  /** Hears every message as it comes. */
+  #hear(): void {
+    if (this.#status.closed) return;
+    this.#watch[Symbol.dispose]();
+    this.#watch = reactor.watch(this.#status, EPOLLIN, () => this.#listen());
+  }
+
+  #listen(): void {
+    while (!this.#status.closed) {
+      const received = receive(this.#status, MESSAGE_BYTES);
+      if (received === "nothing") return;
+      if (received === "end") return this.#hungUp();
+      const view = new BigUint64Array(received.bytes.buffer);
+      this.#message(Number(view[0]), Number(view[1]), received.fd);
+    }
+  }
+
+  #message(what: number, value: number, fd: Fd | undefined): void {
+    if (what === MESSAGE.tracked) this.#tracked = true;
+    else if (what === MESSAGE.cloned) this.#born(value);
+    else if (what === MESSAGE.kept) this.#bornToLauncher(value, fd);
+    else if (what === MESSAGE.ready) {
+      this.#isReady = true;
+      if (this.#pidFd) this.#ready.resolve();
+    } else if (what === MESSAGE.terminal) this.#takeTerminal(fd);
+    else if (what === MESSAGE.listener) this.#listener(value);
+    else if (what === MESSAGE.forbidden) this.#forbidden(fd);
+    else if (what >= DATA_ADDRESS) this.#fail(this.#launchError(what, value));
+  }
+
+  #takeTerminal(fd: Fd | undefined): void {
+    this.terminal = fd;
+    if (fd) return;
+    // The kernel drops a descriptor that finds no room (unix(7)).
+    this.#fail(new Error("Cannot take the sandbox's terminal: this process has too many open files"));
+    this.signal(SIGKILL);
+  }
+
+  #listener(number: number): void {
+    // Launcher and init write to the same socket: init may be heard before its birth is told.
+    if (this.#pidFd === undefined) {
+      this.#early = number;
+      return;
+    }
+    try {
+      if (!this.#onListener) {
+        throw new Error("Cannot start the sandbox: nobody takes the listener of its seccomp filter");
+      }
+      this.#onListener(takeFd(this.#pidFd, number), this.#pid);
+      this.start(); // init waits a second time
+    } catch (error) {
+      this.#fail(error as Error);
+      this.signal(SIGKILL);
+    }
+  }
+
+  #forbidden(listener: Fd | undefined): void {
+    if (listener && this.#onForbidden) return this.#onForbidden(listener);
+    listener?.[Symbol.dispose]();
+    this.#fail(new Error("Cannot start the sandbox: nobody hears of the calls that its policy forbids"));
+    this.signal(SIGKILL);
+  }
+
+  #launchError(record: number, errno: number): LaunchError {
+    const step = stepAt(record);
+    return new LaunchError(this.#image.steps[step]!, step + 1, this.#image.steps.length, errno);
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error;
+    for (const { reject } of [this.#ready, this.#executed]) reject(error);
+  }
+
+  #born(pid: number): void {
+    this.#pid = pid;
+    try {
+      this.#pidFd = openPidFd(pid);
+    } catch (error) {
+      // No room for a descriptor: then the end of the status socket tells of init's.
+      this.#fail(error as Error);
+      kill(pid, SIGKILL);
+      return;
+    }
+    this.#awaitEnd(this.#pidFd, pid);
+  }
+
+  /** Init is the launcher's child, which ends as init does when nothing is left of it: that is the end that counts. */
+  #bornToLauncher(pid: number, pidFd: Fd | undefined): void {
+    this.#pid = pid;
+    this.#kept = true;
+    try {
+      if (!pidFd) throw new Error("Cannot start the sandbox: there is no room for another open file");
+      this.#pidFd = pidFd;
+      this.#awaitEnd(this.#launcherFd = openPidFd(this.#launcher), this.#launcher);
+    } catch (error) {
+      this.#fail(error as Error);
+      this.#pidFd = undefined;
+      pidFd?.[Symbol.dispose]();
+      this.#gate[Symbol.dispose](); // the launcher then ends everything
+    }
+  }
+
+  #awaitEnd(pidFd: Fd, pid: number): void {
+    const watch: Watch = this.#exit = reactor.watch(pidFd, EPOLLIN, () => {
+      const ending = reap(pid, false);
+      if (!ending) return;
+      watch[Symbol.dispose]();
+      this.#reaped ||= this.#kept;
+      void this.#end(ending);
+    });
+    if (this.#doomed && this.#pidFd) signalPidFd(this.#pidFd, SIGKILL);
+    if (this.#isReady) this.#ready.resolve(); // heard before this
+    if (this.#early !== undefined) this.#listener(this.#early);
+  }
+
+  /** Nobody holds the status socket any more: init has become the program, or there is no init. */
+  #hungUp(): void {
+    this.#watch[Symbol.dispose]();
+    this.#status[Symbol.dispose]();
+    this.#silent.resolve();
+    if (this.#pidFd === undefined && this.#pid !== 0 && !this.#kept) {
+      void this.#end(reap(this.#pid, true) ?? NOTHING);
+    } else if (this.#pidFd === undefined) {
+      // The launcher died before it could report init.
+      this.#reaped = true;
+      void this.#end(reap(this.#launcher, true) ?? NOTHING);
+    } else if (this.#isReady && !this.#failure) this.#executed.resolve();
+  }
+
+  async #end(ending: Ending): Promise<void> {
+    this.#listen(); // what init said last
+    if (this.#grouped && !this.#tracked) await this.#silent.promise;
+    else if (!this.#reaped) await this.#endLauncher();
+    this.#listen(); // nobody but init and the launcher can have kept the end from being heard
+    this.#fail(new Error(KILLED_EARLY));
+    this.#watch[Symbol.dispose]();
+    if (!this.#status.closed) this.#status[Symbol.dispose]();
+    if (!this.#grouped && !this.#gate.closed) this.#gate[Symbol.dispose]();
+    this.#pidFd?.[Symbol.dispose]();
+    this.#launcherFd?.[Symbol.dispose]();
+    this.#ids?.[Symbol.dispose]();
+    this.#ended.resolve(ending);
+  }
+
+  /** The guard has nothing left to guard, but for a cgroup. It is our child and unreaped: its pid is still its own. */
+  async #endLauncher(): Promise<void> {
+    if (!this.#tracked) kill(this.#launcher, SIGKILL);
+    // After a short program it may not have come to close its end of the status socket yet.
+    if (!this.#tracked && this.#status.closed) return;
+    try {
+      using pidFd = openPidFd(this.#launcher);
+      await reactor.ready(pidFd, EPOLLIN);
+    } catch (error) {
+      if (!(error instanceof SyscallError)) throw error; // no room for a descriptor: wait here
+    }
+    this.#reapLauncher();
+  }
+
+  /** Takes the end of the launcher, which is dead or dying. */
+  #reapLauncher(): void {
+    if (this.#reaped) return;
+    this.#reaped = true;
+    reap(this.#launcher, true);
+  }
+}
+
+const NOTHING: Ending = { code: 1, userMs: 0, systemMs: 0, peakMemoryBytes: 0 };
