@@ -386,8 +386,8 @@ export class Sandbox implements AsyncDisposable {
   #openTerminal(): void {
     const fd = this.#child.terminal;
     if (!fd) return;
-    this.#child.terminal = undefined; // ours from here on
     this.#terminal = terminalOf(fd, this.#streams);
+    this.#child.terminal = undefined; // ours from here on
   }
 }
 

@@ -12,9 +12,9 @@ export interface Terminal {
   resize(size: TerminalSize): void;
 }
 
-/** The terminal whose other side is `fd`, which `streams` closes with what is made here. */
+/** The terminal whose other side is `fd`. `streams` closes it with what is made here; after an error it is the caller's still. */
 export function terminalOf(fd: Fd, streams: DisposableStack): Terminal {
-  const input = fd.duplicate();
+  const input = streams.use(fd.duplicate());
   return {
     readable: streams.use(readable(fd)).stream,
     writable: streams.use(writable(input)).stream,
