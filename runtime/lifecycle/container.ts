@@ -1,6 +1,7 @@
 import { CgroupGroup } from "../cgroup/group.ts";
 import { LifecycleError } from "../errors.ts";
 import { cgroups } from "../host/probe.ts";
+import type { Spec } from "../spec/config.ts";
 import type { Record } from "../state/record.ts";
 import { unreadable } from "../state/record.ts";
 import { type Entry, Store } from "../state/store.ts";
@@ -48,6 +49,21 @@ function known(entry: Entry | undefined): Known {
   if (!record) throw noContainer();
   const kept = stack.move();
   return { entry, record, [Symbol.dispose]: () => kept.dispose() };
+}
+
+/**
+ * The config.json that a container was made from, as it was then.
+ *
+ * @throws {LifecycleError} if nobody can go by it.
+ */
+export async function specOf({ entry }: Pick<Known, "entry">): Promise<Spec> {
+  const text = entry.readSpec();
+  const { parseSpec } = await import("../spec/validate.ts"); // not all commands need it
+  try {
+    return parseSpec(text, `${entry.path}/config.json`);
+  } catch (error) {
+    throw unreadable(`${entry.path}/config.json`, error instanceof Error ? error.message : String(error));
+  }
 }
 
 /**

@@ -56,6 +56,7 @@ export async function createContainer(id: string, options: CreateOptions = {}): 
   };
   await using parts = new AsyncDisposableStack();
   parts.defer(() => entry.remove());
+  entry.writeSpec(bundle.spec);
   // Before anything is done: from here on whoever deletes the container knows what there may be.
   entry.write(intended);
   parts.use(await makeGroup(made));

@@ -13,11 +13,12 @@ import type { Fd } from "../../ffi/fd.ts";
 import { writeAll } from "../../ffi/socket.ts";
 import { placeAt, placeOf } from "../../ffi/look.ts";
 import { LifecycleError, UsageError } from "../errors.ts";
+import type { Spec } from "../spec/config.ts";
 import { checkId, isId } from "./container_id.ts";
 import { decodeRecord, encodeRecord, type Record, unreadable } from "./record.ts";
 
 const DEFAULT = "/run/ai-sandbox/containers";
-const [RECORD, GATE] = ["record.json", "gate"];
+const [RECORD, SPEC, GATE] = ["record.json", "config.json", "gate"];
 const MAX_RECORD_BYTES = 8 << 20;
 /** How long a command waits for another one on the same container. */
 const [LOCK_MS, PAUSE_MS] = [20_000, 5];
@@ -57,6 +58,23 @@ export class Entry implements Disposable {
   /** Writes down what is known of it: when this returns, it is on the disk. */
   write(record: Omit<Record, "version">): void {
     writeFileAt(this.#directory, RECORD, encodeRecord(record));
+  }
+
+  /** Keeps the config.json that the container is made from: what becomes of the bundle's later does not matter. */
+  writeSpec(spec: Spec): void {
+    writeFileAt(this.#directory, SPEC, JSON.stringify(spec));
+  }
+
+  /** The text of the config.json that the container was made from. @throws {LifecycleError} if it is missing. */
+  readSpec(): string {
+    const file = `${this.path}/${SPEC}`;
+    try {
+      const text = readFileAt(this.#directory, SPEC, MAX_RECORD_BYTES);
+      if (text !== undefined) return text;
+    } catch (error) {
+      throw unreadable(file, error instanceof Error ? error.message : String(error));
+    }
+    throw unreadable(file, "it is missing");
   }
 
   /** A new start gate, which the caller can both read and open. */
@@ -106,7 +124,7 @@ export class Entry implements Disposable {
 
   /** Removes it. The record goes last but for the directory: until then all can be done again. */
   remove(): void {
-    removeAt(this.#directory, GATE);
+    for (const name of [GATE, SPEC, `${SPEC}.new`]) removeAt(this.#directory, name);
     removeAt(this.#directory, `${RECORD}.new`);
     removeAt(this.#directory, RECORD);
     try {
