@@ -29,6 +29,7 @@ export function readCached(name: string): KeyedImage | undefined {
     const image = {
       elf,
       idsAt: head.idsAt as number[],
+      idWordsAt: head.idWordsAt as number[],
       get steps() {
         return JSON.parse(decoder.decode(steps)) as StepWords[];
       },
@@ -46,7 +47,7 @@ export function writeCached(name: string, keyed: KeyedImage): void {
 
 function pack({ key, kinds, expected, image }: KeyedImage): Uint8Array {
   const head = encoder.encode(
-    JSON.stringify({ build: BUILD_ID, key, kinds, expected, idsAt: image.idsAt }),
+    JSON.stringify({ build: BUILD_ID, key, kinds, expected, idsAt: image.idsAt, idWordsAt: image.idWordsAt }),
   );
   const steps = encoder.encode(JSON.stringify(image.steps.map(({ does, call }) => ({ does, call }))));
   const bytes = new Uint8Array(HEADER_BYTES + head.length + steps.length + image.elf.length);

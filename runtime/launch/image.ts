@@ -44,6 +44,8 @@ export interface Image {
   readonly steps: readonly StepWords[];
   /** Where in `elf` the first id of a range goes, in decimal: see {@linkcode withIds}. */
   readonly idsAt: readonly number[];
+  /** Where it goes as eight bytes. */
+  readonly idWordsAt: readonly number[];
 }
 
 /** Options of {@linkcode assemble}. */
@@ -71,10 +73,12 @@ export function assemble(plan: Plan, { texts = false }: AssembleOptions = {}): I
 }
 
 /** The executable of an image for the sandbox whose ids begin at `first` on the host. */
-export function withIds({ elf, idsAt }: Image, first: number): Uint8Array<ArrayBuffer> {
+export function withIds({ elf, idsAt, idWordsAt }: Image, first: number): Uint8Array<ArrayBuffer> {
   const filled = elf.slice();
   const digits = new TextEncoder().encode(String(first).padStart(ID_DIGITS));
   for (const at of idsAt) filled.set(digits, at);
+  const view = new DataView(filled.buffer);
+  for (const at of idWordsAt) view.setBigUint64(at, BigInt(first), true);
   return filled;
 }
 
@@ -100,6 +104,7 @@ function numbersOf(arch: Arch): Record<Call, number> {
 class Assembler {
   readonly #steps: Step[] = [];
   readonly #idsAt: number[] = [];
+  readonly #idWordsAt: number[] = [];
   readonly #labels = new Map<string, number>();
   readonly #addresses = new Map([["failed", DATA_ADDRESS], ["errno", DATA_ADDRESS + 8]]);
   readonly #strings = new Map<string, number>();
@@ -134,7 +139,8 @@ class Assembler {
   image(): Image {
     for (let index = 0; index < this.#steps.length; index++) this.#record(this.#steps[index]!, index);
     const steps = this.#steps.map(({ op }) => op);
-    return { elf: elf(this.#arch, this.#bytes.subarray(0, this.#end)), steps, idsAt: this.#idsAt };
+    const whole = elf(this.#arch, this.#bytes.subarray(0, this.#end));
+    return { elf: whole, steps, idsAt: this.#idsAt, idWordsAt: this.#idWordsAt };
   }
 
   /** A struct member that is a slot takes a step that copies the slot there. */
@@ -268,7 +274,9 @@ class Assembler {
     let address = this.#placed.get(item);
     if (address === undefined) {
       this.#placed.set(item, address = this.#put(item.bytes, 8));
-      if (item.idAt !== undefined) this.#idsAt.push(DATA_OFFSET + address - DATA_ADDRESS + item.idAt);
+      const at = DATA_OFFSET + address - DATA_ADDRESS;
+      if (item.idAt !== undefined) this.#idsAt.push(at + item.idAt);
+      if (item.isId) this.#idWordsAt.push(at);
     }
     return address;
   }

@@ -70,10 +70,14 @@ export const PR = {
   SET_DUMPABLE: 4,
   SET_KEEPCAPS: 8,
   CAPBSET_DROP: 24,
+  SET_SECUREBITS: 28,
   SET_CHILD_SUBREAPER: 36,
   SET_NO_NEW_PRIVS: 38,
   CAP_AMBIENT: 47,
 } as const;
+
+/** capabilities(7): a change of user leaves the capabilities alone. */
+export const SECBIT_NO_SETUID_FIXUP = 1 << 2;
 
 export const SIGKILL = { named: "SIGKILL", value: 9 } as const;
 

@@ -2,7 +2,15 @@ import { awaitGroups, birthGroup, openGroups } from "./cgroup_join.ts";
 import { removeGroups } from "./cgroup_remove.ts";
 import type { Context } from "./context.ts";
 import { writeFile } from "./files.ts";
-import { AT_FDCWD, CLONE, CLOSE_RANGE_CLOEXEC, NAMESPACE_FLAG, PR, SIGKILL } from "./kernel.ts";
+import {
+  AT_FDCWD,
+  CLONE,
+  CLOSE_RANGE_CLOEXEC,
+  NAMESPACE_FLAG,
+  PR,
+  SECBIT_NO_SETUID_FIXUP,
+  SIGKILL,
+} from "./kernel.ts";
 import { O } from "./abi.ts";
 import { flags, mark, named, type Op, op, slot, type Struct, text, zeros } from "./op.ts";
 import { message } from "./message.ts";
@@ -117,6 +125,8 @@ function* birth(context: Context, mapped: readonly Op[]): Iterable<Op> {
   });
   if (tracked) yield* tracked.make;
   const does = `start init in ${Object.keys(fresh).length} new namespaces`;
+  const owner = ownUserNamespace(context);
+  yield* owner.before;
   yield op(does, "clone3", [args, CLONE_ARGS_BYTES], {
     into: "init:pid",
     zero: "init",
@@ -125,6 +135,7 @@ function* birth(context: Context, mapped: readonly Op[]): Iterable<Op> {
   });
   if (tracked) yield* tracked.undo;
   yield mark("born");
+  yield* owner.after;
   if (userns) {
     const { uidMappings = [], gidMappings = [] } = spec.linux ?? {};
     const standalone = form === "standalone" && !host.privileged;
@@ -148,6 +159,35 @@ function* birth(context: Context, mapped: readonly Op[]): Iterable<Op> {
   if (form === "standalone") yield* supervise(tracked);
   else if (form === "detached") yield* depart();
   else yield* guard(context, tracked);
+}
+
+/**
+ * A user namespace belongs to the effective user of who makes it, and what the kernel counts for the users inside (inotify
+ * instances, message queues, queued signals) it also counts for that user outside, up to the host's limits (user_namespaces(7),
+ * /proc/sys/user). So that no sandbox uses up what is for all, each belongs to the first of its own ids. All rights stay.
+ */
+function ownUserNamespace({ idRange }: Context): Record<"before" | "after", readonly Op[]> {
+  if (!idRange) return { before: [], after: [] };
+  const does = "give the user namespace to the first of its ids";
+  const bits = named("PR_SET_SECUREBITS", PR.SET_SECUREBITS);
+  const keep = named("SECBIT_NO_SETUID_FIXUP", SECBIT_NO_SETUID_FIXUP);
+  const same = named("-1", 0xffffffff);
+  return {
+    before: [
+      op(does, "load", [
+        { inside: { bytes: new Uint8Array(8), shows: "<first id>", isId: true }, offset: 0 },
+        0,
+      ], {
+        into: "ids:first",
+      }),
+      op(does, "prctl", [bits, keep, 0, 0, 0]),
+      op(does, "setresuid", [same, slot("ids:first"), same]),
+    ],
+    after: [
+      op("become the host's root again", "setresuid", [same, 0, same]),
+      op("become the host's root again", "prctl", [bits, 0, 0, 0, 0]),
+    ],
+  };
 }
 
 /** The flag of each namespace type as clone(2) calls it, behind `CLONE_`. */

@@ -28,6 +28,8 @@ export interface Bytes {
   readonly shows: string;
   /** Where in `bytes` the launch puts the first id of a range, as {@linkcode ID_DIGITS} characters. */
   readonly idAt?: number;
+  /** Whether the bytes are that id itself, as a word of eight. */
+  readonly isId?: boolean;
 }
 /** Characters of the largest id. */
 export const ID_DIGITS = 10;

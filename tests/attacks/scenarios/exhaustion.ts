@@ -50,6 +50,33 @@ SCRATCH="$ROOTFS/b" exec ${SAME_USER} "$PROBE" pulse`;
   },
 }));
 
+/** What the kernel bounds for a user over all namespaces, with so many sandboxes as would reach the host's usual bound. */
+const TOGETHER_KINDS: readonly (readonly [kind: string, hogs: number])[] = [
+  ["inotify", 9],
+  ["signals", 24],
+  ["queues", 9],
+];
+
+const together = TOGETHER_KINDS.map(([kind, hogs]): Scenario => {
+  const alone = shared.find(({ name }) => name === `exhaust-${kind}`)!;
+  return {
+    name: `${alone.name}-together`,
+    tries: `${alone.tries}, by ${hogs} sandboxes`,
+    control: alone.control,
+    attack: async (place, policy) => {
+      await using stack = new AsyncDisposableStack();
+      for (let index = 0; index < hogs; index++) {
+        const hog = stack.use(await start(place, policy, ["exhaust", kind], LIMITS));
+        const taken = await full(hog);
+        if (kind === "queues" && taken?.startsWith("full 0")) {
+          return { state: "closed", why: "none to be had" };
+        }
+      }
+      return await neighbourGoesOn(place, policy);
+    },
+  };
+});
+
 const memory: Scenario = {
   name: "exhaust-memory",
   tries: "take 96 MiB where there are 64",
@@ -157,4 +184,7 @@ function pause(ms: number): Promise<void> {
 }
 
 /** Taking all there is. */
-export const EXHAUSTION: ScenarioClass = { title: "Exhaustion", attacks: [...shared, memory, ...floods] };
+export const EXHAUSTION: ScenarioClass = {
+  title: "Exhaustion",
+  attacks: [...shared, ...together, memory, ...floods],
+};
