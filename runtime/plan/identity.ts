@@ -55,6 +55,14 @@ export function* setUser(context: Context): Iterable<Op> {
   if (context.form !== "detached") yield deathSignal();
 }
 
+/** Takes the root of the user namespace that was joined: the caller's own ids may not be in its maps, which only it knows. */
+export function* becomeJoinedRoot({ form }: Context): Iterable<Op> {
+  const rest = { ignore: ["EINVAL"] } as const;
+  yield op("become group 0 of the user namespace", "setresgid", [0, 0, 0], rest);
+  yield op("become user 0 of the user namespace", "setresuid", [0, 0, 0], rest);
+  if (form !== "detached") yield deathSignal();
+}
+
 /** Init dies with the thread that launched it; one that is detached must not. */
 export function deathSignal(): Op {
   return op("die with who launches", "prctl", [

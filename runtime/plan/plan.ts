@@ -1,44 +1,18 @@
-import { ERRNO } from "./abi.ts";
 import { bareInit, bareLauncher } from "./bare.ts";
 import { joinGroups } from "./cgroup_join.ts";
 import { type Context, context, type PlanRequest } from "./context.ts";
 import { otherDevices } from "./devices.ts";
+import { end } from "./end.ts";
 import { resolveOrCreate } from "./files.ts";
 import { maskedPaths, readonlyPaths } from "./hidden.ts";
-import { deathSignal, dropBounding, setCapabilities, setUser } from "./identity.ts";
-import { CLONE, PR } from "./kernel.ts";
+import { becomeJoinedRoot, deathSignal } from "./identity.ts";
+import { CLONE } from "./kernel.ts";
 import { launcher, offsetLines, writeOffsets } from "./launcher.ts";
-import { landlock } from "./landlock.ts";
-import { rlimits, scheduling } from "./limits.ts";
 import { mounts } from "./mounts.ts";
 import { bringLoopbackUp } from "./network.ts";
-import {
-  type Arg,
-  counted,
-  mark,
-  named,
-  type Op,
-  op,
-  type Plan,
-  slot,
-  type Struct,
-  text,
-  zeros,
-} from "./op.ts";
-import {
-  closeDescriptors,
-  enterDirectory,
-  execute,
-  findProgram,
-  leaveKeys,
-  noNewPrivileges,
-  policyFilter,
-  resetSignals,
-  seccomp,
-  setUmask,
-  startGate,
-} from "./process.ts";
-import { STATUS_FD } from "./protocol.ts";
+import { mark, named, type Op, op, type Plan, slot, zeros } from "./op.ts";
+import { dumpable, leaveKeys, resetSignals } from "./process.ts";
+import { becomeProgram } from "./program.ts";
 import { finishRoot, rootfs } from "./rootfs.ts";
 import { sysctls, userLimits } from "./sysctls.ts";
 import { terminal } from "./terminal.ts";
@@ -138,53 +112,7 @@ function* init(all: Context, { root, mounted, masks, devices }: Parts): Iterable
   if (own) yield* masks.inside ?? [];
   yield* finishRoot(all);
   yield* userLimits(all);
-  yield* rlimits(all);
-  yield* scheduling(all);
-  yield* dropBounding(all);
-  // While every path can be reached and CAP_SYS_ADMIN is there: without no_new_privs Landlock takes it.
-  yield* landlock(all);
-  // Without no_new_privs a filter takes CAP_SYS_ADMIN too: it comes before the rights are dropped.
-  const early = all.filter && program?.noNewPrivileges !== true ? all.filter : undefined;
-  const late = early ? undefined : all.filter;
-  // A filter that nobody looks at beforehand need not allow what waiting at the gate takes.
-  const gateLast = !all.filter || all.attest === true;
-  if (early) {
-    if (!gateLast) yield* gate(all);
-    yield* seccomp(early);
-  }
-  yield* setUser(all);
-  yield* closeDescriptors(all);
-  yield* enterDirectory(all);
-  yield* setCapabilities(all);
-  if (program?.noNewPrivileges) yield noNewPrivileges();
-  yield setUmask(all);
-  yield* blame(form, 1);
-  yield* findProgram(all);
-  yield* blame(form, 0);
-  // The change of user shut /proc/<pid> to who lacks CAP_SYS_PTRACE. Nobody else has rights in a new user namespace.
-  if (all.attest && all.namespace("user") === "new") yield dumpable("let the supervisor look", 1);
-  for (const filter of all.confinement?.filters ?? []) yield* policyFilter(filter);
-  if (late && !gateLast) yield* gate(all);
-  if (late) yield* seccomp(late);
-  if (gateLast) yield* gate(all);
-  yield* blame(form, 1);
-  yield execute(all);
-}
-
-/** Whether /proc/<pid> belongs to the process's user, or to the host's root (proc(5)). */
-function dumpable(does: string, value: 0 | 1): Op {
-  return op(does, "prctl", [named("PR_SET_DUMPABLE", PR.SET_DUMPABLE), value, 0, 0, 0]);
-}
-
-function* gate({ form }: Context): Iterable<Op> {
-  if (form !== "standalone") yield* startGate();
-}
-
-/** Whether what fails from here on is the program's fault; a supervisor tells by the step. */
-function* blame(form: Context["form"], program: 0 | 1): Iterable<Op> {
-  if (form === "standalone") {
-    yield op("remember whose fault it is", "let", [program], { into: "program:fault" });
-  }
+  yield* becomeProgram(all);
 }
 
 /** Waits until the ids are mapped, then takes the user namespace's root for the work to come, or another id it has. */
@@ -205,14 +133,6 @@ function* becomeRoot(all: Context): Iterable<Op> {
   if (all.form !== "detached") yield deathSignal();
 }
 
-/** Takes the root of the user namespace that was joined: the caller's own ids may not be in its maps, which only it knows. */
-function* becomeJoinedRoot(all: Context): Iterable<Op> {
-  const rest = { ignore: ["EINVAL"] } as const;
-  yield op("become group 0 of the user namespace", "setresgid", [0, 0, 0], rest);
-  yield op("become user 0 of the user namespace", "setresuid", [0, 0, 0], rest);
-  if (all.form !== "detached") yield deathSignal();
-}
-
 function byteLength(value: string): number {
   return new TextEncoder().encode(value).length;
 }
@@ -223,64 +143,4 @@ function* directory({ spec, arch }: Context): Iterable<Op> {
   if (cwd.replaceAll("/", "") !== "") {
     yield* resolveOrCreate(`find the working directory "${cwd}"`, cwd, "cwd:fd", { arch, kind: "directory" });
   }
-}
-
-/** Where a failed step goes: it tells the supervisor, or the person in front of it. */
-function* end({ form }: Context): Iterable<Op> {
-  if (form !== "standalone") {
-    yield op("report the failure", "write", [STATUS_FD, { address: "failed" }, 16], {
-      label: "fail",
-      failed: "over",
-    });
-    yield op("end", "exit_group", [1], { label: "over", failed: "crash" });
-    yield crash();
-    return;
-  }
-  const does = "report the failure";
-  const says = (what: Arg, size: Arg): Op => op(does, "write", [2, what, size], { failed: "over" });
-  const before = "sandbox: cannot ";
-  yield { ...says(text(before), before.length), label: "fail" };
-  yield op(does, "load", [slot("failed"), 1, 56], { into: "words" });
-  yield* sayCounted("words", does);
-  yield says(text(": "), 2);
-  yield op(does, "load", [errnoTable(), slot("errno"), 8], { into: "words", zero: "unnamed" });
-  yield* sayCounted("words", does);
-  yield op(does, "let", [0], { label: "unnamed" });
-  yield says(text("\n"), 1);
-  // 126 and 127 are about the program, as in a shell; anything else is our own failure.
-  yield op("tell whose fault it is", "let", [slot("program:fault")], { label: "over", zero: "ours" });
-  for (const [name, label] of [["ENOENT", "missing"], ["EACCES", "forbidden"]] as const) {
-    yield op(`tell ${name} from other errors`, "let", [slot("errno"), -1, ERRNO[name]], { zero: label });
-  }
-  for (const [code, label] of [[125, "ours"], [126, "forbidden"], [127, "missing"]] as const) {
-    yield op("end", "exit_group", [code], { label, failed: "crash" });
-  }
-  yield crash();
-}
-
-/** Where even exit_group is forbidden, by the seccomp filter, a fault ends the process. */
-function crash(): Op {
-  const label = "crash";
-  return op("end at any price", "load", [0, 0], {
-    label,
-    zero: label,
-    positive: label,
-    failed: label,
-    ignored: label,
-  });
-}
-
-function* sayCounted(words: string, does: string): Iterable<Op> {
-  yield op(does, "load", [slot(words), 0], { into: `${words}:length` });
-  yield op(does, "let", [slot(words), 1, 8], { into: `${words}:text` });
-  yield op(does, "write", [2, slot(`${words}:text`), slot(`${words}:length`)], { failed: "over" });
-}
-
-/** The names of all error numbers, by number. */
-function errnoTable(): Struct {
-  const names = new Map(Object.entries(ERRNO).map(([name, number]) => [number, counted(name)]));
-  return {
-    struct: "errno names",
-    members: Array.from({ length: 256 }, (_, number) => [`${number}`, 8, names.get(number as 1) ?? 0]),
-  };
 }

@@ -146,3 +146,8 @@ export function execute({ spec }: Context): Op {
     label: "execute",
   });
 }
+
+/** Whether /proc/<pid> belongs to the process's user, or to the host's root (proc(5)). */
+export function dumpable(does: string, value: 0 | 1): Op {
+  return op(does, "prctl", [named("PR_SET_DUMPABLE", PR.SET_DUMPABLE), value, 0, 0, 0]);
+}

@@ -17,15 +17,28 @@ const TIOCGPTPEER = named("TIOCGPTPEER", 0x5441);
  */
 export function* terminal(context: Context): Iterable<Op> {
   const { spec, arch } = context;
-  const { consoleSize, user } = spec.process ?? {};
   const devpts = (spec.mounts ?? []).findIndex(({ type }) => type === "devpts");
-  const does = "open a terminal";
-  const how = flags("O_", { RDWR: O.RDWR, NOCTTY: O.NOCTTY, CLOEXEC: O.CLOEXEC });
   // By descriptor where the file system is ours: a path in the rootfs decides nothing (CVE-2025-52565).
   const [from, path] = devpts < 0 ? [slot("root"), "dev/ptmx"] : [slot(`mount:${devpts}`), "ptmx"];
-  yield op(does, "openat", [from, path, how, 0], { into: "master" });
+  yield op(OPEN, "openat", [from, path, RDWR, 0], { into: "master" });
+  yield* useTerminal(context);
+  if (context.namespace("mount") === "new") {
+    yield* resolveOrCreate("find /dev/console", "/dev/console", "console:place", { arch, kind: "file" });
+    yield cloneMount("mount the terminal on /dev/console", slot("terminal"), "", false, "console");
+    yield attach("mount the terminal on /dev/console", "console", "console:place");
+  }
+  yield* sendTerminal();
+}
+
+const OPEN = "open a terminal";
+const RDWR = flags("O_", { RDWR: O.RDWR, NOCTTY: O.NOCTTY, CLOEXEC: O.CLOEXEC });
+
+/** Makes the other side of the terminal in slot `master` stdin, stdout, stderr and the controlling terminal. */
+export function* useTerminal({ spec }: Context): Iterable<Op> {
+  const { consoleSize, user } = spec.process ?? {};
+  const does = OPEN;
   yield op(does, "ioctl", [slot("master"), TIOCSPTLCK, { struct: "int", members: [["lock", 8, 0]] }]);
-  yield op(does, "ioctl", [slot("master"), TIOCGPTPEER, how], { into: "terminal" });
+  yield op(does, "ioctl", [slot("master"), TIOCGPTPEER, RDWR], { into: "terminal" });
   if (consoleSize) {
     const { height, width } = consoleSize;
     const size: Struct = {
@@ -46,11 +59,10 @@ export function* terminal(context: Context): Iterable<Op> {
   }
   for (const fd of [0, 1, 2]) yield op("use the terminal", "dup3", [slot("terminal"), fd, 0]);
   yield op("control the terminal", "ioctl", [0, TIOCSCTTY, 0]);
-  if (context.namespace("mount") === "new") {
-    yield* resolveOrCreate("find /dev/console", "/dev/console", "console:place", { arch, kind: "file" });
-    yield cloneMount("mount the terminal on /dev/console", slot("terminal"), "", false, "console");
-    yield attach("mount the terminal on /dev/console", "console", "console:place");
-  }
+}
+
+/** Sends the terminal to the supervisor, who alone has it from here on. */
+export function* sendTerminal(): Iterable<Op> {
   yield sendDescriptor("send the terminal to the supervisor", MESSAGE.terminal, 0, "master");
-  yield op(does, "close", [slot("master")]);
+  yield op(OPEN, "close", [slot("master")]);
 }

@@ -1,0 +1,67 @@
+import type { Context } from "./context.ts";
+import { dropBounding, setCapabilities, setUser } from "./identity.ts";
+import { landlock } from "./landlock.ts";
+import { rlimits, scheduling } from "./limits.ts";
+import { type Op, op } from "./op.ts";
+import {
+  closeDescriptors,
+  dumpable,
+  enterDirectory,
+  execute,
+  findProgram,
+  noNewPrivileges,
+  policyFilter,
+  seccomp,
+  setUmask,
+  startGate,
+} from "./process.ts";
+
+/**
+ * The last steps of whoever becomes the program, in its namespaces and its root already: limits, rights, directory,
+ * filters, start gate, execve. Their order is explained in docs/processes.md.
+ */
+export function* becomeProgram(all: Context): Iterable<Op> {
+  const { spec, form } = all;
+  yield* rlimits(all);
+  yield* scheduling(all);
+  yield* dropBounding(all);
+  // While every path can be reached and CAP_SYS_ADMIN is there: without no_new_privs Landlock takes it.
+  yield* landlock(all);
+  // Without no_new_privs a filter takes CAP_SYS_ADMIN too: it comes before the rights are dropped.
+  const early = all.filter && spec.process?.noNewPrivileges !== true ? all.filter : undefined;
+  const late = early ? undefined : all.filter;
+  // A filter that nobody looks at beforehand need not allow what waiting at the gate takes.
+  const gateLast = !all.filter || all.attest === true;
+  if (early) {
+    if (!gateLast) yield* gate(all);
+    yield* seccomp(early);
+  }
+  yield* setUser(all);
+  yield* closeDescriptors(all);
+  yield* enterDirectory(all);
+  yield* setCapabilities(all);
+  if (spec.process?.noNewPrivileges) yield noNewPrivileges();
+  yield setUmask(all);
+  yield* blame(form, 1);
+  yield* findProgram(all);
+  yield* blame(form, 0);
+  // The change of user shut /proc/<pid> to who lacks CAP_SYS_PTRACE. Nobody else has rights in a new user namespace.
+  if (all.attest && all.namespace("user") === "new") yield dumpable("let the supervisor look", 1);
+  for (const filter of all.confinement?.filters ?? []) yield* policyFilter(filter);
+  if (late && !gateLast) yield* gate(all);
+  if (late) yield* seccomp(late);
+  if (gateLast) yield* gate(all);
+  yield* blame(form, 1);
+  yield execute(all);
+}
+
+function* gate({ form }: Context): Iterable<Op> {
+  if (form !== "standalone") yield* startGate();
+}
+
+/** Whether what fails from here on is the program's fault; a supervisor tells by the step. */
+function* blame(form: Context["form"], program: 0 | 1): Iterable<Op> {
+  if (form === "standalone") {
+    yield op("remember whose fault it is", "let", [program], { into: "program:fault" });
+  }
+}
