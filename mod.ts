@@ -73,6 +73,24 @@ export {
 } from "./runtime/lifecycle/state.ts";
 export { killContainer, type KillOptions } from "./runtime/lifecycle/kill.ts";
 export { pauseContainer, resumeContainer } from "./runtime/lifecycle/pause.ts";
+export { updateContainer, type UpdateOptions } from "./runtime/lifecycle/update.ts";
+export {
+  type ContainerEvent,
+  containerEvents,
+  containerStats,
+  type EventOptions,
+} from "./runtime/lifecycle/events.ts";
+export type {
+  BlockIoCount,
+  ContainerStats,
+  Count,
+  MemoryUsage,
+  PressureStats,
+  Stalls,
+} from "./runtime/cgroup/container_stats.ts";
+export type { CacheClass } from "./runtime/lifecycle/resource_director.ts";
+export { exactJson } from "./runtime/spec/exact_json.ts";
+export { parseResources } from "./runtime/spec/resources.ts";
 export { containerProcesses } from "./runtime/lifecycle/processes.ts";
 export { deleteContainer, type DeleteOptions } from "./runtime/lifecycle/delete.ts";
 export type { State, StateStatus, STATUSES } from "./runtime/spec/state.ts";

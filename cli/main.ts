@@ -24,6 +24,7 @@ const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
   create: () => import("./commands/create.ts"),
   delete: () => import("./commands/delete.ts"),
   doctor: () => import("./commands/doctor.ts"),
+  events: () => import("./commands/events.ts"),
   features: () => import("./commands/features.ts"),
   kill: () => import("./commands/kill.ts"),
   list: () => import("./commands/list.ts"),
@@ -36,6 +37,7 @@ const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
   spec: () => import("./commands/spec.ts"),
   start: () => import("./commands/start.ts"),
   state: () => import("./commands/state.ts"),
+  update: () => import("./commands/update.ts"),
 };
 
 const SUMMARIES: Record<string, string> = {
@@ -43,6 +45,7 @@ const SUMMARIES: Record<string, string> = {
   create: "make a container from a bundle, which start lets begin",
   delete: "remove a container with all that belongs to it",
   doctor: "say what this host lacks, what that costs and what mends it",
+  events: "print what a container uses, and when it is out of memory",
   features: "print what this version can apply, as OCI's features document",
   kill: "send a signal to a container",
   list: "list all containers",
@@ -55,6 +58,7 @@ const SUMMARIES: Record<string, string> = {
   spec: "write a config.json to begin with",
   start: "let the program of a container begin",
   state: "print the state of a container",
+  update: "change limits of a container",
 };
 
 /** Flags that take a value. */

@@ -11,8 +11,20 @@ export function report(error: unknown, { log, logFormat, debug = false }: Global
   const bytes = new TextEncoder().encode(`runtime: ${message}\n`);
   Deno.stderr.writeSync(bytes);
   if (debug && error instanceof Error) Deno.stderr.writeSync(new TextEncoder().encode(`${error.stack}\n`));
-  if (log !== undefined) writeLog(log, logFormat, message);
+  if (log !== undefined) writeLog(log, logFormat, { level: "error", msg: message });
   return exitCode(error);
+}
+
+/** Says in one line what is not as it was asked for, although the command goes on. */
+export function warn(message: string, { log, logFormat }: Global): void {
+  Deno.stderr.writeSync(new TextEncoder().encode(`runtime: ${message}\n`));
+  if (log !== undefined) writeLog(log, logFormat, { level: "warning", msg: message });
+}
+
+/** One line of the log. */
+interface Line {
+  readonly level: "error" | "warning";
+  readonly msg: string;
 }
 
 function messageOf(error: unknown): string {
@@ -42,11 +54,11 @@ export function exitCode(error: unknown): number {
 }
 
 /** Appends a line as runc does, for those who parse it. */
-function writeLog(file: string, format: Global["logFormat"], msg: string): void {
+function writeLog(file: string, format: Global["logFormat"], { level, msg }: Line): void {
   const time = new Date().toISOString();
   const line = format === "json"
-    ? JSON.stringify({ level: "error", msg, time })
-    : `time="${time}" level=error msg=${JSON.stringify(msg)}`;
+    ? JSON.stringify({ level, msg, time })
+    : `time="${time}" level=${level} msg=${JSON.stringify(msg)}`;
   try {
     Deno.writeTextFileSync(file, line + "\n", { append: true, create: true });
   } catch (cause) {

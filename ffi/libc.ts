@@ -37,6 +37,7 @@ export const libc = openLibrary("libc.so.6", {
   posix_spawn_file_actions_adddup2: { parameters: ["buffer", "i32", "i32"], result: "i32" },
   posix_spawn_file_actions_destroy: { parameters: ["buffer"], result: "i32" },
   posix_spawn_file_actions_init: { parameters: ["buffer"], result: "i32" },
+  pread: { parameters: ["i32", "buffer", "usize", "i64"], result: "isize" }, // (int fd, void *, size_t count, off_t offset)
   // (pid_t pid, int resource, const struct rlimit64 *new, struct rlimit64 *old)
   prlimit64: { parameters: ["i32", "i32", "buffer", "buffer"], result: "i32" },
   prctl: { parameters: ["i32", "u64", "u64", "u64", "u64"], result: "i32" },

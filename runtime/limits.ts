@@ -1,5 +1,6 @@
 import { baseOf, undelegated } from "./cgroup/base.ts";
 import { CgroupGroup } from "./cgroup/group.ts";
+import { withUsualDevices } from "./cgroup/usual_devices.ts";
 import { UnsupportedError, UsageError } from "./errors.ts";
 import type { CgroupHierarchy, Host } from "./host/facts.ts";
 import type { IoMax, SandboxOptions } from "./options.ts";
@@ -92,6 +93,8 @@ export interface GroupRequest {
   readonly hierarchies: readonly CgroupHierarchy[];
   /** Whether the program can write to the files of its group, and so make others below it. */
   readonly reachable: boolean;
+  /** Whether it is there in every hierarchy, and may have been before. */
+  readonly complete: boolean;
   /** What will be made. */
   readonly groups: readonly GroupDirectory[];
 }
@@ -123,10 +126,12 @@ export function groupRequest(
       "take away CAP_MKNOD, or let it have a cgroup",
     );
   }
-  // What nobody watches is found, paused and ended by its group: it has one where it can.
-  const mustHave = form === "detached" && host.privileged;
+  // What nobody watches is found, paused and ended by its group, and its limits can be changed: it has one where it can.
+  const complete = form === "detached";
+  const mustHave = complete && (host.privileged || isDelegated(host));
   if (isEmpty(limits) && !cgroupsPath && !needsRules && !mustHave) return undefined;
-  const resources = host.privileged ? asked : limits;
+  const devices = complete ? withUsualDevices(rules) : rules;
+  const resources = host.privileged ? { ...limits, ...(devices && { devices }) } : limits;
   const hierarchies = host.cgroups.map((each) => {
     return each.version === 2 ? { ...each, own: baseOf(each, host.privileged) } : each;
   });
@@ -142,8 +147,15 @@ export function groupRequest(
     resources,
     hierarchies,
     reachable: spec.mounts?.some(showsCgroups) ?? false,
-    groups: CgroupGroup.directoriesFor(path, resources, hierarchies),
+    complete,
+    groups: CgroupGroup.directoriesFor(path, resources, hierarchies, { complete }),
   };
+}
+
+/** Whether a user without rights has a group to make others in. */
+function isDelegated({ cgroups, uid }: Host): boolean {
+  const mountinfo = Deno.readTextFileSync("/proc/self/mountinfo");
+  return undelegated(cgroups, { controllers: [], uid, mountinfo }) === undefined;
 }
 
 const DELEGATE =

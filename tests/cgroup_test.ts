@@ -214,7 +214,7 @@ Deno.test("create() hands a group of v2 to its owner, and none of v1", async () 
   if (!HOST.some(({ version }) => version === 2)) return skip("needs cgroup v2");
   const path = `/${MARK}/owner`;
   for (const { mounted } of LAYOUTS) {
-    await using group = await CgroupGroup.create(path, {}, mounted, 12_345);
+    await using group = await CgroupGroup.create(path, {}, mounted, { owner: 12_345 });
     const owner = mounted.every(({ version }) => version === 2) ? 12_345 : 0;
     for (const each of group.directories) {
       equal(Deno.statSync(each).uid, owner);

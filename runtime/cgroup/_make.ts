@@ -2,7 +2,7 @@ import { SyscallError } from "../../ffi/errno.ts";
 import { LifecycleError, UnsupportedError } from "../errors.ts";
 import { EBUSY, ENOENT, processes, read, write } from "./_tree.ts";
 import { CALLERS } from "./base.ts";
-import type { Hierarchy, Write } from "./hierarchy.ts";
+import type { Hierarchy } from "./hierarchy.ts";
 
 /** How often a parent may be removed by somebody else while we make a group below it. */
 const TRIES = 5;
@@ -25,21 +25,28 @@ function names(own: string, path: string): string[] {
   return (path.startsWith("/") ? path : `${own}/${path}`).split("/").filter((name) => name !== "");
 }
 
+/** Options of {@linkcode makeGroup}. */
+export interface MakeOptions {
+  readonly controllers: Controllers;
+  /** Whether the group itself may be there already. */
+  readonly rejoin: boolean;
+}
+
 /**
  * Makes a group and, where they are missing, the groups above it; each one made is added to `made` at once.
  *
- * @throws {LifecycleError} if the group is there already.
+ * @throws {LifecycleError} if the group is there already and may not be.
  */
 export function makeGroup(
   hierarchy: Hierarchy,
   path: string,
-  controllers: Controllers,
+  options: MakeOptions,
   made: string[],
 ): string {
   const steps = names(hierarchy.own, path);
   for (let tries = 1;; tries++) {
     try {
-      return makeSteps(hierarchy, steps, controllers, made);
+      return makeSteps(hierarchy, steps, options, made);
     } catch (error) {
       if (!(error instanceof Deno.errors.NotFound) || tries === TRIES) throw error;
     }
@@ -49,7 +56,7 @@ export function makeGroup(
 function makeSteps(
   { version, controllers: all, mountPoint, own }: Hierarchy,
   steps: readonly string[],
-  controllers: Controllers,
+  { controllers, rejoin }: MakeOptions,
   made: string[],
 ): string {
   let directory = mountPoint;
@@ -59,7 +66,7 @@ function makeSteps(
     directory = `${parent}/${name}`;
     const isNew = makeDirectory(directory);
     if (isNew) made.push(directory);
-    else if (index === steps.length - 1) {
+    else if (index === steps.length - 1 && !rejoin) {
       throw new LifecycleError(`Cannot create cgroup "${directory}": there is one already`);
     }
     if (version === 2) enable(parent, controllers, parent === ownDirectory);
@@ -150,33 +157,6 @@ function inheritCpuset(parent: string, directory: string): void {
     if (read(`${directory}/${file}`) === "") {
       write(`${directory}/${file}`, read(`${parent}/${file}`) ?? "", "inherit");
     }
-  }
-}
-
-/**
- * Writes one limit.
- *
- * @throws {UnsupportedError} if this kernel has no such file or ignores it.
- * @throws {SyscallError} if the kernel refuses the value.
- */
-export function apply(one: Write, directory: string): void {
-  const { file, value, pointer, otherwise, usage, mayBeIgnored } = one;
-  const doing = `apply ${pointer}: write "${value}" to`;
-  const used = usage === undefined ? 0 : Number(read(`${directory}/${usage}`) ?? 0);
-  if (value !== "max" && used > Number(value)) {
-    throw new UnsupportedError(pointer, `${used} bytes are used already`);
-  }
-  try {
-    write(`${directory}/${file}`, value, doing);
-  } catch (error) {
-    if (!(error instanceof SyscallError) || error.errno !== ENOENT) throw error;
-    if (otherwise === undefined) throw new UnsupportedError(pointer, `this kernel has no "${file}"`);
-    const { otherwise: _, ...rest } = one;
-    return apply({ ...rest, ...otherwise }, directory);
-  }
-  // "No limit" reads as the highest number of pages.
-  if (mayBeIgnored && Number(read(`${directory}/${file}`)) > Number(value)) {
-    throw new UnsupportedError(pointer, `this kernel ignores "${file}"`, "limit memory as a whole");
   }
 }
 

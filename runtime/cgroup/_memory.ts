@@ -83,12 +83,18 @@ function* version2(memory: MemoryLimits, { mountPoint }: Hierarchy): Iterable<Wr
   });
   // Version 2 limits swap by itself.
   if (isSet(memory.swap)) {
-    const swap = Number(memory.swap) === -1 ? "max" : BigInt(memory.swap) - BigInt(memory.limit!);
-    yield write("swap.max", String(swap), "swap");
+    const swap = Number(memory.swap) === -1 ? "max" : String(BigInt(memory.swap) - BigInt(memory.limit!));
+    // A kernel without swap has no such file, and never swaps.
+    yield { ...write("swap.max", swap, "swap"), ifThere: true, ...atMost(memory, "swap", "memory+swap") };
   }
   if (isSet(memory.limit)) {
-    const one = write("max", limit(memory.limit, 2), "limit");
-    yield memory.checkBeforeUpdate ? { ...one, usage: "memory.current" } : one;
+    yield { ...write("max", limit(memory.limit, 2), "limit"), ...atMost(memory, "limit", "memory") };
   }
   if (isSet(memory.reservation)) yield write("low", limit(memory.reservation, 2), "reservation");
+}
+
+/** Refuses a limit that is below what is used already, if that was asked for. */
+function atMost(memory: MemoryLimits, field: "limit" | "swap", words: string): Pick<Write, "usage"> {
+  const most = BigInt(memory[field]!);
+  return memory.checkBeforeUpdate && most > 0n ? { usage: { file: "memory.current", most, words } } : {};
 }

@@ -1,9 +1,9 @@
-import { attachDeviceProgram } from "../../ffi/bpf.ts";
-import { SyscallError } from "../../ffi/errno.ts";
-import { LifecycleError, UnsupportedError, UsageError } from "../errors.ts";
-import { deviceProgram } from "./device_program.ts";
-import type { DeviceRule, Resources } from "../spec/linux.ts";
-import { apply, type Controllers, delegate, directoryOf, makeGroup } from "./_make.ts";
+import { LifecycleError, UsageError } from "../errors.ts";
+import type { Resources } from "../spec/linux.ts";
+import { applyAll } from "./_apply.ts";
+import { checkFit } from "./_fit.ts";
+import { restrictDevices } from "./_restrict_devices.ts";
+import { type Controllers, delegate, directoryOf, makeGroup } from "./_make.ts";
 import { type CgroupStats, readStats } from "./_stats.ts";
 import { freeze, isEmpty, kill, signalAll, type Stoppable, thaw } from "./_stop.ts";
 import { processes, read, removeGroup, tree, waitUntil } from "./_tree.ts";
@@ -13,7 +13,6 @@ export type { CgroupStats } from "./_stats.ts";
 
 /** Controllers that every group has where they are mounted: they count, and they stop. */
 const USUAL = ["cpuacct", "freezer", "memory", "pids"];
-const BPF_REMEDY = "it takes a kernel with CONFIG_CGROUP_BPF, CAP_BPF and CAP_NET_ADMIN";
 const EMPTY_MS = 10_000;
 /** After this long without success the processes are killed again. */
 const ROUND_MS = 200;
@@ -23,15 +22,28 @@ interface Place {
   readonly directory: string;
 }
 
+/** Options of {@linkcode CgroupGroup.create}. */
+export interface CreateGroupOptions {
+  /** User id that the group is handed to, where version 2 is all there is: version 1 is not safe to hand out. */
+  readonly owner?: number;
+  /** Whether there is a group in every hierarchy and every controller is on, so that limits can be set later. */
+  readonly complete?: boolean;
+  /** Whether the group may be there already, if nothing is in it; then it stays when this one is disposed of. */
+  readonly rejoin?: boolean;
+}
+
 /** A sandbox's cgroup: one directory in every hierarchy that it needs. Disposing kills all in it and removes it. */
 export class CgroupGroup implements AsyncDisposable {
   readonly #places: Place[];
   /** Groups above it that were made for it, outermost first. */
   readonly #parents: readonly string[];
+  /** Directories that were there before. */
+  readonly #older: ReadonlySet<string>;
 
-  private constructor(places: Place[], parents: readonly string[]) {
+  private constructor(places: Place[], parents: readonly string[], older: ReadonlySet<string> = new Set()) {
     this.#places = places;
     this.#parents = parents;
+    this.#older = older;
   }
 
   /**
@@ -40,34 +52,44 @@ export class CgroupGroup implements AsyncDisposable {
    * @param path Absolute: below the root of each hierarchy; relative: below the group of the calling process.
    * @param resources Limits, as `linux.resources` of config.json.
    * @param mounted The cgroup hierarchies of this host.
-   * @param owner User id that the group is handed to, where version 2 is all there is: version 1 is not safe to hand out.
    * @throws {UnsupportedError} if this host cannot apply a limit.
-   * @throws {LifecycleError} if there is such a group.
+   * @throws {LifecycleError} if there is such a group and it may not be there, or cannot be used.
    * @throws {SyscallError} if the kernel refuses a value.
    */
   static async create(
     path: string,
     resources: Resources,
     mounted: readonly Hierarchy[],
-    owner?: number,
+    { owner, complete = false, rejoin = false }: CreateGroupOptions = {},
   ): Promise<CgroupGroup> {
     checkPath(path);
     const hierarchies = withControllers(mounted);
     const writes = cgroupWrites(resources, hierarchies);
     const places: Place[] = [];
     const made: string[] = [];
+    const older = new Set<string>();
     await using stack = new AsyncDisposableStack();
-    stack.defer(() => new CgroupGroup(places, made)[Symbol.asyncDispose]());
-    for (const hierarchy of hierarchies.filter((each) => isNeeded(each, writes))) {
-      const directory = makeGroup(hierarchy, path, controllersFor(hierarchy, writes), made);
-      made.splice(made.indexOf(directory), 1);
-      places.push({ hierarchy, directory });
+    const group = new CgroupGroup(places, made, older);
+    stack.use(group);
+    const found: Place[] = []; // not ours before it is known that nothing is in it
+    for (const hierarchy of hierarchies.filter((each) => complete || isNeeded(each, writes))) {
+      const controllers = controllersFor(hierarchy, writes, complete);
+      const directory = makeGroup(hierarchy, path, { controllers, rejoin }, made);
+      const at = made.indexOf(directory);
+      (at === -1 ? found : places).push({ hierarchy, directory });
+      if (at !== -1) made.splice(at, 1);
     }
-    for (const one of writes) {
-      apply(one, places.find(({ hierarchy }) => hierarchy.mountPoint === one.mountPoint)!.directory);
-    }
-    restrictDevices(places, resources.devices ?? []);
-    const group = new CgroupGroup(places, made);
+    if (rejoin) new CgroupGroup([...places, ...found], []).checkFit();
+    found.flatMap(({ directory }) => tree(directory)).forEach((each) => older.add(each));
+    places.push(...found);
+    applyAll(writes.map((one) => {
+      return {
+        one,
+        directory: places.find(({ hierarchy }) => hierarchy.mountPoint === one.mountPoint)!.directory,
+      };
+    }));
+    const directories = places.map(({ hierarchy, directory }) => ({ ...hierarchy, directory }));
+    restrictDevices(directories, resources.devices ?? [], found.length > 0);
     if (owner !== undefined && places.every(({ hierarchy }) => hierarchy.version === 2)) {
       for (const { directory } of places) delegate(directory, owner);
     }
@@ -123,11 +145,12 @@ export class CgroupGroup implements AsyncDisposable {
     path: string,
     resources: Resources,
     mounted: readonly Hierarchy[],
+    { complete = false }: Pick<CreateGroupOptions, "complete"> = {},
   ): { readonly directory: string; readonly version: 1 | 2 }[] {
     checkPath(path);
     const hierarchies = withControllers(mounted);
     const writes = cgroupWrites(resources, hierarchies);
-    return hierarchies.filter((each) => isNeeded(each, writes)).map((each) => {
+    return hierarchies.filter((each) => complete || isNeeded(each, writes)).map((each) => {
       return { directory: directoryOf(each, path), version: each.version };
     });
   }
@@ -145,6 +168,15 @@ export class CgroupGroup implements AsyncDisposable {
   /** Whether no process is left in it or in a group below. */
   get empty(): boolean {
     return isEmpty(this.#stoppable);
+  }
+
+  /**
+   * Refuses what a new container cannot be put in; one that is not there yet is fit.
+   *
+   * @throws {LifecycleError} if there are processes in it, or it is frozen.
+   */
+  checkFit(): void {
+    checkFit(this.#stoppable);
   }
 
   /** The processes in it and in the groups below, each once. */
@@ -219,7 +251,8 @@ export class CgroupGroup implements AsyncDisposable {
 
   /** Whether all are gone; a group stays busy for a moment after its last process. */
   #remove(): boolean {
-    return this.directories.flatMap(tree).map(removeGroup).every((gone) => gone);
+    const ours = this.directories.flatMap(tree).filter((each) => !this.#older.has(each));
+    return ours.map(removeGroup).every((gone) => gone);
   }
 
   #find(controller: string): Place | undefined {
@@ -232,27 +265,6 @@ export class CgroupGroup implements AsyncDisposable {
       unified: this.#places.find(({ hierarchy }) => hierarchy.version === 2)?.directory,
       freezer: this.#find("freezer")?.directory,
     };
-  }
-}
-
-/**
- * Lets a program decide over devices where version 1 does not: it has to be there before the first process.
- *
- * @throws {UnsupportedError} if the kernel does not take it.
- */
-function restrictDevices(places: readonly Place[], rules: readonly DeviceRule[]): void {
-  const unified = places.find(({ hierarchy }) => hierarchy.version === 2);
-  const has1 = places.some(({ hierarchy }) => hierarchy.controllers.split(",").includes("devices"));
-  if (unified === undefined || has1 || rules.length === 0) return;
-  const program = deviceProgram(rules);
-  if (program === undefined) return;
-  try {
-    attachDeviceProgram(unified.directory, program);
-  } catch (error) {
-    if (!(error instanceof SyscallError)) throw error;
-    throw Object.assign(new UnsupportedError("/linux/resources/devices", error.message, BPF_REMEDY), {
-      cause: error,
-    });
   }
 }
 
@@ -281,9 +293,11 @@ function isNeeded({ version, controllers, mountPoint }: Hierarchy, writes: reado
 function controllersFor(
   { version, controllers, mountPoint }: Hierarchy,
   writes: readonly Write[],
+  complete = false,
 ): Controllers {
   if (version === 1) return { needed: [], wanted: [] };
   const files = writes.filter((one) => one.mountPoint === mountPoint).map(({ file }) => file.split(".")[0]!);
-  const wanted = ["cpu", ...USUAL].filter((each) => controllers.split(",").includes(each));
+  const all = controllers.split(",").filter((each) => each !== "");
+  const wanted = complete ? all : ["cpu", ...USUAL].filter((each) => all.includes(each));
   return { needed: [...new Set(files)].filter((each) => each !== "cgroup"), wanted };
 }

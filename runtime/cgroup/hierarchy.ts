@@ -23,8 +23,10 @@ export interface Write {
   readonly otherwise?: { readonly file: string; readonly value: string };
   /** Linux accepts this value and may ignore it: a limit that reads back as none was not applied. */
   readonly mayBeIgnored?: boolean;
-  /** A file with the present usage: a `value` below that is refused, for the kernel would kill instead. */
-  readonly usage?: string;
+  /** Where `file` need not be there: the kernel then does what `value` says. */
+  readonly ifThere?: boolean;
+  /** A file with the present usage, which must be below `most` bytes, for the kernel would kill instead. */
+  readonly usage?: { readonly file: string; readonly most: bigint; readonly words: string };
 }
 
 /** Where the controllers are: the half of the decision that the host makes. */

@@ -71,7 +71,16 @@ export async function specOf({ entry }: Pick<Known, "entry">): Promise<Spec> {
  *
  * @throws {LifecycleError} if the record names what is no cgroup: it is not touched.
  */
-export function groupOf({ entry, record }: Pick<Known, "entry" | "record">): CgroupGroup {
+export function groupOf(container: Pick<Known, "entry" | "record">): CgroupGroup {
+  return CgroupGroup.restore(groupsOf(container), container.record.parents);
+}
+
+/**
+ * The directories of the cgroup of a container, as they were written down.
+ *
+ * @throws {LifecycleError} if the record names what is no cgroup.
+ */
+export function groupsOf({ entry, record }: Pick<Known, "entry" | "record">): Record["groups"] {
   const read = (file: string): string => Deno.readTextFileSync(`/proc/self/${file}`);
   const mounted = cgroups(read("mountinfo"), read("cgroup"));
   const roots = mounted.map(({ mountPoint }) => `${mountPoint}/`);
@@ -79,5 +88,5 @@ export function groupOf({ entry, record }: Pick<Known, "entry" | "record">): Cgr
     if (roots.some((each) => path.startsWith(each))) continue;
     throw unreadable(`${entry.path}/record.json`, `"${path}" is no cgroup`);
   }
-  return CgroupGroup.restore(record.groups, record.parents);
+  return record.groups;
 }

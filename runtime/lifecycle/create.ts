@@ -2,7 +2,7 @@ import { resolve } from "@std/path";
 import { connect, sendWithFd } from "../../ffi/socket.ts";
 import type { OverlayChoice } from "../bundle.ts";
 import type { CgroupGroup } from "../cgroup/group.ts";
-import { LifecycleError, UnsupportedError, UsageError } from "../errors.ts";
+import { UnsupportedError, UsageError } from "../errors.ts";
 import type { Made } from "../image_of.ts";
 import type { Child } from "../launch/child.ts";
 import { readOverlay } from "../overlay_choice.ts";
@@ -56,6 +56,7 @@ export async function createContainer(id: string, options: CreateOptions = {}): 
   };
   await using parts = new AsyncDisposableStack();
   parts.defer(() => entry.remove());
+  await checkFit(intended); // what is written down as its own will be ended with it
   entry.writeSpec(bundle.spec);
   // Before anything is done: from here on whoever deletes the container knows what there may be.
   entry.write(intended);
@@ -105,19 +106,22 @@ function refuse({ image, listener, request }: Made, { consoleSocket }: CreateOpt
   }
 }
 
-/** The directories that will be made, those above them included; one that is there is not ours to remove. */
+/** The directories that will be made, those above them included. */
 function groupsOf({ group }: Made): Pick<Record, "groups" | "parents"> {
   if (!group) return { groups: [], parents: [] };
   const groups = group.groups.map(({ directory, version }) => {
     const { controllers = "" } = group.hierarchies.find((each) => {
       return directory.startsWith(`${each.mountPoint}/`);
     }) ?? {};
-    if (isThere(directory)) {
-      throw new LifecycleError(`Cannot create cgroup "${directory}": there is one already`);
-    }
     return { directory, version, controllers };
   });
   return { groups, parents: [...new Set(groups.flatMap(({ directory }) => missingAbove(directory)))] };
+}
+
+async function checkFit({ groups }: Pick<Record, "groups">): Promise<void> {
+  if (groups.every(({ directory }) => !isThere(directory))) return;
+  const { CgroupGroup } = await import("../cgroup/group.ts");
+  CgroupGroup.restore(groups, []).checkFit();
 }
 
 function missingAbove(directory: string): string[] {
@@ -136,7 +140,8 @@ function isThere(path: string): boolean {
 async function makeGroup({ group }: Made): Promise<CgroupGroup | undefined> {
   if (!group) return undefined;
   const { CgroupGroup } = await import("../cgroup/group.ts");
-  return await CgroupGroup.create(group.path, group.resources, group.hierarchies);
+  const { path, resources, hierarchies, complete } = group;
+  return await CgroupGroup.create(path, resources, hierarchies, { complete, rejoin: true });
 }
 
 async function launchInto(entry: Entry, { image }: Made): Promise<Child> {

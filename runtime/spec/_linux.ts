@@ -34,7 +34,8 @@ const weights = list(object<is.BlockIoWeight>({
 }));
 const rates = list(object<is.BlockIoRate>({ major: need(int64), minor: need(int64), rate: need(uint64) }));
 
-const resources = object<is.Resources>({
+/** Limits that cgroups enforce. */
+export const resources: Shape<is.Resources> = object<is.Resources>({
   unified: map(text(65_536)),
   devices: list(object<is.DeviceRule>({
     allow: need(flag),

@@ -3,7 +3,7 @@
 import { SpecError } from "../errors.ts";
 import { document } from "./_document.ts";
 import { harmless, Problems } from "./problems.ts";
-import { Place } from "./shape.ts";
+import { Place, type Shape } from "./shape.ts";
 import type { Spec } from "./config.ts";
 
 /** The largest config.json that is read, in bytes (of a string: in UTF-16 units). */
@@ -40,12 +40,28 @@ export function decodeSpec(bytes: Uint8Array | string, path: string): Spec {
  * it is a Spec.
  */
 export function readSpec(bytes: Uint8Array | string, problems: Problems): Spec | undefined {
+  return readAs(document, bytes, problems);
+}
+
+/** Reads the text of a part of a config.json that has the shape `shape`; `null` there is as good as nothing. */
+export function readPart<T>(shape: Shape<T>, bytes: Uint8Array | string, problems: Problems): T | undefined {
+  return readAs((value, at) => shape(withoutNulls(value), at), bytes, problems);
+}
+
+function readAs<T>(shape: Shape<T>, bytes: Uint8Array | string, problems: Problems): T | undefined {
   try {
-    return document(parseJson(toText(bytes)), new Place(problems));
+    return shape(parseJson(toText(bytes)), new Place(problems));
   } catch (error) {
     if (!(error instanceof Unreadable)) throw error;
     problems.add("", error.message);
   }
+}
+
+function withoutNulls(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutNulls);
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value).filter(([, each]) => each !== null);
+  return Object.fromEntries(entries.map(([key, each]) => [key, withoutNulls(each)]));
 }
 
 class Unreadable extends Error {}

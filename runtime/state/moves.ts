@@ -2,7 +2,7 @@ import { LifecycleError } from "../errors.ts";
 import type { StateStatus } from "../spec/state.ts";
 
 /** What can be done to a container. */
-export type Move = "start" | "pause" | "resume" | "kill" | "delete";
+export type Move = "start" | "pause" | "resume" | "update" | "kill" | "delete";
 
 /** From where a move is allowed, and what is said elsewhere; engines know these words. */
 const MOVES: Readonly<
@@ -11,6 +11,7 @@ const MOVES: Readonly<
   start: { from: ["created"], otherwise: (status) => NOT_STARTED[status] },
   pause: { from: ["created", "running"], otherwise: () => "container not running" },
   resume: { from: ["paused"], otherwise: () => "container not paused" },
+  update: { from: ["created", "running", "paused"], otherwise: () => "container not running" },
   kill: { from: ["created", "running", "paused"], otherwise: () => "container not running" },
   delete: {
     from: ["stopped", "created"],

@@ -14,6 +14,7 @@ import { writeAll } from "../../ffi/socket.ts";
 import { placeAt, placeOf } from "../../ffi/look.ts";
 import { LifecycleError, UsageError } from "../errors.ts";
 import type { Spec } from "../spec/config.ts";
+import { exactJson } from "../spec/exact_json.ts";
 import { checkId, isId } from "./container_id.ts";
 import { decodeRecord, encodeRecord, type Record, unreadable } from "./record.ts";
 
@@ -62,7 +63,7 @@ export class Entry implements Disposable {
 
   /** Keeps the config.json that the container is made from: what becomes of the bundle's later does not matter. */
   writeSpec(spec: Spec): void {
-    writeFileAt(this.#directory, SPEC, JSON.stringify(spec));
+    writeFileAt(this.#directory, SPEC, exactJson(spec));
   }
 
   /** The text of the config.json that the container was made from. @throws {LifecycleError} if it is missing. */

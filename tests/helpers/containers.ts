@@ -21,12 +21,12 @@ export interface Answer {
 export class Containers implements AsyncDisposable {
   readonly bundle: TestBundle = new TestBundle();
   readonly root: string;
-  readonly #program: readonly string[];
+  readonly program: readonly string[];
   #runs = 0;
 
   /** @param program The runtime, with the flags that all its commands have. */
   constructor(program: readonly string[] = RUNTIME) {
-    this.#program = program;
+    this.program = program;
     this.root = `${this.bundle.path}/containers`;
     this.write(["/bin/sleep", "300"]);
   }
@@ -52,7 +52,7 @@ export class Containers implements AsyncDisposable {
     const files = [`${base}.out`, `${base}.err`] as const;
     const script = 'exec "$@" </dev/null >"$OUT" 2>"$ERR"';
     const child = new Deno.Command("/bin/sh", {
-      args: ["-c", script, "sh", ...this.#program, "--root", this.root, ...args],
+      args: ["-c", script, "sh", ...this.program, "--root", this.root, ...args],
       cwd: this.bundle.path,
       env: { NO_COLOR: "1", OUT: files[0], ERR: files[1] },
       stdin: "null",

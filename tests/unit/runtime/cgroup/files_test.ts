@@ -240,7 +240,11 @@ Deno.test("cgroupWrites() asks for a look at what may be ignored and what would 
   const [kernel] = cgroupWrites({ memory: { kernel: 4096 } }, V1);
   deepEqual([kernel?.mayBeIgnored, kernel?.pointer], [true, `${AT}/memory/kernel`]);
   const [limit] = cgroupWrites({ memory: { limit: 4096, checkBeforeUpdate: true } }, V2);
-  deepEqual([limit?.usage, limit?.pointer], ["memory.current", `${AT}/memory/limit`]);
+  deepEqual([limit?.usage?.file, limit?.usage?.most, limit?.pointer], [
+    "memory.current",
+    4096n,
+    `${AT}/memory/limit`,
+  ]);
 });
 
 function unified(controllers: string): Hierarchy {

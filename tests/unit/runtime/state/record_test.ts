@@ -45,6 +45,7 @@ for (
 const ALLOWED: Readonly<Record<Move, readonly string[]>> = {
   start: ["created"],
   pause: ["created", "running"],
+  update: ["created", "running", "paused"],
   resume: ["paused"],
   kill: ["created", "running", "paused"],
   delete: ["created", "stopped"],

@@ -1,0 +1,96 @@
+import { deepEqual, equal, match } from "node:assert/strict";
+import { BOX, Containers } from "../helpers/containers.ts";
+import { containerTest } from "../helpers/container_test.ts";
+import { cannotRunRunc } from "../helpers/cgroups.ts";
+import { skip } from "../helpers/skip.ts";
+import { reactor } from "../../runtime/launch/reactor.ts";
+import { containerEvents } from "../../mod.ts";
+
+const MB = 2 ** 20;
+const namespaces = (["pid", "network", "ipc", "uts", "mount"] as const).map((type) => ({ type }));
+// What waits for everything in this process is there before the tests.
+reactor.after(1, () => {})[Symbol.dispose]();
+
+/** The names of all fields, in their order; those of lists and of counts that come and go are left out. */
+function shape(value: unknown): unknown {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return typeof value;
+  return Object.entries(value).map(([key, each]) => [key, shape(each)]);
+}
+
+async function stats(runtime: Containers): Promise<unknown> {
+  const linux = {
+    namespaces,
+    resources: { memory: { limit: 64 * MB, swap: 64 * MB }, pids: { limit: 20 } },
+  };
+  runtime.write(["/bin/sh", "-c", "dd if=/dev/zero of=/file bs=1M count=2 2>/dev/null; exec sleep 300"], {
+    linux,
+  });
+  await runtime.output("run", "--detach", "--bundle", runtime.bundle.path, BOX);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  const line = await runtime.output("events", "--stats", BOX);
+  equal(line.indexOf("\n"), line.length - 1);
+  await runtime.output("delete", "--force", BOX);
+  return JSON.parse(line);
+}
+
+containerTest("events --stats prints one line with the fields of runc, in their order", async () => {
+  const reason = cannotRunRunc();
+  if (reason !== undefined) return skip(reason);
+  await using ours = new Containers();
+  await using theirs = new Containers(["/usr/sbin/runc"]);
+  deepEqual(shape(await stats(ours)), shape(await stats(theirs)));
+});
+
+containerTest("events tells of want of memory and ends when the container does", async () => {
+  await using containers = new Containers();
+  const script =
+    "while [ ! -e /go ]; do sleep 0.1; done; dd if=/dev/zero of=/dev/null bs=200M count=1; sleep 1; exit 3";
+  containers.write(["/bin/sh", "-c", script], {
+    linux: { namespaces, resources: { memory: { limit: 32 * MB, swap: 32 * MB } } },
+  });
+  await containers.output("run", "--detach", BOX);
+  const { answer } = containers.begin("events", "--interval", "100ms", BOX);
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  Deno.writeTextFileSync(`${containers.bundle.rootfs}/go`, "");
+  const { code, stdout, stderr } = await answer;
+  deepEqual([code, stderr], [0, ""]);
+  const events = stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
+  deepEqual(events.filter(({ type }) => type === "oom"), [{ type: "oom", id: BOX }]);
+  equal(
+    events.filter(({ type, id, data }) => type === "stats" && id === BOX && data.pids.current > 0).length > 3,
+    true,
+  );
+});
+
+containerTest("events of the library can be left at any time", async () => {
+  await using containers = new Containers();
+  await containers.output("run", "--detach", BOX);
+  for await (const event of containerEvents(BOX, { root: containers.root, intervalMs: 20 })) {
+    if (event.type !== "stats") continue;
+    equal(event.data.pids.current, 1);
+    break;
+  }
+});
+
+containerTest("events is refused for what has ended, and for an interval that is none", async () => {
+  await using containers = new Containers();
+  await containers.output("create", BOX);
+  for (
+    const [interval, message] of [["0", /must be greater than 0/], ["-1s", /greater than 0/], [
+      "x",
+      /parse error/,
+    ]] as const
+  ) {
+    match((await containers.run("events", `--interval=${interval}`, BOX)).stderr, message);
+  }
+  match(await containers.output("events", "--stats", BOX), /^\{"type":"stats","id":/);
+  await containers.output("kill", BOX, "KILL");
+  await containers.until(BOX, "stopped");
+  for (const flags of [["--stats"], []]) {
+    deepEqual(await containers.run("events", ...flags, BOX), {
+      code: 1,
+      stdout: "",
+      stderr: `runtime: container with id ${BOX} is not running\n`,
+    });
+  }
+});
