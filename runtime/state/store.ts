@@ -10,7 +10,7 @@ import {
 } from "../../ffi/directory.ts";
 import { SyscallError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
-import { writeAll } from "../../ffi/socket.ts";
+import { connect, listenAt, writeAll } from "../../ffi/socket.ts";
 import { placeAt, placeOf } from "../../ffi/look.ts";
 import { LifecycleError, UsageError } from "../errors.ts";
 import type { Spec } from "../spec/config.ts";
@@ -19,7 +19,7 @@ import { checkId, isId } from "./container_id.ts";
 import { decodeRecord, encodeRecord, type Record, unreadable } from "./record.ts";
 
 const DEFAULT = "/run/ai-sandbox/containers";
-const [RECORD, SPEC, GATE] = ["record.json", "config.json", "gate"];
+const [RECORD, SPEC, GATE, STARTS] = ["record.json", "config.json", "gate", "starts"];
 const MAX_RECORD_BYTES = 8 << 20;
 /** How long a command waits for another one on the same container. */
 const [LOCK_MS, PAUSE_MS] = [20_000, 5];
@@ -98,6 +98,22 @@ export class Entry implements Disposable {
     return true;
   }
 
+  /** A socket at which whoever starts the container calls; it is for init. */
+  makeStarts(): Fd {
+    removeAt(this.#directory, STARTS);
+    return listenAt(this.#starts);
+  }
+
+  /** A connection to init, which takes it when the gate is open. @throws {SyscallError} if nobody waits there. */
+  callInit(): Fd {
+    return connect(this.#starts, { messages: true });
+  }
+
+  /** Short enough for a socket, however deep the directory lies. */
+  get #starts(): string {
+    return `/proc/self/fd/${this.#directory.raw}/${STARTS}`;
+  }
+
   /** Inode and device of the start gate, if it is there. */
   get gate(): { readonly inode: bigint; readonly device: string } | undefined {
     try {
@@ -125,7 +141,7 @@ export class Entry implements Disposable {
 
   /** Removes it. The record goes last but for the directory: until then all can be done again. */
   remove(): void {
-    for (const name of [GATE, SPEC, `${SPEC}.new`]) removeAt(this.#directory, name);
+    for (const name of [GATE, STARTS, SPEC, `${SPEC}.new`]) removeAt(this.#directory, name);
     removeAt(this.#directory, `${RECORD}.new`);
     removeAt(this.#directory, RECORD);
     try {
