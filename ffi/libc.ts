@@ -27,6 +27,8 @@ export const libc = openLibrary("libc.so.6", {
   ioctl: { parameters: ["i32", "u64", "buffer"], result: "i32" }, // (int fd, unsigned long request, …)
   isatty: { parameters: ["i32"], result: "i32" },
   kill: { parameters: ["i32", "i32"], result: "i32" }, // int kill(pid_t pid, int sig)
+  // (int olddirfd, const char *old, int newdirfd, const char *new, int flags)
+  linkat: { parameters: ["i32", "buffer", "i32", "buffer", "i32"], result: "i32" },
   listen: { parameters: ["i32", "i32"], result: "i32" }, // (int sockfd, int backlog)
   memfd_create: { parameters: ["buffer", "u32"], result: "i32" }, // (const char *name, unsigned int flags)
   mkfifoat: { parameters: ["i32", "buffer", "u32"], result: "i32" }, // (int dirfd, const char *path, mode_t mode)

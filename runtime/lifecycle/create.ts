@@ -58,8 +58,12 @@ export async function createContainer(id: string, options: CreateOptions = {}): 
     ...await hooksOf(made),
   };
   const { hooked } = made;
-  await using parts = new AsyncDisposableStack();
-  parts.defer(() => entry.remove());
+  const parts = new AsyncDisposableStack();
+  await using whole = new AsyncDisposableStack();
+  whole.defer(async () => {
+    await parts.disposeAsync(); // what cannot be removed stays written down
+    entry.remove();
+  });
   await checkFit(intended); // what is written down as its own will be ended with it
   entry.writeSpec(bundle.spec);
   // Before anything is done: from here on whoever deletes the container knows what there may be.
@@ -80,7 +84,7 @@ export async function createContainer(id: string, options: CreateOptions = {}): 
   entry.write({ ...intended, phase: "created", init: nameProcess(child.pid) });
   const { pid } = child;
   child.letGo();
-  parts.move(); // the container's own from here on
+  whole.move(); // the container's own from here on
   return pid;
 }
 
