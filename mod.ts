@@ -64,13 +64,13 @@ export type * from "./runtime/spec/config.ts";
 export { checkId } from "./runtime/state/container_id.ts";
 export type { StoreOptions } from "./runtime/lifecycle/container.ts";
 export { createContainer, type CreateOptions } from "./runtime/lifecycle/create.ts";
-export { HookError } from "./runtime/launch/hook_error.ts";
 export { startContainer } from "./runtime/lifecycle/start.ts";
 export {
   type ContainerList,
   type ContainerState,
   containerState,
   listContainers,
+  stateText,
 } from "./runtime/lifecycle/state.ts";
 export { killContainer, type KillOptions } from "./runtime/lifecycle/kill.ts";
 export { pauseContainer, resumeContainer } from "./runtime/lifecycle/pause.ts";

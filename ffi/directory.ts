@@ -60,14 +60,23 @@ export function readFileAt(directory: Fd, name: string, mostBytes: number): stri
 
 /** Writes a file whole or not at all, and returns when it would outlast a power cut (rename(2), fsync(2)). */
 export function writeFileAt(directory: Fd, name: string, text: string): void {
+  put(directory, name, new TextEncoder().encode(text), true);
+  check(libc.fsync(directory.raw), "write the directory of", name);
+}
+
+/** Writes a file whole or not at all, without waiting for the disk. */
+export function putFileAt(directory: Fd, name: string, bytes: Uint8Array<ArrayBuffer>): void {
+  put(directory, name, bytes, false);
+}
+
+function put(directory: Fd, name: string, bytes: Uint8Array<ArrayBuffer>, wait: boolean): void {
   const temporary = `${name}.new`;
   removeAt(directory, temporary); // of a writer that died
   const how = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
   using file = new Fd(check(libc.openat(directory.raw, cstring(temporary), how, 0o600), "create", temporary));
-  writeAll(file, new TextEncoder().encode(text), temporary);
-  check(libc.fsync(file.raw), "write", temporary);
+  writeAll(file, bytes, temporary);
+  if (wait) check(libc.fsync(file.raw), "write", temporary);
   check(libc.renameat(directory.raw, cstring(temporary), directory.raw, cstring(name)), "rename", temporary);
-  check(libc.fsync(directory.raw), "write the directory of", name);
 }
 
 /** Removes a file or a link; harmless if there is none. */

@@ -2,7 +2,6 @@ import type { CommandHelp } from "../args.ts";
 import { containerArguments } from "../containers.ts";
 import { CREATE_FLAGS, createFrom } from "../create.ts";
 import type { Command, Global } from "../main.ts";
-import { warn } from "../report.ts";
 
 const help: CommandHelp = {
   name: "create",
@@ -14,7 +13,7 @@ const help: CommandHelp = {
 
 async function run(argv: readonly string[], global: Global): Promise<number> {
   const { args, id, store } = containerArguments(help, argv, global);
-  await createFrom(id, args, { ...store, onWarning: (warning) => warn(warning, global) });
+  await createFrom(id, args, store);
   return 0;
 }
 

@@ -2,7 +2,6 @@ import { deleteContainer } from "../../mod.ts";
 import type { CommandHelp } from "../args.ts";
 import { containerArguments } from "../containers.ts";
 import type { Command, Global } from "../main.ts";
-import { warn } from "../report.ts";
 
 const help: CommandHelp = {
   name: "delete",
@@ -14,8 +13,7 @@ const help: CommandHelp = {
 
 async function run(argv: readonly string[], global: Global): Promise<number> {
   const { args, id, store } = containerArguments(help, argv, global);
-  const onWarning = (warning: string): void => warn(warning, global);
-  await deleteContainer(id, { ...store, force: args.has("force"), onWarning });
+  await deleteContainer(id, { ...store, force: args.has("force") });
   return 0;
 }
 

@@ -1,4 +1,4 @@
-import { containerState } from "../../mod.ts";
+import { containerState, stateText } from "../../mod.ts";
 import type { CommandHelp } from "../args.ts";
 import { containerArguments } from "../containers.ts";
 import type { Command, Global } from "../main.ts";
@@ -14,9 +14,7 @@ const help: CommandHelp = {
 
 async function run(argv: readonly string[], global: Global): Promise<number> {
   const { id, store } = containerArguments(help, argv, global);
-  const { ownerId: _, ...state } = containerState(id, store);
-  // runc leaves the owner empty here; who parses its output finds the property.
-  await print(JSON.stringify({ ...state, owner: "" }, null, 2));
+  await print(stateText(containerState(id, store)));
   return 0;
 }
 

@@ -13,9 +13,10 @@ import {
 import { DATA_OFFSET, elf } from "./elf.ts";
 import { DATA_ADDRESS } from "./machine.ts";
 
-/** The data begins with {failed record, errno, scratch, unused}; the records follow, then what they point to. */
+/** The data begins with {failed record, errno, scratch, where to leave}; the records follow, then what they point to. */
 const HEADER_BYTES = 0x20;
 const SCRATCH = DATA_ADDRESS + 0x10;
+const FORM_OFFSET = 0x18;
 
 /*
  * A record, as machine/<arch>.s reads it:
@@ -26,7 +27,7 @@ const SCRATCH = DATA_ADDRESS + 0x10;
 const RECORD_BYTES = 96;
 /** openat2 asks to be tried again when something is renamed meanwhile; a program that renames all day must not hold us. */
 const RETRIES = 128;
-const PSEUDO = { let: -1, load: -2, decimal: -3 } as const;
+const PSEUDO = { let: -1, load: -2, decimal: -3, leave: -4 } as const;
 
 /** What a step says of itself when it fails. */
 export interface StepWords {
@@ -72,6 +73,19 @@ export function assemble(plan: Plan, { texts = false }: AssembleOptions = {}): I
   return new Assembler(plan, texts).image();
 }
 
+/** What a table begins with, so that no executable takes one that is meant for other machine code: the stubs have it too. */
+export const MOVES_FORM = "moves 1\0";
+
+/**
+ * A plan as the table alone, for an executable that has the machine code already. Before it goes through the table it
+ * writes three numbers over its begin, the slots `failed`, `errno` and `scratch`, and where `leave` goes.
+ */
+export function assembleTable(plan: Plan): Uint8Array<ArrayBuffer> {
+  const table = new Assembler(plan, false).data().slice();
+  table.set(new TextEncoder().encode(MOVES_FORM), FORM_OFFSET);
+  return table;
+}
+
 /** The executable of an image for the sandbox whose ids begin at `first` on the host. */
 export function withIds({ elf, idsAt, idWordsAt }: Image, first: number): Uint8Array<ArrayBuffer> {
   const filled = elf.slice();
@@ -106,7 +120,11 @@ class Assembler {
   readonly #idsAt: number[] = [];
   readonly #idWordsAt: number[] = [];
   readonly #labels = new Map<string, number>();
-  readonly #addresses = new Map([["failed", DATA_ADDRESS], ["errno", DATA_ADDRESS + 8]]);
+  readonly #addresses = new Map([
+    ["failed", DATA_ADDRESS],
+    ["errno", DATA_ADDRESS + 8],
+    ["scratch", SCRATCH],
+  ]);
   readonly #strings = new Map<string, number>();
   readonly #placed = new Map<Bytes, number>();
   readonly #structs = new Map<Struct, number>();
@@ -137,10 +155,14 @@ class Assembler {
   }
 
   image(): Image {
-    for (let index = 0; index < this.#steps.length; index++) this.#record(this.#steps[index]!, index);
+    const data = this.data();
     const steps = this.#steps.map(({ op }) => op);
-    const whole = elf(this.#arch, this.#bytes.subarray(0, this.#end));
-    return { elf: whole, steps, idsAt: this.#idsAt, idWordsAt: this.#idWordsAt };
+    return { elf: elf(this.#arch, data), steps, idsAt: this.#idsAt, idWordsAt: this.#idWordsAt };
+  }
+
+  data(): Uint8Array<ArrayBuffer> {
+    for (let index = 0; index < this.#steps.length; index++) this.#record(this.#steps[index]!, index);
+    return this.#bytes.subarray(0, this.#end);
   }
 
   /** A struct member that is a slot takes a step that copies the slot there. */

@@ -19,8 +19,6 @@ const END_MS = 10_000;
 export interface DeleteOptions extends StoreOptions {
   /** Also one that runs; one that is not there is none to be deleted. */
   readonly force?: boolean;
-  /** Hears what is wrong with hooks that fail. */
-  readonly onWarning?: (warning: string) => void;
 }
 
 /**
@@ -31,7 +29,7 @@ export interface DeleteOptions extends StoreOptions {
  */
 export async function deleteContainer(
   id: string,
-  { force = false, onWarning, ...options }: DeleteOptions = {},
+  { force = false, ...options }: DeleteOptions = {},
 ): Promise<void> {
   using entry = await new Store(options.root).lock(id);
   const record = entry?.read();
@@ -41,10 +39,6 @@ export async function deleteContainer(
     const container = { entry, record };
     if (!force) checkMove("delete", statusOf(container, true), id);
     await destroy(container);
-    if (record.hooks?.length) {
-      const { poststop } = await import("./hooks.ts");
-      for (const warning of await poststop(container)) onWarning?.(warning);
-    }
   }
   entry.remove();
 }

@@ -1,7 +1,11 @@
-import { OCI_VERSION, type State } from "../spec/state.ts";
+import type { State, StateStatus } from "../spec/state.ts";
+import type { Record } from "../state/record.ts";
 import { findContainer, type Known, type StoreOptions } from "./container.ts";
 import { statusOf } from "./status.ts";
 import { Store } from "../state/store.ts";
+
+/** The version of the OCI runtime specification that states keep to. */
+const OCI_VERSION = "1.3.0";
 
 /** The state of a container, with what runc adds to it. */
 export interface ContainerState extends State {
@@ -26,11 +30,21 @@ export function containerState(id: string, options: StoreOptions = {}): Containe
 }
 
 function stateOf(container: Known): ContainerState {
-  const { id, bundle, rootfs, annotations, created, owner, init } = container.record;
-  const status = statusOf(container);
+  return stateWith(container.record, statusOf(container));
+}
+
+/** The state of a container that has a status. */
+export function stateWith(record: Omit<Record, "version">, status: StateStatus): ContainerState {
+  const { id, bundle, rootfs, annotations, created, owner, init } = record;
   const pid = status === "stopped" || !init ? 0 : init.pid;
   const noted = Object.keys(annotations).length > 0 ? { annotations } : {};
   return { ociVersion: OCI_VERSION, id, pid, status, bundle, rootfs, created, ...noted, ownerId: owner };
+}
+
+/** A state as the command `state` prints it. */
+export function stateText({ ownerId: _, ...state }: ContainerState): string {
+  // runc leaves the owner empty here; who parses its output finds the property.
+  return JSON.stringify({ ...state, owner: "" }, null, 2);
 }
 
 /** All containers, and those that cannot be read. */

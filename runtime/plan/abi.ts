@@ -5,7 +5,6 @@ export type { Arch };
 
 /** System call numbers: [x86_64, aarch64], from arch/x86/entry/syscalls/syscall_64.tbl and asm-generic/unistd.h. */
 export const SYSCALLS = {
-  accept4: [288, 242],
   capset: [126, 91],
   chdir: [80, 49],
   chroot: [161, 51],
@@ -20,6 +19,7 @@ export const SYSCALLS = {
   fchdir: [81, 50],
   fchmod: [91, 52],
   fchownat: [260, 54],
+  flock: [73, 32],
   fsconfig: [431, 431],
   fsmount: [432, 432],
   fsopen: [430, 430],
@@ -37,8 +37,6 @@ export const SYSCALLS = {
   landlock_add_rule: [445, 445],
   landlock_create_ruleset: [444, 444],
   landlock_restrict_self: [446, 446],
-  lseek: [8, 62],
-  memfd_create: [319, 279],
   mkdirat: [258, 34],
   mknodat: [259, 33],
   mount_setattr: [442, 442],
@@ -47,6 +45,7 @@ export const SYSCALLS = {
   openat: [257, 56],
   openat2: [437, 437],
   personality: [135, 92],
+  pidfd_open: [434, 434],
   pidfd_send_signal: [424, 424],
   pipe2: [293, 59],
   pivot_root: [155, 41],

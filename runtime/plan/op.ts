@@ -67,8 +67,8 @@ export type Arg =
   | Strings
   | Struct;
 
-/** Besides system calls: `let` stores first + second × third, `load` the 8 bytes there, `decimal` writes digits that end before an address. */
-export type Call = Syscall | "let" | "load" | "decimal";
+/** Besides system calls: `let` stores first + second × third, `load` the 8 bytes there, `decimal` writes digits that end before an address, `leave` goes back to who has begun. */
+export type Call = Syscall | "let" | "load" | "decimal" | "leave";
 
 /**
  * One step of a plan. Without `zero`, `positive` and `failed` it goes on with the step behind it when the call
@@ -117,8 +117,8 @@ export function jump(label: string): Op {
 
 /** The steps of one process, in order. */
 export interface Section {
-  /** Who runs them: the launcher (on the host) or the init of the sandbox. */
-  readonly by: "launcher" | "init" | "end";
+  /** Who runs them: the launcher (on the host), the init of the sandbox, or the executable itself. */
+  readonly by: "launcher" | "init" | "end" | "move";
   /** The steps. */
   readonly ops: readonly Op[];
 }

@@ -1,5 +1,4 @@
 import type { Context } from "./context.ts";
-import { startHooks } from "./hooks.ts";
 import { dropBounding, setCapabilities, setUser } from "./identity.ts";
 import { landlock } from "./landlock.ts";
 import { rlimits, scheduling } from "./limits.ts";
@@ -49,13 +48,9 @@ export function* becomeProgram(all: Context): Iterable<Op> {
   // The change of user shut /proc/<pid> to who lacks CAP_SYS_PTRACE. Nobody else has rights in a new user namespace.
   if (all.attest && all.namespace("user") === "new") yield dumpable("let the supervisor look", 1);
   for (const filter of all.confinement?.filters ?? []) yield* policyFilter(filter);
-  if (late && !gateLast) {
-    yield* gate(all);
-    yield* startHooks(all);
-  }
+  if (late && !gateLast) yield* gate(all);
   if (late) yield* seccomp(late);
   if (gateLast) yield* gate(all);
-  if (!late || gateLast) yield* startHooks(all);
   yield* blame(form, 1);
   yield execute(all);
 }

@@ -3,6 +3,7 @@ import {
   makeFifoAt,
   openDirectory,
   openFifoAt,
+  putFileAt,
   readFileAt,
   removeAt,
   tryLock,
@@ -10,7 +11,7 @@ import {
 } from "../../ffi/directory.ts";
 import { SyscallError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
-import { connect, listenAt, writeAll } from "../../ffi/socket.ts";
+import { writeAll } from "../../ffi/socket.ts";
 import { placeAt, placeOf } from "../../ffi/look.ts";
 import { LifecycleError, UsageError } from "../errors.ts";
 import type { Spec } from "../spec/config.ts";
@@ -18,8 +19,21 @@ import { exactJson } from "../spec/exact_json.ts";
 import { checkId, isId } from "./container_id.ts";
 import { decodeRecord, encodeRecord, type Record, unreadable } from "./record.ts";
 
-const DEFAULT = "/run/ai-sandbox/containers";
-const [RECORD, SPEC, GATE, STARTS] = ["record.json", "config.json", "gate", "starts"];
+/** Where root has them; the stub of the executable knows it, too. */
+export const DEFAULT = "/run/ai-sandbox/containers";
+const [RECORD, SPEC, MOVES] = ["record.json", "config.json", "moves"];
+/** The fifo at which the first process waits. */
+export const GATE = "gate";
+/** All that is in the directory of a container, in the order in which it is removed: the record last. */
+export const FILES: readonly string[] = [
+  MOVES,
+  `${MOVES}.new`,
+  GATE,
+  SPEC,
+  `${SPEC}.new`,
+  `${RECORD}.new`,
+  RECORD,
+];
 const MAX_RECORD_BYTES = 8 << 20;
 /** How long a command waits for another one on the same container. */
 const [LOCK_MS, PAUSE_MS] = [20_000, 5];
@@ -56,8 +70,9 @@ export class Entry implements Disposable {
     return text === undefined ? undefined : decodeRecord(text, file, this.id);
   }
 
-  /** Writes down what is known of it: when this returns, it is on the disk. */
+  /** Writes down what is known of it: when this returns, it is on the disk. Moves that knew something else are removed. */
   write(record: Omit<Record, "version">): void {
+    removeAt(this.#directory, MOVES);
     writeFileAt(this.#directory, RECORD, encodeRecord(record));
   }
 
@@ -78,6 +93,11 @@ export class Entry implements Disposable {
     throw unreadable(file, "it is missing");
   }
 
+  /** Keeps the steps of its moves. After a power cut they may be missing: then the record is gone by. */
+  writeMoves(table: Uint8Array<ArrayBuffer>): void {
+    putFileAt(this.#directory, MOVES, table);
+  }
+
   /** A new start gate, which the caller can both read and open. */
   makeGate(): Fd {
     return makeFifoAt(this.#directory, GATE);
@@ -96,22 +116,6 @@ export class Entry implements Disposable {
     writeAll(gate, new Uint8Array(1), "the start gate");
     awaitNoReader(gate, timeoutMs);
     return true;
-  }
-
-  /** A socket at which whoever starts the container calls; it is for init. */
-  makeStarts(): Fd {
-    removeAt(this.#directory, STARTS);
-    return listenAt(this.#starts);
-  }
-
-  /** A connection to init, which takes it when the gate is open. @throws {SyscallError} if nobody waits there. */
-  callInit(): Fd {
-    return connect(this.#starts, { messages: true });
-  }
-
-  /** Short enough for a socket, however deep the directory lies. */
-  get #starts(): string {
-    return `/proc/self/fd/${this.#directory.raw}/${STARTS}`;
   }
 
   /** Inode and device of the start gate, if it is there. */
@@ -141,9 +145,7 @@ export class Entry implements Disposable {
 
   /** Removes it. The record goes last but for the directory: until then all can be done again. */
   remove(): void {
-    for (const name of [GATE, STARTS, SPEC, `${SPEC}.new`]) removeAt(this.#directory, name);
-    removeAt(this.#directory, `${RECORD}.new`);
-    removeAt(this.#directory, RECORD);
+    for (const name of FILES) removeAt(this.#directory, name);
     try {
       Deno.removeSync(this.path, { recursive: true }); // whatever else somebody put there; links are not followed
     } catch (error) {

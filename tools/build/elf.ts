@@ -1,6 +1,8 @@
 /** Reads an ELF executable, and adds to a copy of it a segment of our own that runs first. */
 
-const PT = { load: 1, dynamic: 2, note: 4 };
+import { machineCode } from "../../runtime/launch/machine.ts";
+
+const PT = { null: 0, load: 1, dynamic: 2, interp: 3, note: 4, phdr: 6 };
 const DT = { strtab: 5n, symtab: 6n, rela: 7n, relasz: 8n };
 const GLOB_DAT = { x86_64: 6n, aarch64: 1025n } as const;
 const MACHINES: Readonly<Record<number, Machine>> = { 62: "x86_64", 183: "aarch64" };
@@ -14,6 +16,8 @@ export interface Elf {
   readonly entry: bigint;
   /** Where the program header of a dispensable note stands in the file. */
   readonly noteAt: number;
+  /** Where the program header that names ld.so stands in the file. */
+  readonly interpAt: number;
   /** The first address after every segment, aligned to any page size. */
   readonly freeAddress: bigint;
   /** The address of the pointer through which the executable reaches libc's `environ`. */
@@ -22,7 +26,7 @@ export interface Elf {
 
 /** What `attach` adds. */
 export interface Parts {
-  /** Position-independent machine code whose length is a multiple of 16. */
+  /** Position-independent machine code, with room for {@linkcode NUMBERS} numbers at its end. */
   readonly stub: Uint8Array;
   /** Arguments that stand before the user's. */
   readonly words: readonly string[];
@@ -31,6 +35,9 @@ export interface Parts {
   /** Bytes that only the file has, at `payloadOffset`. */
   readonly payload: Uint8Array;
 }
+
+/** How many numbers `attach` puts at the end of the stub. */
+export const NUMBERS = 8;
 
 // Pages of 64 KiB exist on aarch64; an address and its file offset must be equal modulo the page size.
 const PAGE = 0x10000;
@@ -51,13 +58,14 @@ export function readElf(bytes: Uint8Array): Elf {
     throw new Error("Cannot build from this Deno executable: only x86-64 and aarch64 are known");
   }
   const loads: { address: bigint; size: bigint; at: bigint }[] = [];
-  let noteAt = -1;
-  let dynamicAt = -1;
+  let [noteAt, dynamicAt, interpAt, phdrAt] = [-1, -1, -1, -1];
   for (let i = 0; i < view.getUint16(56, true); i++) {
     const at = Number(u64(32)) + i * view.getUint16(54, true);
     const type = view.getUint32(at, true);
     // Loads must stay in ascending order, and ours is the highest: only a note after the last load will do.
     if (type === PT.note) noteAt = at;
+    if (type === PT.interp) interpAt = at;
+    if (type === PT.phdr) phdrAt = at;
     if (type === PT.dynamic) dynamicAt = Number(u64(at + 8));
     if (type !== PT.load) continue;
     noteAt = -1;
@@ -65,6 +73,9 @@ export function readElf(bytes: Uint8Array): Elf {
   }
   if (noteAt < 0) {
     throw new Error("Cannot extend the Deno executable: it has no note segment after its loads");
+  }
+  if (interpAt < 0 || phdrAt < 0) {
+    throw new Error("Cannot extend the Deno executable: it does not say how it is linked");
   }
   if (dynamicAt < 0) throw new Error("Cannot extend the Deno executable: it is linked statically");
 
@@ -92,7 +103,7 @@ export function readElf(bytes: Uint8Array): Elf {
   if (environAddress === 0n) throw new Error("Cannot extend the Deno executable: it does not use `environ`");
   const end = loads.reduce((most, { address, size }) => address + size > most ? address + size : most, 0n);
   const freeAddress = (end + BigInt(PAGE) - 1n) / BigInt(PAGE) * BigInt(PAGE);
-  return { machine, entry: u64(24), noteAt, freeAddress, environAddress };
+  return { machine, entry: u64(24), noteAt, interpAt, freeAddress, environAddress };
 }
 
 /** Where in the file `attach` puts the payload. */
@@ -101,10 +112,11 @@ export function payloadOffset(host: Uint8Array): number {
 }
 
 /**
- * Returns a copy of `host` that runs a stub before its own entry.
+ * Returns a copy of `host` that runs a stub before anything else.
  *
  * The stub and its strings become a read-only executable segment in the place of the build-id note. The payload
- * follows in the file only: nothing maps it.
+ * follows in the file only: nothing maps it. The kernel is not shown the name of ld.so, so that it begins with the stub,
+ * which shows ld.so the program headers as they were.
  *
  * @throws {RangeError} When the words and settings do not fit into the segment.
  */
@@ -112,13 +124,20 @@ export function attach(host: Uint8Array, parts: Parts): Uint8Array {
   const elf = readElf(host);
   const at = segmentOffset(host);
   const text = new TextEncoder().encode([...parts.words, ...parts.settings].map((s) => s + "\0").join(""));
-  const size = parts.stub.length + 32 + text.length;
+  const code = machineCode(elf.machine);
+  const hostView = new DataView(host.buffer, host.byteOffset, host.byteLength);
+  const headersAt = Number(hostView.getBigUint64(32, true));
+  const headersSize = 56 * hostView.getUint16(56, true);
+  const copyAt = aligned(parts.stub.length + text.length);
+  const codeAt = aligned(copyAt + headersSize);
+  const size = codeAt + code.length;
   if (size > PAGE) throw new RangeError(`Cannot attach ${size} bytes of stub and strings: at most ${PAGE}`);
 
   const bytes = new Uint8Array(payloadOffset(host) + parts.payload.length);
   bytes.set(host);
   bytes.set(parts.stub, at);
-  bytes.set(text, at + parts.stub.length + 32);
+  bytes.set(text, at + parts.stub.length);
+  bytes.set(code, at + codeAt);
   bytes.set(parts.payload, payloadOffset(host));
   const view = new DataView(bytes.buffer);
   const numbers = [
@@ -126,14 +145,30 @@ export function attach(host: Uint8Array, parts: Parts): Uint8Array {
     BigInt(parts.settings.length),
     elf.entry - elf.freeAddress,
     elf.environAddress - elf.freeAddress,
+    view.getBigUint64(elf.interpAt + 16, true) - elf.freeAddress,
+    BigInt(copyAt),
+    BigInt(codeAt),
   ];
-  numbers.forEach((value, i) => view.setBigInt64(at + parts.stub.length + 8 * i, value, true));
+  const numbersAt = at + parts.stub.length - 8 * NUMBERS;
+  numbers.forEach((value, i) => view.setBigInt64(numbersAt + 8 * i, value, true));
   view.setBigUint64(24, elf.freeAddress, true);
   view.setUint32(elf.noteAt, PT.load, true);
   view.setUint32(elf.noteAt + 4, 5, true); // PF_R | PF_X
   const header = [BigInt(at), elf.freeAddress, elf.freeAddress, BigInt(size), BigInt(size), BigInt(PAGE)];
   header.forEach((value, i) => view.setBigUint64(elf.noteAt + 8 + 8 * i, value, true));
+  bytes.copyWithin(at + copyAt, headersAt, headersAt + headersSize);
+  for (let each = at + copyAt; each < at + copyAt + headersSize; each += 56) {
+    // From here ld.so learns where the executable lies.
+    if (view.getUint32(each, true) === PT.phdr) {
+      view.setBigUint64(each + 16, elf.freeAddress + BigInt(copyAt), true);
+    }
+  }
+  view.setUint32(elf.interpAt, PT.null, true);
   return bytes;
+}
+
+function aligned(offset: number): number {
+  return Math.ceil(offset / 16) * 16;
 }
 
 function segmentOffset(host: Uint8Array): number {

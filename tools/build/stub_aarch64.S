@@ -1,9 +1,367 @@
-// The same as stub_x86_64.S, which explains it. x0 (ld.so's exit handler) is kept for _start.
+// The same as stub_x86_64.S, which explains it. x29 keeps the place of argc; svc changes nothing but x0.
+    .set PAGE, 4096
+    .set DELETE, 3
+    .set KILL, 4
     .text
     .globl _start
 _start:
+    ldr x8, [sp]
+    cbz x8, .Lend
+    mov x29, sp
+    sub sp, sp, #2*PAGE
+    add x21, x29, #16           // &argv[1]
+    adr x22, .Lhome
+.Lflag:
+    bl .Lnext
+    ldrb w2, [x1]
+    cmp w2, #'-'
+    b.ne .Lcommand
+    ldrb w2, [x1, #1]!
+    cmp w2, #'-'
+    b.ne 1f
+    add x1, x1, #1
+1:  adr x0, .Lflags
+    bl .Lchoose
+    ldrb w2, [x1], #1
+    cbnz w2, 2f
+    bl .Lnext
+2:  ldrb w2, [x1]
+    cbz w2, .Lload
+    cmp w19, #2
+    b.hi .Lflag
+    b.lo 3f
+    adr x0, .Lformats
+    bl .Lexact
+    b .Lflag
+3:  mov x22, x1
+    b .Lflag
+
+.Lcommand:
+    adr x0, .Lcommands
+    bl .Lexact
+    mov w23, w19                // the command
+    mov x24, #0                 // the signal; for `delete` whether it is forced
+    bl .Lnext
+    ldrb w2, [x1]
+    cmp w23, #DELETE
+    b.ne 1f
+    cmp w2, #'-'
+    b.ne 1f
+    adr x0, .Lforce
+    bl .Lexact
+    mov x24, #1
+    bl .Lnext
+    ldrb w2, [x1]
+1:  mov x25, x1                 // the name
+    cbz w2, .Lload
+    cmp w2, #'-'
+    b.eq .Lload
+    cmp w2, #'.'
+    b.eq .Lload
+    adr x3, .Lletters
+    ldp x4, x5, [x3]
+2:  ldrb w2, [x1], #1
+    tbnz w2, #7, .Lload
+    tst w2, #64
+    csel x6, x4, x5, eq
+    lsr x6, x6, x2
+    tbnz x6, #0, 2b
+    cbnz w2, .Lload
+    cmp w23, #KILL
+    b.ne 3f
+    mov x24, #15
+    ldr x2, [x21]
+    cbz x2, 3f
+    bl .Lnext
+    adr x0, .Lsignals
+    bl .Lexact
+    adr x2, .Lnumbers-1
+    ldrb w24, [x2, x19]
+3:  ldr x2, [x21]
+    cbnz x2, .Lload
+
+    mov x8, #175                // geteuid
+    svc #0
+    mov w26, w0
+    mov w27, #-1                // the container's directory
+    mov w28, #-1                // its table
+    adr x2, .Lhome
+    cmp x2, x22
+    b.ne 1f
+    cbnz w26, .Lload
+1:  mov x1, x22
+    mov w22, #-1                // the directory of all containers
+    mov x0, #-100               // AT_FDCWD
+    movz x2, #0x4000            // O_PATH|O_DIRECTORY|O_CLOEXEC
+    movk x2, #0x28, lsl #16
+    bl .Lopen
+    mov w22, w0
+    bl .Lcheck
+    mov w0, w22
+    mov x1, x25
+    movz x2, #0xc000            // O_DIRECTORY|O_NOFOLLOW|O_CLOEXEC
+    movk x2, #0x8, lsl #16
+    bl .Lopen
+    mov w27, w0
+    bl .Lcheck
+    mov w0, w27
+    adr x1, .Lmoves
+    movz x2, #0x8800            // O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC
+    movk x2, #0x8, lsl #16
+    bl .Lopen
+    mov w28, w0
+    bl .Lcheck
+    ldr x26, [x1, #48]          // st_size
+    sub x2, x26, #0x21
+    lsr x2, x2, #20
+    cbnz x2, .Lleave
+    movz x20, #0x1000           // DATA; where pages have 64 KiB this fails
+    movk x20, #0x41, lsl #16
+    mov x0, x20
+    mov x1, x26
+    mov x2, #3                  // PROT_READ|PROT_WRITE
+    movz x3, #2                 // MAP_PRIVATE|MAP_FIXED_NOREPLACE
+    movk x3, #0x10, lsl #16
+    mov w4, w28
+    mov x5, #0
+    mov x8, #222                // mmap
+    svc #0
+    cmp x0, x20
+    b.ne .Lleave
+    ldr x2, [x20, #24]
+    ldr x3, .Lform
+    cmp x2, x3
+    b.ne .Lleave
+    mov w2, w27
+    stp x2, x24, [x20]          // what the table is told
+    adr x3, .Lunmap             // and where to go if it cannot do it
+    stp x23, x3, [x20, #16]
+    mov w0, w28
+    bl .Lclose
+    mov w0, w22
+    bl .Lclose
+    adr x2, _start
+    ldr x3, .Lwalk
+    add x2, x2, x3
+    br x2
+
+.Lleave:
+    mov w0, w28
+    bl .Lclose
+    mov w0, w22
+    bl .Lclose
+    mov w0, w27
+    bl .Lclose
+    b .Lload
+.Lunmap:
+    mov x0, x20
+    mov x1, x26
+    mov x8, #215                // munmap
+    svc #0
+    b .Lload
+
+.Lnext:
+    ldr x1, [x21], #8
+    cbz x1, .Lload
+    ret
+
+.Lchoose:
+    mov w19, #0
+1:  add w19, w19, #1
+    mov x3, x1
+2:  ldrb w2, [x0], #1
+    ldrb w4, [x3]
+    cmp w2, w4
+    b.ne 3f
+    add x3, x3, #1
+    cbnz w2, 2b
+    sub x3, x3, #1
+    b 5f
+3:  cbnz w2, 4f
+    cmp w4, #'='
+    b.eq 5f
+    sub x0, x0, #1
+4:  ldrb w2, [x0], #1
+    cbnz w2, 4b
+    ldrb w2, [x0]
+    cbnz w2, 1b
+    b .Lload
+5:  mov x1, x3
+    ret
+
+.Lexact:
+    mov x17, x30
+    bl .Lchoose
+    ldrb w2, [x1]
+    cbnz w2, .Lload
+    ret x17
+
+.Lopen:
+    mov x3, #0
+    mov x8, #56                 // openat
+    svc #0
+    tbnz w0, #31, 1f
+    ret
+1:  cmn w0, #2                  // ENOENT
+    b.ne .Lleave
+    cmn w27, #1
+    b.ne .Lleave
+    cmp w23, #DELETE
+    b.ne .Lleave
+    cbz x24, .Lleave
+    mov x0, #0
+    b .Lexit
+
+.Lcheck:
+    sub x1, x29, #PAGE
+    mov x8, #80                 // fstat
+    svc #0
+    cbnz w0, .Lleave
+    ldr w2, [x1, #24]           // st_uid
+    cmp w2, w26
+    b.ne .Lleave
+    ldr w2, [x1, #16]           // st_mode
+    mov w3, #022
+    tst w2, w3
+    b.ne .Lleave
+    ret
+
+.Lclose:
+    mov x8, #57
+    svc #0
+    ret
+
+.Lload:
+    mov sp, x29
+    sub sp, sp, #2*PAGE
+    ldr x2, [x29]
+    add x21, x29, #16
+    add x21, x21, x2, lsl #3    // envp
+1:  ldr x2, [x21], #8
+    cbnz x2, 1b
+    mov x2, x21
+2:  ldp x3, x4, [x2], #16
+    cmp x3, #6                  // AT_PAGESZ
+    b.ne 2b
+    sub x22, x4, #1
+    adr x1, _start
+    ldr x2, .Linterpreter
+    add x1, x1, x2
+    mov x0, #-100               // AT_FDCWD
+    mov x2, #0x80000            // O_CLOEXEC
+    mov x3, #0
+    mov x8, #56                 // openat
+    svc #0
+    mov w28, w0
+    sub x1, x29, #PAGE
+    mov x2, #PAGE
+    mov x8, #63                 // read
+    svc #0
+    cmp x0, #64
+    b.lt .Lend
+    ldr x23, [x1, #32]          // e_phoff
+    add x23, x23, x1
+    ldrh w24, [x1, #56]         // e_phnum
+    mov x2, #56
+    madd x24, x24, x2, x23      // the end of its headers
+    ldr x27, [x1, #24]          // e_entry
+    mov x2, x23
+3:  ldr w3, [x2]
+    cmp w3, #1                  // PT_LOAD
+    b.ne 4f
+    ldr x1, [x2, #16]           // p_vaddr
+    ldr x3, [x2, #40]           // p_memsz
+    add x1, x1, x3
+4:  add x2, x2, #56
+    cmp x2, x24
+    b.lo 3b
+    mov x0, #0
+    mov x2, #0                  // PROT_NONE
+    mov x3, #0x22               // MAP_PRIVATE|MAP_ANONYMOUS
+    bl .Lmap
+    mov x25, x0                 // where it lies
+.Lsegment:
+    ldr w3, [x23]
+    cmp w3, #1
+    b.ne 3f
+    ldr w3, [x23, #4]           // p_flags
+    and w2, w3, #2
+    ubfx w4, w3, #2, #1
+    orr w2, w2, w4
+    and w4, w3, #1
+    orr w2, w2, w4, lsl #2
+    ldr x0, [x23, #16]
+    and x1, x0, x22
+    ldr x5, [x23, #8]           // p_offset
+    sub x5, x5, x1
+    sub x0, x0, x1
+    add x0, x0, x25
+    ldr x6, [x23, #32]          // p_filesz
+    add x1, x1, x6
+    mov w4, w28
+    mov x3, #0x12               // MAP_PRIVATE|MAP_FIXED
+    bl .Lmapfile
+    ldr x7, [x23, #40]
+    cmp x7, x6
+    b.eq 3f
+    add x0, x0, x1              // what the file does not have is zero
+1:  tst x0, x22
+    b.eq 2f
+    strb wzr, [x0], #1
+    b 1b
+2:  ldr x1, [x23, #16]
+    add x1, x1, x7
+    add x1, x1, x25
+    subs x1, x1, x0
+    b.ls 3f
+    mov x3, #0x32               // MAP_PRIVATE|MAP_FIXED|MAP_ANONYMOUS
+    bl .Lmap
+3:  add x23, x23, #56
+    cmp x23, x24
+    b.lo .Lsegment
+    mov w0, w28
+    bl .Lclose
+    add x27, x27, x25
+5:  ldr x2, [x21]
+    cmp x2, #3                  // AT_PHDR
+    b.ne 6f
+    adr x4, _start
+    ldr x3, .Lheaders
+    add x4, x4, x3
+    str x4, [x21, #8]
+6:  cmp x2, #7                  // AT_BASE
+    b.ne 7f
+    str x25, [x21, #8]
+7:  cmp x2, #9                  // AT_ENTRY
+    b.ne 8f
+    adr x4, .Lbegin
+    str x4, [x21, #8]
+8:  add x21, x21, #16
+    cbnz x2, 5b
+    mov sp, x29
+    mov x0, #0
+    mov x29, #0
+    mov x30, #0
+    br x27
+
+.Lmap:
+    mov x4, #-1
+    mov x5, #0
+.Lmapfile:
+    mov x8, #222                // mmap
+    svc #0
+    cmn x0, #4095
+    b.hs .Lend
+    ret
+
+.Lend:
+    mov x0, #127
+.Lexit:
+    mov x8, #94                 // exit_group
+    svc #0
+
+.Lbegin:
     ldr x8, [sp]                // argc
-    cbz x8, .Lempty
     add x1, sp, #16             // &argv[1]
     add x2, x1, x8, lsl #3      // envp
 .Lenvend:
@@ -15,7 +373,7 @@ _start:
     sub x2, x2, x1              // the size of all that is copied
     adr x3, .Ldata
     ldp x4, x5, [x3], #16       // the numbers of words and of settings
-    ldp x6, x7, [x3], #16       // the host's entry and its pointer to `environ`, relative to ours
+    ldp x6, x7, [x3], #48       // Deno's entry and its pointer to `environ`
     add x9, x4, x5
     add x9, x9, #1
     add x2, x2, x9, lsl #3
@@ -78,9 +436,29 @@ _start:
     str x11, [x12]              // environ = the new envp
     add x10, x10, x6
     br x10
-.Lempty:
-    mov x0, #127
-    mov x8, #94                 // exit_group
-    svc #0
+
+    .balign 8
+.Lletters: // what names are made of: letters, digits and _ + - .
+    .quad 0x03ff680000000000, 0x07fffffe87fffffe
+.Lform: .ascii "moves 1\0"       // MOVES_FORM in runtime/launch/image.ts
+.Lnumbers: .byte 15, 15, 15, 9, 9, 9, 1, 1, 1, 2, 2, 2, 3, 3, 3, 10, 10, 10, 12, 12, 12
+.Lsignals:
+    .asciz "15", "TERM", "SIGTERM", "9", "KILL", "SIGKILL", "1", "HUP", "SIGHUP", "2", "INT", "SIGINT"
+    .asciz "3", "QUIT", "SIGQUIT", "10", "USR1", "SIGUSR1", "12", "USR2", "SIGUSR2", ""
+.Lflags: .asciz "root", "log-format", "log", ""
+.Lformats: .asciz "json", "text", ""
+.Lcommands: .asciz "state", "start", "delete", "kill", ""
+.Lforce: .asciz "--force", "-f", ""
+.Lhome: .asciz "/run/ai-sandbox/containers"
+.Lmoves: .asciz "moves"
     .balign 16
+// Filled in by attach(); addresses are relative to _start. Words and settings follow, each ended by NUL.
 .Ldata:
+.Lwords: .quad 0                // their number
+.Lsettings: .quad 0             // their number
+.Lentry: .quad 0                // of Deno
+.Lenviron: .quad 0              // Deno's pointer to `environ`
+.Linterpreter: .quad 0          // the path of ld.so
+.Lheaders: .quad 0              // the program headers as they were
+.Lwalk: .quad 0                 // the machine code that walks tables
+    .quad 0

@@ -1,15 +1,378 @@
-# Runs between ld.so and the host's own _start, and gives it other arguments and another environment.
+# Runs before all else in the process: the program header that names ld.so is hidden from the kernel, which then begins
+# here, without any library. Each part goes on with the next:
 #
-# On entry the stack holds argc, argv[0], argv[1] …, NULL, envp …, NULL, auxv …. A copy is built below it: our
-# words in place of argv[0], our settings before the environment, without the variables that would steer Deno
-# (DENO_*, NODE_*, OTEL_*). libc has taken `environ` from the old one already, so that is changed too.
-# %rdx (ld.so's exit handler) is kept for _start.
+#  1. A command on a container that was compiled (runtime/plan/moves.ts) is walked through. All else is left to Deno.
+#  2. ld.so is loaded as the kernel would have loaded it.
+#  3. When all libraries are there, Deno is given other arguments and another environment.
+#
+# On entry the stack holds argc, argv[0], argv[1] …, NULL, envp …, NULL, auxv …. %rbp keeps its place.
+    .set DATA, 0x411000         # where a table lies: DATA_ADDRESS in runtime/launch/machine.ts
+    .set PAGE, 4096
+    .set BUFFER, -PAGE          # from %rbp: what the kernel fills in; it has room for a struct stat
+    .set DELETE, 3              # commands, as MOVES in runtime/plan/moves.ts counts them
+    .set KILL, 4
     .text
     .globl _start
 _start:
+    cmpq $0, (%rsp)
+    je .Lend                    # kernels before 5.18 allow an empty argv
+    mov %rsp, %rbp
+    sub $2*PAGE, %rsp
+    lea 16(%rbp), %r12          # &argv[1]
+    lea .Lhome(%rip), %r13      # where containers are
+.Lflag:
+    call .Lnext
+    cmpb $'-', (%rsi)
+    jne .Lcommand
+    inc %rsi
+    cmpb $'-', (%rsi)
+    jne 1f
+    inc %rsi
+1:  lea .Lflags(%rip), %rdi
+    call .Lchoose
+    inc %rsi
+    cmpb $0, -1(%rsi)
+    jne 2f                      # it is behind the `=`
+    call .Lnext
+2:  cmpb $0, (%rsi)
+    je .Lload
+    cmp $2, %ebx
+    ja .Lflag                   # only errors are logged
+    jb 3f
+    lea .Lformats(%rip), %rdi
+    call .Lexact
+    jmp .Lflag
+3:  mov %rsi, %r13
+    jmp .Lflag
+
+.Lcommand:
+    lea .Lcommands(%rip), %rdi
+    call .Lexact
+    mov %ebx, %r14d             # the command
+    xor %r15d, %r15d            # the signal; for `delete` whether it is forced
+    call .Lnext
+    cmp $DELETE, %r14d
+    jne 1f
+    cmpb $'-', (%rsi)
+    jne 1f
+    lea .Lforce(%rip), %rdi
+    call .Lexact
+    inc %r15d
+    call .Lnext
+1:  mov %rsi, %r9               # the name
+    cmpb $0, (%rsi)
+    je .Lload
+    cmpb $'-', (%rsi)
+    je .Lload
+    cmpb $'.', (%rsi)           # some that begin so are names, but rare
+    je .Lload
+2:  movzbl (%rsi), %eax
+    inc %rsi
+    cmp $127, %eax
+    ja .Lload
+    bt %rax, .Lletters(%rip)
+    jc 2b
+    test %eax, %eax
+    jnz .Lload
+    cmp $KILL, %r14d
+    jne 3f
+    mov $15, %r15d              # SIGTERM
+    cmpq $0, (%r12)
+    je 3f
+    call .Lnext
+    lea .Lsignals(%rip), %rdi
+    call .Lexact
+    lea .Lnumbers-1(%rip), %rax
+    movzbl (%rax,%rbx), %r15d
+3:  cmpq $0, (%r12)             # there must be no more
+    jne .Lload
+
+    mov $107, %eax              # geteuid
+    syscall
+    mov %eax, %r12d
+    mov $-1, %ebx               # the container's directory
+    mov $-1, %r8d               # its table
+    lea .Lhome(%rip), %rax
+    cmp %rax, %r13
+    jne 1f
+    test %r12d, %r12d           # users have homes of their own
+    jnz .Lload
+1:  mov %r13, %rsi
+    mov $-1, %r13d              # the directory of all containers
+    mov $-100, %edi             # AT_FDCWD
+    mov $0x290000, %edx         # O_PATH|O_DIRECTORY|O_CLOEXEC
+    call .Lopen
+    mov %eax, %r13d
+    call .Lcheck
+    mov %r13d, %edi
+    mov %r9, %rsi
+    mov $0xb0000, %edx          # O_DIRECTORY|O_NOFOLLOW|O_CLOEXEC
+    call .Lopen
+    mov %eax, %ebx
+    call .Lcheck
+    mov %ebx, %edi
+    lea .Lmoves(%rip), %rsi
+    mov $0xa0800, %edx          # O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC
+    call .Lopen
+    mov %eax, %r8d
+    call .Lcheck
+    mov 48(%rsi), %rsi          # st_size
+    lea -0x21(%rsi), %rax
+    cmp $0x100000, %rax
+    ja .Lleave
+    mov $DATA, %edi
+    mov $3, %edx                # PROT_READ|PROT_WRITE
+    mov $0x100002, %r10d        # MAP_PRIVATE|MAP_FIXED_NOREPLACE
+    xor %r9d, %r9d
+    mov $9, %eax                # mmap
+    syscall
+    cmp %rdi, %rax
+    jne .Lleave
+    mov %rsi, %r12              # how much there is to unmap
+    mov 24(%rdi), %rax
+    cmp .Lform(%rip), %rax
+    jne .Lleave
+    mov %rbx, (%rdi)            # what the table is told
+    mov %r15, 8(%rdi)
+    mov %r14, 16(%rdi)
+    lea .Lunmap(%rip), %rax     # and where to go if it cannot do it: it closes the container's directory
+    mov %rax, 24(%rdi)
+    mov %r8d, %edi
+    call .Lclose
+    mov %r13d, %edi
+    call .Lclose
+    lea _start(%rip), %rax
+    add .Lwalk(%rip), %rax
+    jmp *%rax
+
+# What was opened is closed, and Deno does all.
+.Lleave:
+    mov %r8d, %edi
+    call .Lclose
+    mov %r13d, %edi
+    call .Lclose
+    mov %ebx, %edi
+    call .Lclose
+    jmp .Lload
+.Lunmap:
+    mov $DATA, %edi
+    mov %r12, %rsi
+    mov $11, %eax               # munmap
+    syscall
+    jmp .Lload
+
+# %rsi = the next argument.
+.Lnext:
+    mov (%r12), %rsi
+    add $8, %r12
+    test %rsi, %rsi
+    jz .Lload
+    ret
+
+# %ebx = the place, from 1 on, of %rsi among the words at %rdi; %rsi is moved to its end, which is a NUL or a `=`.
+.Lchoose:
+    xor %ebx, %ebx
+1:  inc %ebx
+    mov %rsi, %rcx
+2:  mov (%rdi), %al
+    inc %rdi
+    cmp %al, (%rcx)
+    jne 3f
+    inc %rcx
+    test %al, %al
+    jnz 2b
+    dec %rcx
+    jmp 5f
+3:  test %al, %al
+    jnz 4f
+    cmpb $'=', (%rcx)
+    je 5f
+    dec %rdi
+4:  mov (%rdi), %al
+    inc %rdi
+    test %al, %al
+    jnz 4b
+    cmp %al, (%rdi)
+    jne 1b
+    jmp .Lload
+5:  mov %rcx, %rsi
+    ret
+
+# The same for a word that must end there.
+.Lexact:
+    call .Lchoose
+    cmpb $0, (%rsi)
+    jne .Lload
+    ret
+
+# Opens %rsi in the directory %edi. A container that is not there counts as deleted if that is forced.
+.Lopen:
+    xor %r10d, %r10d
+    mov $257, %eax              # openat
+    syscall
+    test %eax, %eax
+    jns 1f
+    cmp $-2, %eax               # ENOENT
+    jne .Lleave
+    cmp $-1, %ebx
+    jne .Lleave
+    cmp $DELETE, %r14d
+    jne .Lleave
+    test %r15d, %r15d
+    jz .Lleave
+    xor %edi, %edi
+    jmp .Lexit
+1:  ret
+
+# Leaves what another user has, or could write to: what is walked through has all rights of ours.
+.Lcheck:
+    mov %eax, %edi
+    lea BUFFER(%rbp), %rsi
+    mov $5, %eax                # fstat
+    syscall
+    test %eax, %eax
+    jnz .Lleave
+    cmp %r12d, 28(%rsi)         # st_uid
+    jne .Lleave
+    testb $022, 24(%rsi)        # st_mode
+    jnz .Lleave
+    ret
+
+.Lclose:
+    mov $3, %eax
+    syscall
+    ret
+
+# 2. ld.so. The program headers that it sees, at .Lheaders, name it still.
+.Lload:
+    mov %rbp, %rsp
+    sub $2*PAGE, %rsp
+    lea _start(%rip), %rsi
+    add .Linterpreter(%rip), %rsi
+    mov $-100, %edi             # AT_FDCWD
+    mov $0x80000, %edx          # O_CLOEXEC
+    xor %r10d, %r10d
+    mov $257, %eax              # openat
+    syscall
+    mov %eax, %r12d
+    mov %eax, %edi
+    lea BUFFER(%rbp), %rsi
+    mov $PAGE, %edx
+    xor %eax, %eax              # read
+    syscall
+    cmp $64, %rax
+    jl .Lend
+    mov 32(%rsi), %rbx          # e_phoff
+    add %rsi, %rbx
+    movzwl 56(%rsi), %eax       # e_phnum
+    imul $56, %rax
+    lea (%rbx,%rax), %r15       # the end of its headers
+    mov %rbx, %rax
+1:  cmpl $1, (%rax)             # PT_LOAD
+    jne 2f
+    mov 16(%rax), %rsi          # p_vaddr
+    add 40(%rax), %rsi          # p_memsz: the last is the highest
+2:  add $56, %rax
+    cmp %r15, %rax
+    jb 1b
+    xor %edi, %edi
+    xor %edx, %edx              # PROT_NONE
+    mov $0x22, %r10d            # MAP_PRIVATE|MAP_ANONYMOUS
+    call .Lmap
+    mov %rax, %r13              # where it lies
+.Lsegment:
+    cmpl $1, (%rbx)
+    jne 3f
+    mov 4(%rbx), %eax           # p_flags, whose outer bits stand the other way round in mmap
+    mov %eax, %edx
+    and $2, %edx
+    test $4, %al
+    jz 1f
+    or $1, %edx
+1:  test $1, %al
+    jz 2f
+    or $4, %edx
+2:  mov 16(%rbx), %rdi
+    mov %rdi, %rsi
+    and $PAGE-1, %esi
+    mov 8(%rbx), %r9            # p_offset
+    sub %rsi, %r9
+    sub %rsi, %rdi
+    add %r13, %rdi
+    add 32(%rbx), %rsi          # p_filesz
+    mov %r12d, %r8d
+    mov $0x12, %r10d            # MAP_PRIVATE|MAP_FIXED
+    call .Lmapfile
+    mov 40(%rbx), %rax
+    cmp 32(%rbx), %rax
+    je 3f
+    add %rsi, %rdi              # what the file does not have is zero
+    mov %rdi, %rcx
+    neg %rcx
+    and $PAGE-1, %ecx
+    xor %eax, %eax
+    rep stosb
+    mov 16(%rbx), %rsi
+    add 40(%rbx), %rsi
+    add %r13, %rsi
+    sub %rdi, %rsi
+    jbe 3f
+    mov $0x32, %r10d            # MAP_PRIVATE|MAP_FIXED|MAP_ANONYMOUS
+    call .Lmap
+3:  add $56, %rbx
+    cmp %r15, %rbx
+    jb .Lsegment
+    mov %r12d, %edi
+    call .Lclose
+    mov BUFFER+24(%rbp), %rbx   # e_entry
+    add %r13, %rbx
+    mov (%rbp), %rax
+    lea 16(%rbp,%rax,8), %rdi   # envp
+4:  mov (%rdi), %rax
+    add $8, %rdi
+    test %rax, %rax
+    jnz 4b
+5:  mov (%rdi), %rax
+    cmp $3, %eax                # AT_PHDR
+    jne 6f
+    lea _start(%rip), %rcx
+    add .Lheaders(%rip), %rcx
+    mov %rcx, 8(%rdi)
+6:  cmp $7, %eax                # AT_BASE
+    jne 7f
+    mov %r13, 8(%rdi)
+7:  cmp $9, %eax                # AT_ENTRY
+    jne 8f
+    lea .Lbegin(%rip), %rcx
+    mov %rcx, 8(%rdi)
+8:  add $16, %rdi
+    test %eax, %eax
+    jnz 5b
+    mov %rbp, %rsp
+    xor %edx, %edx
+    jmp *%rbx
+
+.Lmap:
+    mov $-1, %r8d
+    xor %r9d, %r9d
+.Lmapfile:
+    mov $9, %eax                # mmap
+    syscall
+    cmp $-4095, %rax
+    jae .Lend
+    ret
+
+.Lend:
+    mov $127, %edi
+.Lexit:
+    mov $231, %eax              # exit_group
+    syscall
+
+# 3. A copy of what the stack holds is built below it: our words in place of argv[0], our settings before the
+# environment, without the variables that would steer Deno (DENO_*, NODE_*, OTEL_*). libc has taken `environ` from the
+# old one already, so that is changed too. %rdx (ld.so's exit handler) is kept for Deno's _start.
+.Lbegin:
     mov (%rsp), %r8             # argc
-    test %r8, %r8
-    jz .Lempty                  # kernels before 5.18 allow an empty argv
     lea 16(%rsp), %rbx          # &argv[1]
     lea 16(%rsp,%r8,8), %rdi    # envp
 .Lenvend:
@@ -24,9 +387,9 @@ _start:
     lea .Ldata(%rip), %rsi
     mov (%rsi), %rcx            # the number of words
     mov 8(%rsi), %r9            # the number of settings
-    mov 16(%rsi), %r10          # the host's entry, relative to ours
-    mov 24(%rsi), %r11          # the host's pointer to `environ`, relative to ours
-    add $32, %rsi
+    mov 16(%rsi), %r10          # Deno's entry
+    mov 24(%rsi), %r11          # its pointer to `environ`
+    add $64, %rsi
     lea 1(%rcx,%r9), %rax
     lea (%rdi,%rax,8), %rdi
     mov %rsp, %rax
@@ -94,9 +457,28 @@ _start:
     mov %r12, (%rcx)            # environ = the new envp
     add %r10, %rax
     jmp *%rax
-.Lempty:
-    mov $127, %edi
-    mov $231, %eax              # exit_group
-    syscall
+
+.Lletters:                      # what names are made of: letters, digits and _ + - .
+    .quad 0x03ff680000000000, 0x07fffffe87fffffe
+.Lform: .ascii "moves 1\0"       # MOVES_FORM in runtime/launch/image.ts
+.Lnumbers: .byte 15, 15, 15, 9, 9, 9, 1, 1, 1, 2, 2, 2, 3, 3, 3, 10, 10, 10, 12, 12, 12
+.Lsignals:
+    .asciz "15", "TERM", "SIGTERM", "9", "KILL", "SIGKILL", "1", "HUP", "SIGHUP", "2", "INT", "SIGINT"
+    .asciz "3", "QUIT", "SIGQUIT", "10", "USR1", "SIGUSR1", "12", "USR2", "SIGUSR2", ""
+.Lflags: .asciz "root", "log-format", "log", ""
+.Lformats: .asciz "json", "text", ""
+.Lcommands: .asciz "state", "start", "delete", "kill", ""
+.Lforce: .asciz "--force", "-f", ""
+.Lhome: .asciz "/run/ai-sandbox/containers"
+.Lmoves: .asciz "moves"
     .balign 16
-.Ldata:                         # the four numbers, then words and settings, each ended by NUL: see attach()
+# Filled in by attach(); addresses are relative to _start. Words and settings follow, each ended by NUL.
+.Ldata:
+.Lwords: .quad 0                # their number
+.Lsettings: .quad 0             # their number
+.Lentry: .quad 0                # of Deno
+.Lenviron: .quad 0              # Deno's pointer to `environ`
+.Linterpreter: .quad 0          # the path of ld.so
+.Lheaders: .quad 0              # the program headers as they were
+.Lwalk: .quad 0                 # the machine code that walks tables
+    .quad 0

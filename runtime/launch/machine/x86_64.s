@@ -67,6 +67,7 @@ ignore: mov     ebx, [rbx + 84]
         jmp     next
 pseudo: cmp     eax, -3
         je      digits
+        jl      leave
         imul    rsi, rdx
         add     rdi, rsi
         cmp     eax, -2
@@ -84,3 +85,4 @@ digits: mov     rax, rdi                # decimal: the digits of first end befor
         test    rax, rax
         jnz     1b
         jmp     store
+leave:  jmp     qword ptr [DATA + 24] # leave: whoever began knows what to do instead

@@ -1,0 +1,69 @@
+import { inodeOfProcess } from "../../ffi/process.ts";
+import { assembleTable } from "../launch/image.ts";
+import type { Arch } from "../plan/abi.ts";
+import { type MoveName, planMoves } from "../plan/moves.ts";
+import type { Spec } from "../spec/config.ts";
+import type { Record } from "../state/record.ts";
+import { type Entry, FILES, GATE } from "../state/store.ts";
+import { EXECUTE_MS } from "./start.ts";
+import { stateText, stateWith } from "./state.ts";
+
+/** What a record may hold for its moves to be compiled. Of anything else the steps would not know what to do. */
+const KNOWN = new Set([
+  "version",
+  "id",
+  "bundle",
+  "rootfs",
+  "annotations",
+  "created",
+  "owner",
+  "phase",
+  "init",
+  "groups",
+  "parents",
+]);
+/** Longer states take as long to write as Deno to start. */
+const MOST_TEXT = 16 << 10;
+
+/**
+ * Compiles what can be done to a container: the executable goes through that without starting Deno. A container whose
+ * moves take more than system calls, such as hooks, has none; so has one on a kernel that gives the numbers of processes
+ * away again without a trace.
+ */
+export function writeMoves(entry: Entry, record: Omit<Record, "version">, spec: Spec): void {
+  const { init, groups } = record;
+  if (!init || Object.keys(record).some((key) => !KNOWN.has(key))) return;
+  const inode = inodeOfProcess(init.pid);
+  if (inode === undefined) return;
+  const texts = {
+    created: stateText(stateWith(record, "created")),
+    running: stateText(stateWith(record, "running")),
+    paused: stateText(stateWith(record, "paused")),
+    stopped: stateText(stateWith(record, "stopped")),
+  };
+  if (texts.running.length > MOST_TEXT) return;
+  const frozen = groups.flatMap(({ directory, version, controllers }) => {
+    if (version === 2) return [`${directory}/cgroup.freeze`];
+    return controllers.split(",").includes("freezer") ? [`${directory}/freezer.self_freezing`] : [];
+  });
+  const plan = planMoves({
+    arch: Deno.build.arch as Arch,
+    id: record.id,
+    init: { pid: init.pid, bootId: init.bootId, inode },
+    texts,
+    frozen,
+    groups: groups.map(({ directory }) => directory),
+    parents: record.parents.toReversed(),
+    files: FILES,
+    gate: GATE,
+    executeMs: EXECUTE_MS,
+    moves: movesOf(spec),
+  });
+  entry.writeMoves(assembleTable(plan));
+}
+
+/** Hooks are programs, and who is told of the start is waited for. */
+function movesOf({ hooks = {} }: Spec): MoveName[] {
+  const hasHooks = Object.keys(hooks).length > 0 || Deno.env.get("NOTIFY_SOCKET");
+  return hasHooks ? ["state", "kill"] : ["state", "start", "delete", "kill"];
+}
