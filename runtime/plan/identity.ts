@@ -84,20 +84,7 @@ function gids(ids: readonly number[]): Bytes {
 /** Sets the five capability sets of the spec; none if it has no say. */
 export function* setCapabilities({ spec }: Context): Iterable<Op> {
   const { effective, permitted, inheritable, ambient = [] } = spec.process?.capabilities ?? {};
-  const sets = [effective, permitted, inheritable].map(capabilityMask);
-  const data = new Uint32Array([
-    ...sets.map((mask) => Number(mask & 0xffffffffn)),
-    ...sets.map((mask) => Number(mask >> 32n)),
-  ]);
-  const header: Bytes = {
-    bytes: new Uint8Array(new Uint32Array([0x20080522, 0]).buffer),
-    shows: "{_LINUX_CAPABILITY_VERSION_3, 0}",
-  };
-  const [e, p, i] = sets.map((mask) => "0x" + mask.toString(16));
-  yield op("set the capabilities", "capset", [
-    header,
-    { bytes: new Uint8Array(data.buffer), shows: `{effective ${e}, permitted ${p}, inheritable ${i}}` },
-  ]);
+  yield capset("set the capabilities", { effective, permitted, inheritable });
   const ambientCall = named("PR_CAP_AMBIENT", PR.CAP_AMBIENT);
   yield op("clear the ambient capabilities", "prctl", [
     ambientCall,
@@ -117,4 +104,45 @@ export function* setCapabilities({ spec }: Context): Iterable<Op> {
       0,
     ]);
   }
+}
+
+/** The sets of the spec, and beside them, in reserve, what a filter takes without no_new_privs (seccomp(2)). */
+export function reserveAdmin({ spec }: Context): Op {
+  const { effective, permitted = [], inheritable } = spec.process?.capabilities ?? {};
+  const reserve = [...permitted, "CAP_SYS_ADMIN"];
+  return capset("set the capabilities, but for CAP_SYS_ADMIN", {
+    effective,
+    permitted: reserve,
+    inheritable,
+  });
+}
+
+/** Brings what {@linkcode reserveAdmin} has kept into force. */
+export function raiseAdmin({ spec }: Context): Op {
+  const { effective = [], permitted = [], inheritable } = spec.process?.capabilities ?? {};
+  const [raised, reserve] = [effective, permitted].map((each) => [...each, "CAP_SYS_ADMIN"]);
+  return capset("raise CAP_SYS_ADMIN", { effective: raised, permitted: reserve, inheritable });
+}
+
+interface Sets {
+  readonly effective: readonly string[] | undefined;
+  readonly permitted: readonly string[] | undefined;
+  readonly inheritable: readonly string[] | undefined;
+}
+
+function capset(does: string, { effective, permitted, inheritable }: Sets): Op {
+  const sets = [effective, permitted, inheritable].map(capabilityMask);
+  const data = new Uint32Array([
+    ...sets.map((mask) => Number(mask & 0xffffffffn)),
+    ...sets.map((mask) => Number(mask >> 32n)),
+  ]);
+  const header: Bytes = {
+    bytes: new Uint8Array(new Uint32Array([0x20080522, 0]).buffer),
+    shows: "{_LINUX_CAPABILITY_VERSION_3, 0}",
+  };
+  const [e, p, i] = sets.map((mask) => "0x" + mask.toString(16));
+  return op(does, "capset", [
+    header,
+    { bytes: new Uint8Array(data.buffer), shows: `{effective ${e}, permitted ${p}, inheritable ${i}}` },
+  ]);
 }

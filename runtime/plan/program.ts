@@ -1,5 +1,5 @@
 import type { Context } from "./context.ts";
-import { dropBounding, setCapabilities, setUser } from "./identity.ts";
+import { dropBounding, raiseAdmin, reserveAdmin, setCapabilities, setUser } from "./identity.ts";
 import { landlock } from "./landlock.ts";
 import { rlimits, scheduling } from "./limits.ts";
 import { type Op, op } from "./op.ts";
@@ -27,19 +27,16 @@ export function* becomeProgram(all: Context): Iterable<Op> {
   yield* dropBounding(all);
   // While every path can be reached and CAP_SYS_ADMIN is there: without no_new_privs Landlock takes it.
   yield* landlock(all);
-  // Without no_new_privs a filter takes CAP_SYS_ADMIN too: it comes before the rights are dropped.
+  // Without no_new_privs a filter takes CAP_SYS_ADMIN too: it comes before the last rights are dropped.
   const early = all.filter && spec.process?.noNewPrivileges !== true ? all.filter : undefined;
   const late = early ? undefined : all.filter;
   // A filter that nobody looks at beforehand need not allow what waiting at the gate takes.
   const gateLast = !all.filter || all.attest === true;
-  if (early) {
-    if (!gateLast) yield* gate(all);
-    yield* seccomp(early);
-  }
   yield* setUser(all);
   yield* closeDescriptors(all);
   yield* enterDirectory(all);
-  yield* setCapabilities(all);
+  if (early) yield reserveAdmin(all);
+  else yield* setCapabilities(all);
   if (spec.process?.noNewPrivileges) yield noNewPrivileges();
   yield setUmask(all);
   yield* blame(form, 1);
@@ -47,6 +44,12 @@ export function* becomeProgram(all: Context): Iterable<Op> {
   yield* blame(form, 0);
   // The change of user shut /proc/<pid> to who lacks CAP_SYS_PTRACE. Nobody else has rights in a new user namespace.
   if (all.attest && all.namespace("user") === "new") yield dumpable("let the supervisor look", 1);
+  if (early) {
+    if (!gateLast) yield* gate(all);
+    yield raiseAdmin(all);
+    yield* seccomp(early);
+    yield* setCapabilities(all);
+  }
   for (const filter of all.confinement?.filters ?? []) yield* policyFilter(filter);
   if (late && !gateLast) yield* gate(all);
   if (late) yield* seccomp(late);

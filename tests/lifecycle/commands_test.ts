@@ -3,6 +3,7 @@ import { AS_STRANGER, bundled, cli, STRANGER, Temporary } from "../helpers/cli.t
 import { BOX, Containers } from "../helpers/containers.ts";
 import { containerTest } from "../helpers/container_test.ts";
 import { MOUNTS } from "../helpers/launch_bundle.ts";
+import { starterSpec } from "../../runtime/starter_spec.ts";
 import type { Spec } from "../../runtime/spec/config.ts";
 
 const NAMESPACES = ["pid", "network", "ipc", "uts", "mount"] as const;
@@ -20,6 +21,28 @@ containerTest("create builds all but begins nothing; start begins, with the stre
   deepEqual(containers.said(0), { stdout: "out\n", stderr: "err\n" });
   await containers.output("delete", "--force", BOX);
 });
+
+containerTest(
+  "a program that is missing is an error of create, also beside a filter without no_new_privs",
+  async () => {
+    await using containers = new Containers();
+    const { process } = starterSpec();
+    const allowed = {
+      names: ["read", "write", "close", "execve", "exit_group", "capset", "prctl"],
+      action: "SCMP_ACT_ALLOW",
+    } as const;
+    containers.write(["missing"], {
+      process: { ...process!, args: ["missing"], terminal: false, noNewPrivileges: false, rlimits: [] },
+      linux: {
+        namespaces: NAMESPACES.map((type) => ({ type })),
+        seccomp: { defaultAction: "SCMP_ACT_ERRNO", syscalls: [allowed] },
+      },
+    });
+    const { code, stderr } = await containers.run("create", BOX);
+    equal(code, 127);
+    match(stderr, /Cannot find "missing" in PATH .*no such file or directory/);
+  },
+);
 
 containerTest("the pid file names the first process, which has the limits of the bundle", async () => {
   await using containers = new Containers();
