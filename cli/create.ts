@@ -1,4 +1,4 @@
-import { createContainer, type StoreOptions, UnsupportedError } from "../mod.ts";
+import { createContainer, type CreateOptions, type StoreOptions, UnsupportedError } from "../mod.ts";
 import type { Arguments, Flag } from "./args.ts";
 import { writePid } from "./result_file.ts";
 
@@ -13,7 +13,11 @@ export const CREATE_FLAGS: readonly Flag[] = [
 ];
 
 /** Makes a container as the flags say. @throws {UnsupportedError} for those that this version refuses. */
-export async function createFrom(id: string, args: Arguments, store: StoreOptions): Promise<void> {
+export async function createFrom(
+  id: string,
+  args: Arguments,
+  store: StoreOptions & Pick<CreateOptions, "onWarning">,
+): Promise<void> {
   for (const flag of ["no-pivot", "no-new-keyring"]) if (args.has(flag)) throw refused(flag);
   if (Number(args.value("preserve-fds") ?? "0") !== 0) throw refused("preserve-fds");
   const pidFile = args.value("pid-file");

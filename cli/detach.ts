@@ -2,12 +2,13 @@ import { deleteContainer, startContainer, UsageError } from "../mod.ts";
 import type { Arguments, CommandHelp } from "./args.ts";
 import { CREATE_FLAGS, createFrom } from "./create.ts";
 import type { Global } from "./main.ts";
+import { warn } from "./report.ts";
 
 /** Creates a container and starts it: it goes on without us. */
 export async function runDetached(
   { flags }: CommandHelp,
   args: Arguments,
-  { root }: Global,
+  global: Global,
 ): Promise<number> {
   const known = new Set(
     [...CREATE_FLAGS, { name: "detach" }, { name: "no-subreaper" }].map(({ name }) => name),
@@ -18,7 +19,9 @@ export async function runDetached(
   if (id === undefined || more.length > 0) {
     throw new UsageError(`Cannot run "${args.words.join(" ")}": --detach takes exactly one id`);
   }
-  const store = root === undefined ? {} : { root };
+  const { root } = global;
+  const onWarning = (warning: string): void => warn(warning, global);
+  const store = { ...(root !== undefined && { root }), onWarning };
   await createFrom(id, args, store);
   try {
     await startContainer(id, store);

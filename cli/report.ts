@@ -16,7 +16,8 @@ export function report(error: unknown, { log, logFormat, debug = false }: Global
 }
 
 /** Says in one line what is not as it was asked for, although the command goes on. */
-export function warn(message: string, { log, logFormat }: Global): void {
+export function warn(warning: string, { log, logFormat }: Global): void {
+  const message = visible(warning.replaceAll(/\s*\n\s*/g, " "));
   Deno.stderr.writeSync(new TextEncoder().encode(`runtime: ${message}\n`));
   if (log !== undefined) writeLog(log, logFormat, { level: "warning", msg: message });
 }

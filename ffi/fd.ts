@@ -4,6 +4,8 @@ import { cstring } from "./memory.ts";
 
 const O_CLOEXEC = 0o2000000;
 const F_DUPFD_CLOEXEC = 1030;
+const F_SETFL = 4;
+const O_NONBLOCK = 0o4000;
 
 /** An owned file descriptor, closed exactly once. */
 export class Fd implements Disposable {
@@ -29,6 +31,10 @@ export class Fd implements Disposable {
   /** A copy with a number of at least `from`. */
   duplicate(from = 0): Fd {
     return new Fd(check(libc.fcntl(this.raw, F_DUPFD_CLOEXEC, BigInt(from)), "duplicate a descriptor"));
+  }
+  /** Lets no read or write through this open file wait. */
+  neverWait(): void {
+    check(libc.fcntl(this.raw, F_SETFL, BigInt(O_NONBLOCK)), "set the flags of a descriptor");
   }
   [Symbol.dispose](): void {
     if (this.#raw >= 0) check(libc.close(this.disown()), "close");

@@ -5,6 +5,7 @@ import { openLibrary } from "./library.ts";
  * Linux x86-64 and aarch64 integers and pointers travel alike in both forms.
  */
 export const libc = openLibrary("libc.so.6", {
+  bind: { parameters: ["i32", "buffer", "u32"], result: "i32" }, // (int sockfd, const struct sockaddr *, socklen_t)
   capget: { parameters: ["buffer", "buffer"], result: "i32" }, // (cap_user_header_t, cap_user_data_t)
   close: { parameters: ["i32"], result: "i32" }, // int close(int fd)
   connect: { parameters: ["i32", "buffer", "u32"], result: "i32" }, // (int sockfd, const struct sockaddr *, socklen_t)
@@ -27,6 +28,9 @@ export const libc = openLibrary("libc.so.6", {
   ioctl: { parameters: ["i32", "u64", "buffer"], result: "i32" }, // (int fd, unsigned long request, …)
   isatty: { parameters: ["i32"], result: "i32" },
   kill: { parameters: ["i32", "i32"], result: "i32" }, // int kill(pid_t pid, int sig)
+  // (int olddirfd, const char *old, int newdirfd, const char *new, int flags)
+  linkat: { parameters: ["i32", "buffer", "i32", "buffer", "i32"], result: "i32" },
+  listen: { parameters: ["i32", "i32"], result: "i32" }, // (int sockfd, int backlog)
   memfd_create: { parameters: ["buffer", "u32"], result: "i32" }, // (const char *name, unsigned int flags)
   mkfifoat: { parameters: ["i32", "buffer", "u32"], result: "i32" }, // (int dirfd, const char *path, mode_t mode)
   open: { parameters: ["buffer", "i32", "u32"], result: "i32" }, // (const char *path, int flags, mode_t mode)
@@ -34,11 +38,17 @@ export const libc = openLibrary("libc.so.6", {
   openat: { parameters: ["i32", "buffer", "i32", "u32"], result: "i32" }, // (int dirfd, const char *path, int flags, mode_t mode)
   pipe2: { parameters: ["buffer", "i32"], result: "i32" }, // (int pipefd[2], int flags)
   poll: { parameters: ["buffer", "u64", "i32"], result: "i32" }, // (struct pollfd *, nfds_t, int timeout)
-  posix_spawn: { parameters: ["buffer", "buffer", "buffer", "pointer", "buffer", "buffer"], result: "i32" }, // returns the errno
+  posix_spawn: { parameters: ["buffer", "buffer", "buffer", "buffer", "buffer", "buffer"], result: "i32" }, // returns the errno
+  posix_spawn_file_actions_addchdir_np: { parameters: ["buffer", "buffer"], result: "i32" },
+  posix_spawn_file_actions_addclosefrom_np: { parameters: ["buffer", "i32"], result: "i32" },
   posix_spawn_file_actions_adddup2: { parameters: ["buffer", "i32", "i32"], result: "i32" },
   posix_spawn_file_actions_destroy: { parameters: ["buffer"], result: "i32" },
   posix_spawn_file_actions_init: { parameters: ["buffer"], result: "i32" },
   pread: { parameters: ["i32", "buffer", "usize", "i64"], result: "isize" }, // (int fd, void *, size_t count, off_t offset)
+  posix_spawnattr_destroy: { parameters: ["buffer"], result: "i32" },
+  posix_spawnattr_init: { parameters: ["buffer"], result: "i32" },
+  posix_spawnattr_setflags: { parameters: ["buffer", "i16"], result: "i32" },
+  posix_spawnattr_setsigdefault: { parameters: ["buffer", "buffer"], result: "i32" },
   // (pid_t pid, int resource, const struct rlimit64 *new, struct rlimit64 *old)
   prlimit64: { parameters: ["i32", "i32", "buffer", "buffer"], result: "i32" },
   prctl: { parameters: ["i32", "u64", "u64", "u64", "u64"], result: "i32" },

@@ -4,7 +4,7 @@ import { libc } from "./libc.ts";
 import { cstring } from "./memory.ts";
 import { writeAll } from "./socket.ts";
 
-const [MFD_CLOEXEC, MFD_ALLOW_SEALING, MFD_EXEC] = [1, 2, 0x10];
+const [MFD_CLOEXEC, MFD_ALLOW_SEALING, MFD_NOEXEC_SEAL, MFD_EXEC] = [1, 2, 8, 0x10];
 const F_ADD_SEALS = 1033;
 const ALL_SEALS = 0xfn; // SEAL, SHRINK, GROW, WRITE
 const EINVAL = 22;
@@ -32,6 +32,16 @@ export function executable(name: string, bytes: Uint8Array<ArrayBuffer>): Fd {
     fd[Symbol.dispose]();
     throw cause;
   }
+}
+
+/** A file that is nowhere on disk, open to read from its begin. */
+export function memoryFile(name: string, bytes: Uint8Array<ArrayBuffer>): Fd {
+  let raw = libc.memfd_create(cstring(name), MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+  if (raw === -1 && errno() === EINVAL) raw = libc.memfd_create(cstring(name), MFD_CLOEXEC); // before Linux 6.3
+  if (raw === -1) throw new SyscallError("make a memory file", errno(), name);
+  using writable = new Fd(raw);
+  writeAll(writable, bytes, name);
+  return open(`/proc/self/fd/${writable.raw}`, O_RDONLY);
 }
 
 function unnamed(name: string, bytes: Uint8Array<ArrayBuffer>): Fd {

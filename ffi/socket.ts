@@ -67,25 +67,60 @@ export function receive(socket: Fd, size: number): Received {
   return fd ? { bytes, fd } : { bytes };
 }
 
+const READ_BYTES = 65536;
+
+/** Reads from a descriptor that never waits; empty at its end, `undefined` if there is nothing yet. */
+export function readSome(fd: Fd): Uint8Array<ArrayBuffer> | undefined {
+  const buffer = new Uint8Array(READ_BYTES);
+  const length = Number(libc.read(fd.raw, buffer, BigInt(buffer.length)));
+  if (length === -1 && errno() === EAGAIN) return undefined;
+  return buffer.subarray(0, check(length, "read from a descriptor"));
+}
+
 const AF_UNIX = 1;
 const SOCK_STREAM = 1;
+const SOCK_SEQPACKET = 5;
+const BACKLOG = 8;
 const SOCK_CLOEXEC = 0o2000000;
 const MAX_PATH_BYTES = 107;
 
-/**
- * Connects to the Unix socket at `path` (unix(7)).
- *
- * @throws {SyscallError} if nobody listens there.
- */
-export function connect(path: string): Fd {
+/** `struct sockaddr_un` */
+function unixAddress(path: string): Uint8Array<ArrayBuffer> {
   const name = new TextEncoder().encode(path);
   if (name.length > MAX_PATH_BYTES) {
     throw new SyscallError("connect to a path that is too long,", ENAMETOOLONG, path);
   }
-  const address = new Uint8Array(2 + MAX_PATH_BYTES + 1); // struct sockaddr_un
+  const address = new Uint8Array(2 + MAX_PATH_BYTES + 1);
   address[0] = AF_UNIX;
   address.set(name, 2);
-  const socket = new Fd(check(libc.socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "make a socket"));
+  return address;
+}
+
+/** Listens at `path`, where nothing is yet, for connections of this user that keep message boundaries. */
+export function listenAt(path: string): Fd {
+  const address = unixAddress(path);
+  const socket = new Fd(check(libc.socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), "make a socket"));
+  try {
+    check(libc.bind(socket.raw, address, address.length), "make a socket at", path);
+    Deno.chmodSync(path, 0o600);
+    check(libc.listen(socket.raw, BACKLOG), "listen at", path);
+    return socket;
+  } catch (error) {
+    socket[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/**
+ * Connects to the Unix socket at `path` (unix(7)).
+ *
+ * @param options Whether the connection keeps message boundaries.
+ * @throws {SyscallError} if nobody listens there.
+ */
+export function connect(path: string, { messages = false }: { readonly messages?: boolean } = {}): Fd {
+  const address = unixAddress(path);
+  const type = messages ? SOCK_SEQPACKET : SOCK_STREAM;
+  const socket = new Fd(check(libc.socket(AF_UNIX, type | SOCK_CLOEXEC, 0), "make a socket"));
   try {
     check(libc.connect(socket.raw, address, address.length), "connect to", path);
     return socket;

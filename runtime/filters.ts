@@ -40,7 +40,7 @@ export function filterOf(seccomp: Seccomp, host: Pick<Host, "arch">, path?: stri
   return filter;
 }
 
-function pack(key: string, { program, ...rest }: CompiledFilter): Uint8Array {
+function pack(key: string, { program, ...rest }: CompiledFilter): Uint8Array<ArrayBuffer> {
   const head = encoder.encode(JSON.stringify({ build: BUILD_ID, key, rest }));
   const bytes = new Uint8Array(HEADER_BYTES + head.length + program.length);
   new Uint32Array(bytes.buffer, 0, 2).set([head.length, bytes.length]);

@@ -45,7 +45,7 @@ export function writeCached(name: string, keyed: KeyedImage): void {
   keep(KIND, name, () => pack(keyed));
 }
 
-function pack({ key, kinds, expected, image }: KeyedImage): Uint8Array {
+function pack({ key, kinds, expected, image }: KeyedImage): Uint8Array<ArrayBuffer> {
   const head = encoder.encode(
     JSON.stringify({ build: BUILD_ID, key, kinds, expected, idsAt: image.idsAt, idWordsAt: image.idWordsAt }),
   );

@@ -6,6 +6,7 @@ import { type DefectiveOptions, EDIT_PLAN, type InnerOptions } from "./options.t
 import type { PlanRequest } from "./plan/context.ts";
 import { plan } from "./plan/plan.ts";
 import { type Preparation, prepare, type Prepared } from "./prepare.ts";
+import type { Hooks, Spec } from "./spec/config.ts";
 import type { Cut } from "./untrusted/rule.ts";
 
 /** A new image, and what it depends on besides its configuration. */
@@ -21,8 +22,20 @@ export interface Made {
   readonly group?: GroupRequest;
   /** What an untrusted bundle asked for and does not get. */
   readonly cuts?: readonly Cut[];
+  readonly hooked?: Hooked;
   /** What it was planned from. */
   readonly request: PlanRequest;
+}
+
+/** The hooks of a sandbox, and what they are told of it. */
+export interface Hooked extends Pick<Spec, "annotations"> {
+  readonly hooks: Hooks;
+  readonly id: string;
+  readonly bundle: string;
+}
+
+function hookedOf({ spec, bundle }: PlanRequest, id: string): Hooked {
+  return { hooks: spec.hooks ?? {}, id, bundle, ...(spec.annotations && { annotations: spec.annotations }) };
 }
 
 /** Where the listener of the sandbox's seccomp filter is to go. */
@@ -51,6 +64,7 @@ export function imageOf(options: InnerOptions, preparation?: Preparation): Made 
     ...(request.attest && { expected: expect(request) }),
     ...(request.group && { group: request.group }),
     ...(request.cuts && { cuts: request.cuts }),
+    ...(request.hooked && { hooked: hookedOf(request, request.hooked.id) }),
   };
   const { listenerPath: path, listenerMetadata: metadata } = request.spec.linux?.seccomp ?? {};
   if (!request.filter?.notify || path === undefined) return made;
@@ -70,10 +84,10 @@ function kindsOf({ root, sources }: PlanRequest): Record<string, string> {
 
 /**
  * A cgroup mount, and the group of a sandbox without a pid namespace, lie in the caller's: another one next time. So
- * does a group for limits, which bears the sandbox's name too. What an untrusted bundle names is looked at each time.
+ * does a group for limits, which bears the sandbox's name too, as does what hooks are told. What an untrusted bundle names is looked at each time.
  */
-function isReusable({ spec, group, cuts }: Prepared): boolean {
-  if (group || cuts) return false;
+function isReusable({ spec, group, cuts, hooked }: Prepared): boolean {
+  if (group || cuts || hooked) return false;
   const ownPids = spec.linux?.namespaces?.some(({ type, path }) => type === "pid" && path === undefined) ??
     false;
   return ownPids && !spec.mounts?.some(({ type }) => type === "cgroup" || type === "cgroup2");

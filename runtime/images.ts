@@ -4,7 +4,7 @@ import { readCached, writeCached } from "./image_cache.ts";
 import type { Expected } from "./attest/expectation.ts";
 import { INHERITED } from "./inherited.ts";
 import type { Bundle } from "./bundle.ts";
-import type { Listener } from "./image_of.ts";
+import type { Hooked, Listener } from "./image_of.ts";
 import type { Image } from "./launch/image.ts";
 import type { GroupRequest, Limits } from "./limits.ts";
 import { EDIT_PLAN, type InnerOptions, OBSERVE, type SandboxOptions } from "./options.ts";
@@ -29,6 +29,7 @@ export interface Found {
   readonly image: Image;
   readonly keep?: () => void;
   readonly listener?: Listener;
+  readonly hooked?: Hooked;
   readonly expected?: Expected | undefined;
   /** The cgroup that must be there when the image runs. */
   readonly group?: GroupRequest;

@@ -1,4 +1,5 @@
 import { libc } from "../ffi/libc.ts";
+import { publish } from "../ffi/publish.ts";
 import { BUILD_ID } from "./build_id.ts";
 
 /** How many files are kept of a kind; the oldest goes first. */
@@ -38,22 +39,16 @@ export function readKept(kind: string, name: string): Uint8Array<ArrayBuffer> | 
 }
 
 /** Keeps bytes for the next command, made only if there is a place for them; that it cannot is no failure. */
-export function keep(kind: string, name: string, make: () => Uint8Array): void {
+export function keep(kind: string, name: string, make: () => Uint8Array<ArrayBuffer>): void {
   const base = directory(kind);
   if (base === undefined) return;
   const file = fileOf(base, name);
-  const temporary = `${file}.${Deno.pid}`;
   try {
     Deno.mkdirSync(base, { recursive: true, mode: 0o700 });
-    Deno.writeFileSync(temporary, make(), { mode: 0o600, createNew: true });
-    Deno.renameSync(temporary, file);
+    publish(base, file, make());
     prune(base);
   } catch {
-    try {
-      Deno.removeSync(temporary);
-    } catch {
-      // It never came to be.
-    }
+    // There is none, then: only that is lost.
   }
 }
 

@@ -94,6 +94,8 @@ export interface SandboxOptions {
   readonly overlay?: OverlayChoice;
   /** Takes the bundle's config.json for a request, and cuts it down to a ceiling. @default {false} */
   readonly untrusted?: boolean | UntrustedOptions;
+  /** Hears what is wrong with hooks that run when the sandbox is gone: they cannot stop anything any more. */
+  readonly onWarning?: (warning: string) => void;
 }
 
 /** Hears of every system call and answers it. Only learning has this word: no command line and no data can say it. */

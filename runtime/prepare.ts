@@ -17,6 +17,7 @@ import type { Policy } from "./policy/policy.ts";
 import { rootless } from "./rootless.ts";
 import type { Spec } from "./spec/config.ts";
 import { validateSpec } from "./spec/validate.ts";
+import { hasHooks, OCI_VERSION } from "./spec/state.ts";
 import { refuseUnsupported } from "./unsupported.ts";
 import { tame } from "./untrusted.ts";
 import type { Cut } from "./untrusted/rule.ts";
@@ -69,12 +70,18 @@ export function prepare(
   const spec = limited(asked, policy, host);
   const filter = spec.linux?.seccomp && filterOf(spec.linux.seccomp, host);
   const overlay = options.overlay ?? { kind: "tmpfs" };
-  const made = finish(
-    request({ ...loaded, spec }, { host, overlay, filter, form, beneath }),
-    options,
-    policy,
-  );
+  const asking = request({ ...loaded, spec }, { host, overlay, filter, form, beneath });
+  const made = finish(withHooks(asking, options.id), options, policy);
   return cuts ? { ...made, cuts } : made;
+}
+
+/** The request of a sandbox whose hooks run. */
+function withHooks(request: PlanRequest, id: string = ""): PlanRequest {
+  if (!hasHooks(request.spec)) return request;
+  if (request.form === "standalone") {
+    throw new UnsupportedError("/hooks", "an executable has nobody to run them", "use run instead");
+  }
+  return { ...request, hooked: { id, version: OCI_VERSION } };
 }
 
 /** The policy that is in force, if one is. */

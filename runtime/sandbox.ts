@@ -3,6 +3,7 @@ import { LifecycleError, UnsupportedError } from "./errors.ts";
 import type { Ending } from "../ffi/process.ts";
 import type { CgroupGroup } from "./cgroup/group.ts";
 import { takeIdRange } from "./id_range.ts";
+import type { Hooked } from "./image_of.ts";
 import { type Found, imageFor } from "./images.ts";
 import { SyscallError } from "../ffi/errno.ts";
 import type { Child } from "./launch/child.ts";
@@ -76,9 +77,14 @@ export class Sandbox implements AsyncDisposable {
   #attested: Attested | undefined;
   #cuts: readonly Cut[] = [];
   #result: Promise<Result> | undefined;
+  #hooked: Hooked | undefined;
+  /** Resolves when the program has begun and the hooks behind that have run. */
+  #begun: Promise<void> | undefined;
+  readonly #onWarning: ((warning: string) => void) | undefined;
 
   private constructor(id: string, child: Child, ends: Ends, options: InnerOptions) {
-    const { timeoutMs, bare, [OBSERVE]: observer } = options;
+    const { timeoutMs, bare, onWarning, [OBSERVE]: observer } = options;
+    this.#onWarning = onWarning;
     this.id = id;
     this.isolation = bare ? "landlock" : "namespaces";
     this.#bare = bare;
@@ -120,7 +126,7 @@ export class Sandbox implements AsyncDisposable {
     return Sandbox.#make(options, async (sandbox) => {
       if (sandbox.#attested) await sandbox.#whenReady();
       sandbox.start();
-      await sandbox.#child.executed.catch((error) => {
+      await sandbox.#begun!.catch((error) => {
         if (!sandbox.#timedOut) throw error; // else the result tells
       });
     });
@@ -184,7 +190,7 @@ export class Sandbox implements AsyncDisposable {
 
   static #launch(
     options: InnerOptions & { readonly id: string },
-    { image, keep, listener, expected, cuts = [], group }: Found,
+    { image, keep, listener, hooked, expected, cuts = [], group }: Found,
   ): Sandbox {
     const { timeoutMs } = options;
     if (timeoutMs !== undefined && !(timeoutMs > 0 && timeoutMs < Infinity)) {
@@ -209,6 +215,13 @@ export class Sandbox implements AsyncDisposable {
     const sandbox = new Sandbox(id, child, ends, options);
     if (expected) sandbox.#attested = { expected, firstId: ids?.first };
     sandbox.#cuts = cuts;
+    if (hooked) {
+      sandbox.#hooked = hooked;
+      child.onHooks(async (pid) => {
+        const { runCreateHooks } = await import("./hooks.ts");
+        await runCreateHooks(hooked, pid, child.ended);
+      }, hooked.hooks);
+    }
     return sandbox;
   }
 
@@ -236,11 +249,24 @@ export class Sandbox implements AsyncDisposable {
     this.#startedMs = performance.now();
     this.#startedAt = new Date();
     this.#child.start();
+    this.#begun = this.#hooked ? this.#poststart(this.#hooked) : this.#child.executed;
+    this.#begun.catch(() => {}); // who waits hears of it
     if (this.#timeoutMs !== undefined) {
       this.#timers.use(reactor.after(this.#timeoutMs, () => {
         this.#timedOut = true;
         this.#end();
       }));
+    }
+  }
+
+  async #poststart(hooked: Hooked): Promise<void> {
+    await this.#child.executed;
+    const { runPoststartHooks } = await import("./hooks.ts");
+    try {
+      await runPoststartHooks(hooked, this.pid);
+    } catch (error) {
+      this.#end();
+      throw error;
     }
   }
 
@@ -261,7 +287,7 @@ export class Sandbox implements AsyncDisposable {
     if (this.#startedMs === undefined) {
       throw new LifecycleError(`Cannot tell how sandbox "${this.id}" ended: it was never started`);
     }
-    if (!this.#timedOut && this.#deliveredSignal === undefined) await this.#child.executed;
+    if (!this.#timedOut && this.#deliveredSignal === undefined) await this.#begun;
     const usage = this.#group?.stats();
     await this.#removeGroup();
     return result(ending, {
@@ -381,6 +407,11 @@ export class Sandbox implements AsyncDisposable {
   async #removeGroup(): Promise<void> {
     await this.#group?.[Symbol.asyncDispose]();
     await this.#child.release();
+    const hooked = this.#hooked;
+    if (!hooked?.hooks.poststop) return;
+    this.#hooked = undefined; // once
+    const { runPoststopHooks } = await import("./hooks.ts");
+    for (const warning of await runPoststopHooks(hooked)) this.#onWarning?.(warning);
   }
 
   #openTerminal(): void {

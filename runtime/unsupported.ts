@@ -8,14 +8,13 @@ import type { Spec } from "./spec/config.ts";
  * @throws {UnsupportedError} naming the property.
  */
 export function refuseUnsupported(spec: Spec): void {
-  const { process, hooks, linux } = spec;
+  const { process, linux } = spec;
   const asked: Record<string, unknown> = {
     "/process/apparmorProfile": process?.apparmorProfile,
     "/process/selinuxLabel": process?.selinuxLabel,
     "/linux/mountLabel": linux?.mountLabel,
     "/linux/intelRdt": linux?.intelRdt,
     "/linux/netDevices": Object.keys(linux?.netDevices ?? {}).length || undefined,
-    ...Object.fromEntries(Object.entries(hooks ?? {}).map(([kind, each]) => [`/hooks/${kind}`, each])),
   };
   for (const [pointer, value] of Object.entries(asked)) {
     if (isEmpty(value)) continue;

@@ -2,6 +2,7 @@ import type { CommandHelp } from "../args.ts";
 import { containerArguments } from "../containers.ts";
 import { CREATE_FLAGS, createFrom } from "../create.ts";
 import type { Command, Global } from "../main.ts";
+import { warn } from "../report.ts";
 
 const help: CommandHelp = {
   name: "create",
@@ -13,7 +14,7 @@ const help: CommandHelp = {
 
 async function run(argv: readonly string[], global: Global): Promise<number> {
   const { args, id, store } = containerArguments(help, argv, global);
-  await createFrom(id, args, store);
+  await createFrom(id, args, { ...store, onWarning: (warning) => warn(warning, global) });
   return 0;
 }
 

@@ -2,6 +2,7 @@ import { deleteContainer } from "../../mod.ts";
 import type { CommandHelp } from "../args.ts";
 import { containerArguments } from "../containers.ts";
 import type { Command, Global } from "../main.ts";
+import { warn } from "../report.ts";
 
 const help: CommandHelp = {
   name: "delete",
@@ -13,7 +14,8 @@ const help: CommandHelp = {
 
 async function run(argv: readonly string[], global: Global): Promise<number> {
   const { args, id, store } = containerArguments(help, argv, global);
-  await deleteContainer(id, { ...store, force: args.has("force") });
+  const onWarning = (warning: string): void => warn(warning, global);
+  await deleteContainer(id, { ...store, force: args.has("force"), onWarning });
   return 0;
 }
 

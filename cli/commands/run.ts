@@ -21,6 +21,7 @@ import { isBundle, looksLikeSpec } from "../bundles.ts";
 import { CREATE_FLAGS } from "../create.ts";
 import type { Command, Global } from "../main.ts";
 import { readLimits } from "../limits.ts";
+import { warn } from "../report.ts";
 import { readMount } from "../mounts.ts";
 import { hearing, readUntrusted, reportCuts, UNTRUSTED_FLAGS } from "../untrusted.ts";
 import { writeError, writePid, writeResult } from "../result_file.ts";
@@ -115,7 +116,11 @@ async function run(argv: readonly string[], global: Global): Promise<number> {
   let cuts: readonly Cut[] = [];
   const heard = hearing(options, (all) => reportCuts(cuts = all));
   try {
-    const starting = begin({ ...heard, stdin: "inherit", stdout: "inherit", stderr: "inherit" }, pidFile);
+    const onWarning = (warning: string): void => warn(warning, global);
+    const starting = begin(
+      { ...heard, onWarning, stdin: "inherit", stdout: "inherit", stderr: "inherit" },
+      pidFile,
+    );
     using _signals = forwardSignals(starting); // before the program can do anything that somebody answers
     sandbox = await starting;
     const result = await supervise(sandbox);

@@ -3,6 +3,7 @@ import type { Fd } from "../../ffi/fd.ts";
 import { type Ending, kill, openPidFd, reap, signalPidFd, takeFd } from "../../ffi/process.ts";
 import { receive, writeAll } from "../../ffi/socket.ts";
 import { MESSAGE, MESSAGE_BYTES } from "../plan/protocol.ts";
+import { HookOutput, type InsideHooks } from "./hook_output.ts";
 import { type Image, stepAt } from "./image.ts";
 import { KILLED_EARLY, LaunchError } from "./launch_error.ts";
 import { DATA_ADDRESS } from "./machine.ts";
@@ -38,6 +39,8 @@ export class Child implements AsyncDisposable {
   readonly #ready = Promise.withResolvers<void>();
   readonly #executed = Promise.withResolvers<void>();
   readonly #ended = Promise.withResolvers<Ending>();
+  /** Resolves when init's pid is known. */
+  readonly #known = Promise.withResolvers<void>();
   #pid = 0;
   #pidFd: Fd | undefined;
   #isReady = false;
@@ -61,6 +64,8 @@ export class Child implements AsyncDisposable {
   #onListener: ((listener: Fd, pid: number) => void) | undefined;
 
   #onForbidden: ((listener: Fd) => void) | undefined;
+  #onHooks: ((pid: number) => Promise<void>) | undefined;
+  #hookOutput: HookOutput | undefined;
   readonly #ids: IdRange | undefined;
   readonly #grouped: boolean;
   /** Whether the launcher need not wait for cgroups any more. */
@@ -110,6 +115,18 @@ export class Child implements AsyncDisposable {
     if (now) this.#hear();
   }
 
+  /**
+   * Hears of hooks: init waits until those of the runtime have run.
+   *
+   * @param run Runs them; if it fails, so does the launch.
+   * @param hooks All that there are.
+   */
+  onHooks(run: (pid: number) => Promise<void>, hooks: InsideHooks): void {
+    this.#onHooks = run;
+    this.#hookOutput = new HookOutput(hooks);
+    this.#hear();
+  }
+
   /** Resolves when init has become the program. @throws {LaunchError} */
   get executed(): Promise<void> {
     return this.#executed.promise;
@@ -151,6 +168,7 @@ export class Child implements AsyncDisposable {
     this.#watch[Symbol.dispose]();
     this.#exit?.[Symbol.dispose]();
     this.#reapLauncher(); // it ended when it had told who init is
+    this.#hookOutput?.[Symbol.dispose]();
     for (const fd of [this.#status, this.#gate, this.#pidFd]) if (fd && !fd.closed) fd[Symbol.dispose]();
   }
 
@@ -205,7 +223,9 @@ export class Child implements AsyncDisposable {
     } else if (what === MESSAGE.terminal) this.#takeTerminal(fd);
     else if (what === MESSAGE.listener) this.#listener(value);
     else if (what === MESSAGE.forbidden) this.#forbidden(fd);
-    else if (what >= DATA_ADDRESS) this.#fail(this.#launchError(what, value));
+    else if (what === MESSAGE.hooks) void this.#runHooks();
+    else if (this.#hookOutput) this.#hearOfHook(what, value, fd);
+    if (what >= DATA_ADDRESS) this.#fail(this.#launchError(what, value));
   }
 
   #takeTerminal(fd: Fd | undefined): void {
@@ -239,6 +259,27 @@ export class Child implements AsyncDisposable {
     listener?.[Symbol.dispose]();
     this.#fail(new Error("Cannot start the sandbox: nobody hears of the calls that its policy forbids"));
     this.signal(SIGKILL);
+  }
+
+  /** Launcher and init write to the same socket: init may be heard before its birth is told. */
+  async #runHooks(): Promise<void> {
+    try {
+      await this.#known.promise;
+      if (!this.#onHooks) throw new Error("Cannot start the sandbox: nobody runs its hooks");
+      await this.#onHooks(this.#pid);
+      if (!this.#status.closed) writeAll(this.#status, new Uint8Array(1), "the status socket");
+    } catch (error) {
+      this.#fail(error as Error);
+      this.signal(SIGKILL);
+    }
+  }
+
+  #hearOfHook(what: number, value: number, fd: Fd | undefined): void {
+    try {
+      this.#hookOutput?.hear(what, value, fd);
+    } catch (error) {
+      this.#fail(error as Error);
+    }
   }
 
   #launchError(record: number, errno: number): LaunchError {
@@ -289,6 +330,7 @@ export class Child implements AsyncDisposable {
       void this.#end(ending);
     });
     if (this.#doomed && this.#pidFd) signalPidFd(this.#pidFd, SIGKILL);
+    this.#known.resolve();
     if (this.#isReady) this.#ready.resolve(); // heard before this
     if (this.#early !== undefined) this.#listener(this.#early);
   }
@@ -297,6 +339,7 @@ export class Child implements AsyncDisposable {
   #hungUp(): void {
     this.#watch[Symbol.dispose]();
     this.#status[Symbol.dispose]();
+    this.#hookOutput?.[Symbol.dispose]();
     this.#silent.resolve();
     if (this.#pidFd === undefined && this.#pid !== 0 && !this.#kept) {
       void this.#end(reap(this.#pid, true) ?? NOTHING);
@@ -315,6 +358,7 @@ export class Child implements AsyncDisposable {
     this.#fail(new Error(KILLED_EARLY));
     this.#watch[Symbol.dispose]();
     if (!this.#status.closed) this.#status[Symbol.dispose]();
+    this.#hookOutput?.[Symbol.dispose]();
     if (!this.#grouped && !this.#gate.closed) this.#gate[Symbol.dispose]();
     this.#pidFd?.[Symbol.dispose]();
     this.#launcherFd?.[Symbol.dispose]();

@@ -20,6 +20,8 @@ export interface LaunchOptions {
   readonly grouped?: boolean;
   /** The start gate, if others are to open it too: a fifo, opened for reading and writing; it stays the caller's. */
   readonly gate?: Fd | undefined;
+  /** The socket at which init hears of who starts it, if it has hooks to run then; it stays the caller's. */
+  readonly starts?: Fd | undefined;
 }
 
 /**
@@ -30,7 +32,7 @@ export interface LaunchOptions {
 export function launch(
   image: Image,
   { stdin, stdout, stderr }: Stdio,
-  { ids, grouped = false, gate }: LaunchOptions = {},
+  { ids, grouped = false, gate, starts }: LaunchOptions = {},
 ): Child {
   using kept = new DisposableStack();
   using ours = new DisposableStack();
@@ -47,9 +49,8 @@ export function launch(
     return fd === target || fd >= FIRST_FREE_FD ? fd : ours.use(duplicate(fd, FIRST_FREE_FD)).raw;
   });
   const fds = [...stdio, theirStatus.raw, theirGate.raw];
-  if (ids) {
-    fds.push(ids.lock.raw >= fds.length ? ids.lock.raw : ours.use(ids.lock.duplicate(FIRST_FREE_FD)).raw);
-  }
+  const sixth = ids?.lock ?? starts;
+  if (sixth) fds.push(sixth.raw >= fds.length ? sixth.raw : ours.use(sixth.duplicate(FIRST_FREE_FD)).raw);
   const launcher = spawn(`/proc/self/fd/${file.raw}`, "ai-sandbox", fds);
   kept.move(); // the child owns them now
   return new Child(image, launcher, { status, gate: write, ids, grouped });

@@ -3,7 +3,7 @@ import { connect, sendWithFd } from "../../ffi/socket.ts";
 import type { OverlayChoice } from "../bundle.ts";
 import type { CgroupGroup } from "../cgroup/group.ts";
 import { UnsupportedError, UsageError } from "../errors.ts";
-import type { Made } from "../image_of.ts";
+import type { Hooked, Made } from "../image_of.ts";
 import type { Child } from "../launch/child.ts";
 import { readOverlay } from "../overlay_choice.ts";
 import { checkId } from "../state/container_id.ts";
@@ -21,6 +21,8 @@ export interface CreateOptions extends StoreOptions {
   readonly bundle?: string | undefined;
   /** Path of the Unix socket that gets the terminal, if the program has one. */
   readonly consoleSocket?: string | undefined;
+  /** Hears what is wrong with hooks that cannot stop anything any more. */
+  readonly onWarning?: ((warning: string) => void) | undefined;
   /** Hears the pid of its first process before the container counts as created. */
   readonly onPid?: ((pid: number) => void | Promise<void>) | undefined;
 }
@@ -53,25 +55,39 @@ export async function createContainer(id: string, options: CreateOptions = {}): 
     owner: Deno.uid()!,
     phase: "creating",
     ...groupsOf(made),
+    ...await hooksOf(made),
   };
-  await using parts = new AsyncDisposableStack();
-  parts.defer(() => entry.remove());
+  const { hooked } = made;
+  const parts = new AsyncDisposableStack();
+  await using whole = new AsyncDisposableStack();
+  whole.defer(async () => {
+    await parts.disposeAsync(); // what cannot be removed stays written down
+    entry.remove();
+  });
   await checkFit(intended); // what is written down as its own will be ended with it
   entry.writeSpec(bundle.spec);
   // Before anything is done: from here on whoever deletes the container knows what there may be.
   entry.write(intended);
   parts.use(await makeGroup(made));
+  if (hooked) parts.defer(() => runPoststop(hooked, options));
   const child = parts.use(await launchInto(entry, made));
+  if (hooked) {
+    const { runCreateHooks } = await import("../hooks.ts");
+    child.onHooks(async (pid) => {
+      entry.write({ ...intended, init: nameProcess(pid) }); // they may ask for its state
+      await runCreateHooks(hooked, pid, child.ended);
+    }, hooked.hooks);
+  }
   await child.whenReady();
   sendTerminal(child, options.consoleSocket);
   await options.onPid?.(child.pid);
   const record = { ...intended, phase: "created", init: nameProcess(child.pid) } as const;
   entry.write(record);
   const { writeMoves } = await import("./moves.ts");
-  writeMoves(entry, record, bundle.spec);
+  writeMoves(entry, record);
   const { pid } = child;
   child.letGo();
-  parts.move(); // the container's own from here on
+  whole.move(); // the container's own from here on
   return pid;
 }
 
@@ -147,10 +163,22 @@ async function makeGroup({ group }: Made): Promise<CgroupGroup | undefined> {
   return await CgroupGroup.create(path, resources, hierarchies, { complete, rejoin: true });
 }
 
-async function launchInto(entry: Entry, { image }: Made): Promise<Child> {
+async function hooksOf({ hooked }: Made): Promise<Pick<Record, "hooks">> {
+  if (!hooked) return {};
+  const { laterHooks } = await import("./hooks.ts");
+  return { hooks: laterHooks(hooked.hooks) };
+}
+
+async function runPoststop(hooked: Hooked, { onWarning }: CreateOptions): Promise<void> {
+  const { runPoststopHooks } = await import("../hooks.ts");
+  for (const warning of await runPoststopHooks(hooked)) onWarning?.(warning);
+}
+
+async function launchInto(entry: Entry, { image, hooked }: Made): Promise<Child> {
   const { launch } = await import("../launch/launch.ts");
   using gate = entry.makeGate();
-  return launch(image, { stdin: 0, stdout: 1, stderr: 2 }, { gate });
+  using starts = hooked?.hooks.startContainer?.length ? entry.makeStarts() : undefined;
+  return launch(image, { stdin: 0, stdout: 1, stderr: 2 }, { gate, starts });
 }
 
 /** The other side of the terminal, with its name, as engines take it. */

@@ -19,6 +19,8 @@ const END_MS = 10_000;
 export interface DeleteOptions extends StoreOptions {
   /** Also one that runs; one that is not there is none to be deleted. */
   readonly force?: boolean;
+  /** Hears what is wrong with hooks that fail. */
+  readonly onWarning?: (warning: string) => void;
 }
 
 /**
@@ -29,7 +31,7 @@ export interface DeleteOptions extends StoreOptions {
  */
 export async function deleteContainer(
   id: string,
-  { force = false, ...options }: DeleteOptions = {},
+  { force = false, onWarning, ...options }: DeleteOptions = {},
 ): Promise<void> {
   using entry = await new Store(options.root).lock(id);
   const record = entry?.read();
@@ -39,6 +41,10 @@ export async function deleteContainer(
     const container = { entry, record };
     if (!force) checkMove("delete", statusOf(container, true), id);
     await destroy(container);
+    if (record.hooks?.length) {
+      const { poststop } = await import("./hooks.ts");
+      for (const warning of await poststop(container)) onWarning?.(warning);
+    }
   }
   entry.remove();
 }

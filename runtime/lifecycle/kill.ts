@@ -61,8 +61,9 @@ export async function killContainer(
 function isLost(pid: number, signal: number): boolean {
   try {
     return fateOnInit(signal, Deno.readTextFileSync(`/proc/${pid}/status`), "") === "lost";
-  } catch {
-    return false; // it has just ended
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false; // it has just ended
+    throw error;
   }
 }
 

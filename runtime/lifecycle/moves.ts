@@ -2,7 +2,6 @@ import { inodeOfProcess } from "../../ffi/process.ts";
 import { assembleTable } from "../launch/image.ts";
 import type { Arch } from "../plan/abi.ts";
 import { type MoveName, planMoves } from "../plan/moves.ts";
-import type { Spec } from "../spec/config.ts";
 import type { Record } from "../state/record.ts";
 import { type Entry, FILES, GATE } from "../state/store.ts";
 import { EXECUTE_MS } from "./start.ts";
@@ -21,16 +20,17 @@ const KNOWN = new Set([
   "init",
   "groups",
   "parents",
+  "hooks",
 ]);
 /** Longer states take as long to write as Deno to start. */
 const MOST_TEXT = 16 << 10;
 
 /**
  * Compiles what can be done to a container: the executable goes through that without starting Deno. A container whose
- * moves take more than system calls, such as hooks, has none; so has one on a kernel that gives the numbers of processes
- * away again without a trace.
+ * start or end takes more than system calls, such as hooks, has no such moves; on a kernel that gives the numbers of
+ * processes away again without a trace, none has any.
  */
-export function writeMoves(entry: Entry, record: Omit<Record, "version">, spec: Spec): void {
+export function writeMoves(entry: Entry, record: Omit<Record, "version">): void {
   const { init, groups } = record;
   if (!init || Object.keys(record).some((key) => !KNOWN.has(key))) return;
   const inode = inodeOfProcess(init.pid);
@@ -57,13 +57,13 @@ export function writeMoves(entry: Entry, record: Omit<Record, "version">, spec: 
     files: FILES,
     gate: GATE,
     executeMs: EXECUTE_MS,
-    moves: movesOf(spec),
+    moves: movesOf(record),
   });
   entry.writeMoves(assembleTable(plan));
 }
 
-/** Hooks are programs, and who is told of the start is waited for. */
-function movesOf({ hooks = {} }: Spec): MoveName[] {
-  const hasHooks = Object.keys(hooks).length > 0 || Deno.env.get("NOTIFY_SOCKET");
-  return hasHooks ? ["state", "kill"] : ["state", "start", "delete", "kill"];
+/** Hooks are programs, and whoever waits to be told of the start is told by Deno. */
+function movesOf({ hooks = [] }: Pick<Record, "hooks">): MoveName[] {
+  const isLater = hooks.length > 0 || Deno.env.get("NOTIFY_SOCKET");
+  return isLater ? ["state", "kill"] : ["state", "start", "delete", "kill"];
 }

@@ -1,20 +1,55 @@
+import { signalPidFd } from "../../ffi/process.ts";
 import { LifecycleError } from "../errors.ts";
+import { EPOLLIN, reactor } from "../launch/reactor.ts";
+import { hold } from "../state/liveness.ts";
 import { checkMove } from "../state/moves.ts";
-import { lockContainer, type StoreOptions } from "./container.ts";
+import { groupOf, type Known, lockContainer, type StoreOptions } from "./container.ts";
 import { statusOf } from "./status.ts";
 
 /** How long the first process may take to become the program, before nobody waits for that any more. */
 export const EXECUTE_MS = 10_000;
+const SIGKILL = 9;
 
 /**
  * Lets the program of a container begin, and returns when it has begun.
  *
- * @throws {LifecycleError} if the container is not one that waits to be started.
+ * @throws {LifecycleError} if the container is not one that waits to be started, or a hook fails.
  */
 export async function startContainer(id: string, options: StoreOptions = {}): Promise<void> {
   using container = await lockContainer(id, options);
   checkMove("start", statusOf(container, true), id);
-  if (!container.entry.openGate(EXECUTE_MS)) {
-    throw new LifecycleError("cannot start a container that has stopped");
+  if (container.record.hooks?.length) return await startWithHooks(container);
+  open(container);
+}
+
+function open({ entry }: Known): void {
+  if (!entry.openGate(EXECUTE_MS)) throw new LifecycleError("cannot start a container that has stopped");
+}
+
+async function startWithHooks(container: Known): Promise<void> {
+  const { entry, record } = container;
+  const { awaitStartHooks, hookedOf } = await import("./hooks.ts");
+  const { runPoststartHooks } = await import("../hooks.ts");
+  const hooked = (await hookedOf(container))!;
+  try {
+    if (record.hooks!.includes("startContainer")) {
+      // Before the gate is open: init looks for who calls as soon as it is.
+      using socket = entry.callInit();
+      if (!entry.openGate(0)) throw new LifecycleError("cannot start a container that has stopped");
+      await awaitStartHooks(socket, hooked.hooks);
+    } else open(container);
+    await runPoststartHooks(hooked, record.init!.pid);
+  } catch (error) {
+    await end(container);
+    throw error;
   }
+}
+
+/** What a hook forbids does not go on. */
+async function end(container: Known): Promise<void> {
+  using fd = hold(container.record.init!);
+  if (!fd) return;
+  signalPidFd(fd, SIGKILL);
+  if (container.record.groups.length > 0) groupOf(container).thaw();
+  await reactor.ready(fd, EPOLLIN);
 }

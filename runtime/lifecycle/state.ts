@@ -1,11 +1,8 @@
-import type { State, StateStatus } from "../spec/state.ts";
+import { OCI_VERSION, type State, type StateStatus } from "../spec/state.ts";
 import type { Record } from "../state/record.ts";
 import { findContainer, type Known, type StoreOptions } from "./container.ts";
 import { statusOf } from "./status.ts";
 import { Store } from "../state/store.ts";
-
-/** The version of the OCI runtime specification that states keep to. */
-const OCI_VERSION = "1.3.0";
 
 /** The state of a container, with what runc adds to it. */
 export interface ContainerState extends State {

@@ -5,6 +5,7 @@ export type { Arch };
 
 /** System call numbers: [x86_64, aarch64], from arch/x86/entry/syscalls/syscall_64.tbl and asm-generic/unistd.h. */
 export const SYSCALLS = {
+  accept4: [288, 242],
   capset: [126, 91],
   chdir: [80, 49],
   chroot: [161, 51],
@@ -37,6 +38,8 @@ export const SYSCALLS = {
   landlock_add_rule: [445, 445],
   landlock_create_ruleset: [444, 444],
   landlock_restrict_self: [446, 446],
+  lseek: [8, 62],
+  memfd_create: [319, 279],
   mkdirat: [258, 34],
   mknodat: [259, 33],
   mount_setattr: [442, 442],

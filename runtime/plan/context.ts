@@ -64,6 +64,8 @@ export interface PlanRequest {
   readonly groups?: readonly GroupDirectory[] | undefined;
   /** Whether init is looked at when it waits at the start gate: its filter is installed by then. */
   readonly attest?: boolean | undefined;
+  /** What hooks are told of the sandbox; without it none run. */
+  readonly hooked?: { readonly id: string; readonly version: string } | undefined;
   /** Without any namespace: the program stays in the host's, under Landlock and a filter alone. */
   readonly bare?: boolean;
   /**

@@ -12,6 +12,7 @@ import { mounts } from "./mounts.ts";
 import { bringLoopbackUp } from "./network.ts";
 import { mark, named, type Op, op, type Plan, slot, zeros } from "./op.ts";
 import { dumpable, leaveKeys, resetSignals } from "./process.ts";
+import { createHooks, hasEarlyHooks } from "./hooks.ts";
 import { becomeProgram } from "./program.ts";
 import { finishRoot, rootfs } from "./rootfs.ts";
 import { sysctls, userLimits } from "./sysctls.ts";
@@ -100,11 +101,19 @@ function* init(all: Context, { root, mounted, masks, devices }: Parts): Iterable
     yield* masks.before ?? [];
     yield* devices.before ?? [];
   }
-  yield* sysctls(all);
+  const early = hasEarlyHooks(all);
+  if (!early) yield* sysctls(all);
   yield* root.before ?? [];
+  if (!early) yield* root.inside ?? [];
   if (own) {
     yield* mounted.inside ?? [];
     yield* devices.inside ?? [];
+  }
+  if (early) {
+    yield* createHooks(all);
+    // Some are about what hooks bring, such as devices of a network.
+    yield* sysctls(all);
+    yield* root.inside ?? [];
   }
   if (program?.terminal && form !== "standalone") yield* terminal(all);
   if (own) yield* directory(all);

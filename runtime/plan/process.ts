@@ -1,4 +1,5 @@
 import type { Context, Filter } from "./context.ts";
+import { hasStartHooks } from "./hooks.ts";
 import { AT, AT_FDCWD, PR } from "./kernel.ts";
 import { message, sendDescriptor } from "./message.ts";
 import { mark, named, type Op, op, slot, type Struct, zeros } from "./op.ts";
@@ -26,8 +27,10 @@ export function leaveKeys(): Op {
 }
 
 /** No path of the spec or the rootfs may begin at a descriptor of ours: /proc/self/fd/7 (CVE-2024-21626). */
-export function* closeDescriptors({ form }: Context): Iterable<Op> {
-  const first = form === "standalone" ? 3 : FIRST_FREE_FD;
+export function* closeDescriptors(context: Context): Iterable<Op> {
+  const { form } = context;
+  const starts = form === "detached" && hasStartHooks(context);
+  const first = form === "standalone" ? 3 : FIRST_FREE_FD + (starts ? 1 : 0);
   yield op("close what is not needed any more", "close_range", [first, named("~0", 0xffffffff), 0]);
 }
 

@@ -1,4 +1,5 @@
 import type { Context } from "./context.ts";
+import { startHooks } from "./hooks.ts";
 import { dropBounding, raiseAdmin, reserveAdmin, setCapabilities, setUser } from "./identity.ts";
 import { landlock } from "./landlock.ts";
 import { rlimits, scheduling } from "./limits.ts";
@@ -51,9 +52,13 @@ export function* becomeProgram(all: Context): Iterable<Op> {
     yield* setCapabilities(all);
   }
   for (const filter of all.confinement?.filters ?? []) yield* policyFilter(filter);
-  if (late && !gateLast) yield* gate(all);
+  if (late && !gateLast) {
+    yield* gate(all);
+    yield* startHooks(all);
+  }
   if (late) yield* seccomp(late);
   if (gateLast) yield* gate(all);
+  if (!late || gateLast) yield* startHooks(all);
   yield* blame(form, 1);
   yield execute(all);
 }

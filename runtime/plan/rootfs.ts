@@ -2,8 +2,9 @@ import { O, O_DIRECTORY, O_NOFOLLOW } from "./abi.ts";
 import type { Spec } from "../spec/config.ts";
 import type { Context, Entry, Steps } from "./context.ts";
 import { AT_FDCWD, MNT_DETACH, MOUNT_ATTR, PROPAGATION } from "./kernel.ts";
+import { hasEarlyHooks } from "./hooks.ts";
 import { attach, mapFiles, newFileSystem, setAttributes } from "./mount_ops.ts";
-import { flags, named, type Op, op, slot, text } from "./op.ts";
+import { flags, mark, named, type Op, op, slot, text } from "./op.ts";
 import { openOwn, overlay } from "./overlay.ts";
 import { openSource } from "./sources.ts";
 
@@ -15,8 +16,8 @@ const PLACE = "/proc";
 
 /** The steps that make the new root; slot `root` is its descriptor when they are done. */
 export function rootfs(context: Context): Steps {
-  const { root, arch } = context;
-  if (context.namespace("mount") !== "new") return { before: [...chroot(context)] };
+  const { root } = context;
+  if (context.namespace("mount") !== "new") return { inside: [...chroot(context)] };
   const open: Op[] = [];
   const mapped: Op[] = [];
   const slave = named("MS_SLAVE", PROPAGATION.SLAVE);
@@ -25,12 +26,7 @@ export function rootfs(context: Context): Steps {
       propagation: slave,
       recursive: true,
     }, "/"),
-    op("open the place of the new root", "openat", [
-      AT_FDCWD,
-      PLACE,
-      flags("O_", { PATH: O.PATH, DIRECTORY: O_DIRECTORY[arch], CLOEXEC: O.CLOEXEC }),
-      0,
-    ], { into: "place" }),
+    ...openPlace(context),
   ];
   const propagation = { propagation: slave, recursive: true };
   switch (root.kind) {
@@ -55,10 +51,14 @@ export function rootfs(context: Context): Steps {
         ...tmpfs("mount the upper layer", root.sizeBytes, "tmpfs"),
         attach("mount the upper layer", "tmpfs", "place"),
         ...overlay(context, does, root.lowers.map((_, index) => `lower:${index}`), "tmpfs", "root"),
-        op(does, "mkdirat", [slot("tmpfs"), "root", named("0755", 0o755)]),
-        openOwn(context, "tmpfs", "root", "target"),
-        attach(does, "root", "target"),
       );
+      // Hooks find the root where the rootfs lies, and not a directory with its layers.
+      if (hasEarlyHooks(context)) before.push(attach(does, "root", "tmpfs"));
+      else {before.push(
+          op(does, "mkdirat", [slot("tmpfs"), "root", named("0755", 0o755)]),
+          openOwn(context, "tmpfs", "root", "target"),
+          attach(does, "root", "target"),
+        );}
       break;
     }
     case "scratch":
@@ -71,13 +71,29 @@ export function rootfs(context: Context): Steps {
     default:
       root satisfies never;
   }
-  before.push(
+  const inside = [
     op("enter the root", "fchdir", [slot("root")]),
     op("change the root", "pivot_root", [".", "."]),
     op("leave the host's files behind", "umount2", [".", MNT_DETACH]),
     op("enter the root", "chdir", ["/"]),
-  );
-  return context.launcherOpens ? { launcher: open, mapped, before } : { before: [...open, ...before] };
+  ];
+  return context.launcherOpens
+    ? { launcher: open, mapped, before, inside }
+    : { before: [...open, ...before], inside };
+}
+
+/** Where the new root hangs: for hooks it is the rootfs, if the sandbox's root may go there. */
+function* openPlace(context: Context): Iterable<Op> {
+  const { root, arch } = context;
+  const how = flags("O_", { PATH: O.PATH, DIRECTORY: O_DIRECTORY[arch], CLOEXEC: O.CLOEXEC });
+  const open = (path: string): Op =>
+    op("open the place of the new root", "openat", [AT_FDCWD, path, how, 0], { into: "place" });
+  const rootfs = root.kind === "directory" ? root.path : root.kind === "overlay" ? root.lowers[0] : undefined;
+  if (rootfs === undefined || !hasEarlyHooks(context)) return yield open(PLACE);
+  const placed = "place:open";
+  yield { ...open(rootfs), ignore: ["EACCES"], zero: placed, positive: placed };
+  yield open(PLACE);
+  yield mark(placed);
 }
 
 function* tmpfs(does: string, sizeBytes: number, into: string): Iterable<Op> {

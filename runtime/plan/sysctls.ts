@@ -1,6 +1,7 @@
 import { O, O_DIRECTORY } from "./abi.ts";
 import type { Context } from "./context.ts";
 import { writeFile } from "./files.ts";
+import { hasEarlyHooks } from "./hooks.ts";
 import { newFileSystem } from "./mount_ops.ts";
 import { mountOptions } from "./mount_options.ts";
 import { flags, mark, type Op, op, slot, text } from "./op.ts";
@@ -14,7 +15,8 @@ export function* sysctls(context: Context): Iterable<Op> {
   const limits = limitsOfUsers(context);
   if (values.length + limits.length === 0) return;
   const does = "open the kernel parameters";
-  const mounted = writableProc(context);
+  // After hooks something may be mounted on the parameters of the sandbox's proc.
+  const mounted = hasEarlyHooks(context) ? undefined : writableProc(context);
   if (mounted !== undefined) yield op(does, "let", [slot(mounted)], { into: "sysctl" });
   else yield* newFileSystem(does, { type: "proc", data: [], set: {} }, "sysctl");
   for (const [key, value] of values) {

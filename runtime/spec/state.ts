@@ -1,6 +1,9 @@
 /** The OCI runtime specification 1.3, state: what hooks read on stdin and `state` prints. */
 
-import type { StringMap } from "./config.ts";
+import type { Hooks, Spec, StringMap } from "./config.ts";
+
+/** The version of the OCI runtime specification that states keep to. */
+export const OCI_VERSION = "1.3.0";
 
 /** Where a sandbox is in its life; `paused` is runc's addition. */
 export const STATUSES = ["creating", "created", "running", "paused", "stopped"] as const;
@@ -35,4 +38,19 @@ export interface ContainerProcessState {
   readonly metadata?: string;
   /** The state of the sandbox. */
   readonly state: State;
+}
+
+/** Whether a config.json names any hook. */
+export function hasHooks({ hooks }: { readonly hooks?: Hooks }): boolean {
+  return Object.values(hooks ?? {}).some((each) => each.length > 0);
+}
+
+/** The state of a sandbox as hooks read it. */
+export function hookState(
+  { id, bundle, annotations }: Pick<State, "id" | "bundle"> & Pick<Spec, "annotations">,
+  status: StateStatus,
+  pid: number,
+): State {
+  const noted = annotations && Object.keys(annotations).length > 0 ? { annotations } : {};
+  return { ociVersion: OCI_VERSION, id, status, pid, bundle, ...noted };
 }

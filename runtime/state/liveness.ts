@@ -18,9 +18,15 @@ function stat(pid: number): string[] | undefined {
   try {
     const text = Deno.readTextFileSync(`/proc/${pid}/stat`);
     return text.slice(text.lastIndexOf(")") + 2).split(" ");
-  } catch {
-    return undefined; // it is gone
+  } catch (error) {
+    // It is gone, or ended while it was read. Whatever else went wrong does not tell that it has ended.
+    if (error instanceof Deno.errors.NotFound || isEsrch(error)) return undefined;
+    throw error;
   }
+}
+
+function isEsrch(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ESRCH";
 }
 
 /** The name of a process that lives, or is not yet waited for. @throws {Error} if there is none. */

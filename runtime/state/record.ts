@@ -1,5 +1,6 @@
 import { LifecycleError } from "../errors.ts";
-import type { StringMap } from "../spec/config.ts";
+import type { HookName, StringMap } from "../spec/config.ts";
+import { HOOKS } from "../spec/words.ts";
 import { Problems } from "../spec/problems.ts";
 import { integer, list, map, need, object, oneOf, Place, type Shape, text, textLike } from "../spec/shape.ts";
 
@@ -43,6 +44,8 @@ export interface Record {
   /** Its cgroups, and those above them that are made for it, outermost first. */
   readonly groups: readonly GroupRecord[];
   readonly parents: readonly string[];
+  /** The kinds of hooks that are still to run, which are in its config.json. */
+  readonly hooks?: readonly HookName[];
 }
 
 const path: Shape<string> = textLike(/^\//, "an absolute path");
@@ -78,6 +81,7 @@ const record: Shape<Record> = object<Record>({
     ),
   ),
   parents: need(list(plainPath, 1024)),
+  hooks: list(oneOf(HOOKS), HOOKS.length),
 });
 
 /** A record as text. */

@@ -11,7 +11,7 @@ import {
 } from "../../ffi/directory.ts";
 import { SyscallError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
-import { writeAll } from "../../ffi/socket.ts";
+import { connect, listenAt, writeAll } from "../../ffi/socket.ts";
 import { placeAt, placeOf } from "../../ffi/look.ts";
 import { LifecycleError, UsageError } from "../errors.ts";
 import type { Spec } from "../spec/config.ts";
@@ -21,7 +21,7 @@ import { decodeRecord, encodeRecord, type Record, unreadable } from "./record.ts
 
 /** Where root has them; the stub of the executable knows it, too. */
 export const DEFAULT = "/run/ai-sandbox/containers";
-const [RECORD, SPEC, MOVES] = ["record.json", "config.json", "moves"];
+const [RECORD, SPEC, MOVES, STARTS] = ["record.json", "config.json", "moves", "starts"];
 /** The fifo at which the first process waits. */
 export const GATE = "gate";
 /** All that is in the directory of a container, in the order in which it is removed: the record last. */
@@ -29,6 +29,7 @@ export const FILES: readonly string[] = [
   MOVES,
   `${MOVES}.new`,
   GATE,
+  STARTS,
   SPEC,
   `${SPEC}.new`,
   `${RECORD}.new`,
@@ -116,6 +117,22 @@ export class Entry implements Disposable {
     writeAll(gate, new Uint8Array(1), "the start gate");
     awaitNoReader(gate, timeoutMs);
     return true;
+  }
+
+  /** A socket at which whoever starts the container calls; it is for init. */
+  makeStarts(): Fd {
+    removeAt(this.#directory, STARTS);
+    return listenAt(this.#starts);
+  }
+
+  /** A connection to init, which takes it when the gate is open. @throws {SyscallError} if nobody waits there. */
+  callInit(): Fd {
+    return connect(this.#starts, { messages: true });
+  }
+
+  /** Short enough for a socket, however deep the directory lies. */
+  get #starts(): string {
+    return `/proc/self/fd/${this.#directory.raw}/${STARTS}`;
   }
 
   /** Inode and device of the start gate, if it is there. */

@@ -111,6 +111,22 @@ const PLANS: Readonly<Record<string, PlanRequest>> = {
       ],
     },
   }),
+  "hooks": requestOf({
+    process: PROCESS,
+    mounts: MOUNTS.slice(0, 1),
+    hooks: {
+      createRuntime: [{ path: "/usr/bin/network" }],
+      createContainer: [{ path: "/usr/bin/mounts", args: ["mounts", "-a"], env: ["A=1"], timeout: 5 }],
+      startContainer: [{ path: "/sbin/ldconfig" }],
+      poststop: [{ path: "/usr/bin/clean" }],
+    },
+    annotations: { by: "test" },
+    linux: { namespaces: NAMESPACES, sysctl: { "net.ipv4.ip_forward": "1" } },
+  }, {
+    form: "detached",
+    root: { kind: "overlay", lowers: ["/bundle/rootfs"], sizeBytes: 1 << 20 },
+    hooked: { id: "box", version: "1.3.0" },
+  }),
   "terminal": requestOf({
     mounts: MOUNTS.slice(0, 3),
     process: { ...PROCESS, terminal: true, consoleSize: { height: 25, width: 80 } },

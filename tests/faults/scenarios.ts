@@ -1,0 +1,239 @@
+import { compare, portrait } from "./portrait.ts";
+import type { Injected, World } from "./world.ts";
+
+/** How long a program may take to begin or to end. */
+const SETTLE_MS = 5_000;
+
+/** What a container without faults is like. */
+export interface Baseline {
+  readonly created: readonly string[];
+  readonly running: readonly string[];
+}
+
+/** A command that faults are made for, on a container that was brought to some state. */
+export interface Scenario {
+  readonly name: string;
+  /** The commands before it, which must succeed. */
+  readonly before: readonly (readonly string[])[];
+  readonly command: readonly string[];
+  /** Nothing is kept of earlier commands, and only calls count that are about what is kept. */
+  readonly cold?: boolean;
+  /** What is wrong afterwards; `delete --force` follows. */
+  readonly check: (world: World, baseline: Baseline, said: Injected) => Promise<string[]>;
+}
+
+/** All commands; `ID` and `PIDFILE` stand for those of the world. */
+const CREATE = ["create", "--pid-file", "PIDFILE", "ID"];
+const START = ["start", "ID"];
+/** Other limits than those of config.json. */
+const UPDATED = [String(48 << 20), "30"] as const;
+const UPDATED_FILES = /\/(memory\.limit_in_bytes|memory\.max|pids\.max) /;
+
+export const SCENARIOS: readonly Scenario[] = [
+  { name: "create", before: [], command: CREATE, check: checkCreate },
+  { name: "first create", before: [], command: CREATE, cold: true, check: checkCreate },
+  {
+    name: "run --detach",
+    before: [],
+    command: ["run", "--detach", "--pid-file", "PIDFILE", "ID"],
+    check: checkRun,
+  },
+  { name: "start", before: [CREATE], command: START, check: checkStart },
+  { name: "state", before: [CREATE, START], command: ["state", "ID"], check: checkState },
+  { name: "ps", before: [CREATE, START], command: ["ps", "--format", "json", "ID"], check: checkState },
+  {
+    name: "update",
+    before: [CREATE, START],
+    command: ["update", "--memory", UPDATED[0], "--pids-limit", UPDATED[1], "ID"],
+    check: checkUpdate,
+  },
+  { name: "kill", before: [CREATE, START], command: ["kill", "ID", "KILL"], check: checkKill },
+  { name: "kill --all", before: [CREATE, START], command: ["kill", "--all", "ID", "KILL"], check: checkKill },
+  { name: "pause", before: [CREATE, START], command: ["pause", "ID"], check: checkPause("paused") },
+  {
+    name: "resume",
+    before: [CREATE, START, ["pause", "ID"]],
+    command: ["resume", "ID"],
+    check: checkPause("running"),
+  },
+  {
+    name: "delete",
+    before: [CREATE, START, ["kill", "ID", "KILL"]],
+    command: ["delete", "ID"],
+    check: checkDelete,
+  },
+  {
+    name: "delete --force",
+    before: [CREATE, START],
+    command: ["delete", "--force", "ID"],
+    check: checkDelete,
+  },
+];
+
+/** The arguments of a command in a world. */
+export function argumentsOf(world: World, command: readonly string[]): string[] {
+  return command.map((word) => word === "ID" ? world.id : word === "PIDFILE" ? world.pidFile : word);
+}
+
+/** What a container without faults is like, created and running. */
+export async function baselineOf(world: World): Promise<Baseline> {
+  // Twice: the first one may keep things for later commands.
+  await prepare(world, [CREATE, START]);
+  await world.run("delete", "--force", world.id);
+  await prepare(world, [CREATE]);
+  const created = portrait((await world.state())!.pid);
+  await prepare(world, [START]);
+  await untilRun(world);
+  const running = portrait((await world.state())!.pid);
+  await world.run("delete", "--force", world.id);
+  await world.left();
+  world.forget();
+  return { created, running };
+}
+
+/** Runs commands that must succeed. */
+export async function prepare(world: World, commands: Scenario["before"]): Promise<void> {
+  for (const command of commands) {
+    const { code, stderr } = await world.run(...argumentsOf(world, command));
+    if (code !== 0) throw new Error(`${command.join(" ")} ended with ${code}: ${stderr.trim()}`);
+    if (command[0] === "start" && !await untilRun(world)) throw new Error("the program did not begin");
+    if (command[0] === "kill") await untilStatus(world, "stopped");
+  }
+}
+
+async function checkCreate(world: World, baseline: Baseline, said: Injected): Promise<string[]> {
+  if (said.code !== 0) return await nothingMade(world, said);
+  const state = await world.state();
+  if (state?.status !== "created") {
+    return [`it succeeded, and the container is ${state?.status ?? "missing"}`];
+  }
+  const problems = compare(baseline.created, portrait(state.pid));
+  if (problems.length > 0) return problems;
+  return [...pidFile(world, state.pid), ...await startAgain(world, baseline)];
+}
+
+async function checkRun(world: World, baseline: Baseline, said: Injected): Promise<string[]> {
+  if (said.code !== 0) return await nothingMade(world, said);
+  const state = await world.state();
+  return [...pidFile(world, state?.pid ?? 0), ...await runs(world, baseline)];
+}
+
+/** One that was not killed and has failed cleans up itself. */
+async function nothingMade(world: World, { code, hit }: Injected): Promise<string[]> {
+  const killed = code > 128 || hit === undefined;
+  if (killed || await world.state() === undefined) return [];
+  return [`it failed with ${code} and left the container to others`];
+}
+
+function pidFile(world: World, pid: number): string[] {
+  try {
+    const text = Deno.readTextFileSync(world.pidFile);
+    return Number(text) === pid ? [] : [`the pid file says "${text}" and not ${pid}`];
+  } catch {
+    return ["it succeeded without a pid file"];
+  }
+}
+
+async function checkStart(world: World, baseline: Baseline, { code }: Injected): Promise<string[]> {
+  if (code === 0) return await runs(world, baseline);
+  const status = (await world.state())?.status;
+  if (status === "running") return await runs(world, baseline);
+  if (status === "created") return await startAgain(world, baseline);
+  return [`the container is ${status ?? "missing"} after start has failed with ${code}`];
+}
+
+async function startAgain(world: World, baseline: Baseline): Promise<string[]> {
+  const { code, stderr } = await world.run("start", world.id);
+  // The one that was killed may just have come through.
+  if (code !== 0 && !/already running/.test(stderr)) {
+    return [`start fails afterwards: ${stderr.trim() || `status ${code}`}`];
+  }
+  return await runs(world, baseline);
+}
+
+async function checkState(world: World, baseline: Baseline, said: Injected): Promise<string[]> {
+  const { code, stdout, args } = said;
+  if (code !== 0) return await runs(world, baseline);
+  const whole = await world.run(...args);
+  const wrong = stdout === whole.stdout ? [] : [`it succeeded and printed ${JSON.stringify(stdout)}`];
+  return [...wrong, ...await runs(world, baseline)];
+}
+
+/** Limits are as they were or as they are to be, and nothing else has changed. */
+async function checkUpdate(world: World, { running }: Baseline, { code }: Injected): Promise<string[]> {
+  const state = await world.state();
+  if (state?.status !== "running") return [`the container is ${state?.status ?? "missing"} and not running`];
+  const found = portrait(state.pid);
+  const limits = (lines: readonly string[]): string[] => lines.filter((line) => UPDATED_FILES.test(line));
+  const others = (lines: readonly string[]): string[] => lines.filter((line) => !UPDATED_FILES.test(line));
+  const wrong = compare(others(running), others(found));
+  const values = limits(found).map((line) => line.slice(line.lastIndexOf(" ") + 1));
+  const allowed = code === 0
+    ? UPDATED
+    : [...UPDATED, ...limits(running).map((line) => line.split(" ").at(-1)!)];
+  return [...wrong, ...values.filter((each) => !allowed.includes(each)).map((each) => `a limit is ${each}`)];
+}
+
+async function checkKill(world: World, baseline: Baseline, { code }: Injected): Promise<string[]> {
+  const status = code === 0 ? await untilStatus(world, "stopped") : await settled(world);
+  if (status === "stopped") return [];
+  if (code === 0) return [`it succeeded, and the container is ${status}`];
+  return await unharmed(world, baseline, status);
+}
+
+function checkPause(wanted: string): Scenario["check"] {
+  return async (world, baseline, { code }) => {
+    const status = (await world.state())?.status ?? "missing";
+    if (code === 0 && status !== wanted) return [`it succeeded, and the container is ${status}`];
+    return await unharmed(world, baseline, status);
+  };
+}
+
+async function checkDelete(world: World, baseline: Baseline, { code }: Injected): Promise<string[]> {
+  if (code === 0) return (await world.left()).map((one) => `it succeeded, and there still is ${one}`);
+  const status = await settled(world);
+  return status === "running" ? await unharmed(world, baseline, status) : [];
+}
+
+/** A container that is to run, or was stopped by a half pause, goes on as before. */
+async function unharmed(world: World, baseline: Baseline, status: string): Promise<string[]> {
+  if (status === "paused") {
+    const { code, stderr } = await world.run("resume", world.id);
+    if (code !== 0) return [`resume fails afterwards: ${stderr.trim()}`];
+    return await runs(world, baseline);
+  }
+  if (status === "running") return await runs(world, baseline);
+  return [`the container is ${status} afterwards`];
+}
+
+async function runs(world: World, { running }: Baseline): Promise<string[]> {
+  if (!await untilRun(world)) return ["the program did not begin"];
+  const state = await world.state();
+  if (state?.status !== "running") return [`the container is ${state?.status ?? "missing"} and not running`];
+  return compare(running, portrait(state.pid));
+}
+
+/** Where a container is that somebody may just have killed. */
+async function settled(world: World): Promise<string> {
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  return (await world.state())?.status ?? "missing";
+}
+
+async function untilStatus(world: World, wanted: string): Promise<string> {
+  for (const end = performance.now() + SETTLE_MS;;) {
+    const status = (await world.state())?.status ?? "missing";
+    if (status === wanted || performance.now() > end) return status;
+  }
+}
+
+/** The program says so as a shell, and then becomes another one. */
+async function untilRun(world: World): Promise<boolean> {
+  for (const end = performance.now() + SETTLE_MS; performance.now() < end;) {
+    if (world.hasRun) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      return true;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  return false;
+}

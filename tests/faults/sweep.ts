@@ -1,0 +1,117 @@
+import { type Call, nameOf, type Point, pointsAt } from "./injector.ts";
+import { argumentsOf, type Baseline, baselineOf, prepare, type Scenario, SCENARIOS } from "./scenarios.ts";
+import { CACHE, type World } from "./world.ts";
+
+/** A point of a scenario. */
+export interface Case {
+  readonly scenario: Scenario;
+  readonly point: Point;
+}
+
+/** What came of a point. */
+export interface Outcome {
+  readonly scenario: string;
+  /** As `2:14/ENOMEM`. */
+  readonly point: string;
+  /** The call that was hit; nothing if the command did not come to it this time. */
+  readonly hit?: Call | undefined;
+  readonly code: number;
+  /** What is left after `delete --force`, or what is not as it should be. */
+  readonly problems: readonly string[];
+}
+
+/** Which points are tried. */
+export interface Choice {
+  /** How many of all, spread evenly over the scenarios; all of them if it is left out. */
+  readonly sample?: number | undefined;
+  readonly seed: number;
+  /** Every so manieth, from this one on. */
+  readonly part: number;
+  readonly parts: number;
+  /** Names of scenarios; all of them if there is none. */
+  readonly only: readonly string[];
+  /** The one point that is tried, as `2:14/ENOMEM`. */
+  readonly point?: string | undefined;
+}
+
+/** Tries points and tells what came of each. */
+export async function* sweep(world: World, choice: Choice): AsyncGenerator<Outcome> {
+  const baseline = await baselineOf(world);
+  world.settle();
+  for (const each of await choose(world, choice)) yield await attempt(world, baseline, each);
+}
+
+async function choose(world: World, { sample, seed, part, parts, only, point }: Choice): Promise<Case[]> {
+  const chosen = SCENARIOS.filter(({ name }) => only.length === 0 || only.includes(name));
+  const all: Case[][] = [];
+  for (const scenario of chosen) {
+    const points = pointsAt(await callsOf(world, scenario));
+    all.push(points.map((each) => ({ scenario, point: each })));
+  }
+  const picked = sample === undefined ? all : evenly(all.map((each) => shuffled(each, seed)), sample);
+  const flat = picked.flat().filter((each) => point === undefined || nameOf(each.point) === point);
+  return flat.filter((_, index) => index % parts === part);
+}
+
+/** The calls that a command makes without a fault. */
+async function callsOf(world: World, { before, command, name, cold }: Scenario): Promise<readonly Call[]> {
+  await prepare(world, before);
+  if (cold) world.forgetKept();
+  const { code, calls, stderr } = await world.inject(undefined, ...argumentsOf(world, command));
+  if (code !== 0) throw new Error(`${name} ended with ${code} without a fault: ${stderr.trim()}`);
+  await world.run("delete", "--force", world.id);
+  const left = await world.left();
+  if (left.length > 0) throw new Error(`${name} left without a fault: ${left.join(", ")}`);
+  world.forget();
+  return cold ? calls.filter(({ detail }) => detail.startsWith(CACHE)) : calls;
+}
+
+/** As many of each list as come together to `sample`; short lists leave more to the others. */
+function evenly<T>(lists: readonly (readonly T[])[], sample: number): T[][] {
+  let rest = sample;
+  const order = lists.map((_, index) => index).sort((a, b) => lists[a]!.length - lists[b]!.length);
+  const taken: T[][] = lists.map(() => []);
+  order.forEach((index, place) => {
+    const share = Math.ceil(rest / (order.length - place));
+    taken[index] = lists[index]!.slice(0, share);
+    rest -= taken[index]!.length;
+  });
+  return taken;
+}
+
+/** The same order for the same seed (mulberry32 and Fisher-Yates). */
+function shuffled<T>(list: readonly T[], seed: number): T[] {
+  let state = seed >>> 0;
+  const random = (): number => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+  const result = [...list];
+  for (let last = result.length - 1; last > 0; last--) {
+    const other = Math.floor(random() * (last + 1));
+    [result[last], result[other]] = [result[other]!, result[last]!];
+  }
+  return result;
+}
+
+async function attempt(world: World, baseline: Baseline, { scenario, point }: Case): Promise<Outcome> {
+  const problems: string[] = [];
+  await prepare(world, scenario.before);
+  if (scenario.cold) world.forgetKept();
+  const said = await world.inject(point, ...argumentsOf(world, scenario.command));
+  if (said.code === 124) problems.push("it did not end");
+  try {
+    problems.push(...await scenario.check(world, baseline, said));
+  } catch (error) {
+    problems.push(`cannot be looked at: ${error instanceof Error ? error.message : error}`);
+  }
+  const { code, stderr } = await world.run("delete", "--force", world.id);
+  if (code !== 0) problems.push(`delete --force ended with ${code}: ${stderr.trim()}`);
+  const left = await world.left();
+  problems.push(...left.map((one) => `left: ${one}`));
+  if (left.length > 0 || code !== 0) world.clear();
+  world.forget();
+  return { scenario: scenario.name, point: nameOf(point), hit: said.hit, code: said.code, problems };
+}
