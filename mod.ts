@@ -64,8 +64,9 @@ export type * from "./runtime/spec/config.ts";
 export { checkId } from "./runtime/state/container_id.ts";
 export type { StoreOptions } from "./runtime/lifecycle/container.ts";
 export { createContainer, type CreateOptions } from "./runtime/lifecycle/create.ts";
+export { isInherited } from "./runtime/inheritance.ts";
 export { HookError } from "./runtime/launch/hook_error.ts";
-export { startContainer } from "./runtime/lifecycle/start.ts";
+export { startContainer, type StartOptions } from "./runtime/lifecycle/start.ts";
 export {
   type ContainerList,
   type ContainerState,

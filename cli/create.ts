@@ -1,5 +1,6 @@
-import { createContainer, type CreateOptions, type StoreOptions, UnsupportedError } from "../mod.ts";
+import { createContainer, type CreateOptions, type StoreOptions } from "../mod.ts";
 import type { Arguments, Flag } from "./args.ts";
+import { INHERITANCE_FLAGS, readInheritance } from "./inheritance.ts";
 import { writePid } from "./result_file.ts";
 
 /** What `create` and `run --detach` take. */
@@ -7,10 +8,14 @@ export const CREATE_FLAGS: readonly Flag[] = [
   { name: "bundle", short: "b", value: "DIR", help: "the bundle (default: the working directory)" },
   { name: "pid-file", value: "FILE", help: "write the pid of its first process to FILE" },
   { name: "console-socket", value: "PATH", help: "the Unix socket that gets the program's terminal" },
-  { name: "preserve-fds", value: "N", help: "refused unless 0: this version passes no descriptors on" },
-  { name: "no-pivot", help: "refused: this version always changes the root" },
-  { name: "no-new-keyring", help: "refused: this version always makes a keyring" },
+  { name: "pidfd-socket", value: "PATH", help: "the Unix socket that gets a pidfd of its first process" },
+  ...INHERITANCE_FLAGS,
 ];
+
+/** Where somebody waits for the program to say that it is ready: systemd, or an engine (sd_notify(3)). */
+export function notifySocket(): string | undefined {
+  return Deno.env.get("NOTIFY_SOCKET") || undefined;
+}
 
 /** Makes a container as the flags say. @throws {UnsupportedError} for those that this version refuses. */
 export async function createFrom(
@@ -18,17 +23,14 @@ export async function createFrom(
   args: Arguments,
   store: StoreOptions & Pick<CreateOptions, "onWarning">,
 ): Promise<void> {
-  for (const flag of ["no-pivot", "no-new-keyring"]) if (args.has(flag)) throw refused(flag);
-  if (Number(args.value("preserve-fds") ?? "0") !== 0) throw refused("preserve-fds");
   const pidFile = args.value("pid-file");
   await createContainer(id, {
     ...store,
     bundle: args.value("bundle"),
     consoleSocket: args.value("console-socket"),
+    notify: notifySocket() !== undefined,
+    pidfdSocket: args.value("pidfd-socket"),
+    ...readInheritance(args),
     ...(pidFile !== undefined && { onPid: (pid: number) => writePid(pidFile, pid) }),
   });
-}
-
-function refused(flag: string): UnsupportedError {
-  return new UnsupportedError(`--${flag}`, "this version has no support for it", "leave it out");
 }

@@ -1,6 +1,6 @@
 import { deleteContainer, startContainer, UsageError } from "../mod.ts";
 import type { Arguments, CommandHelp } from "./args.ts";
-import { CREATE_FLAGS, createFrom } from "./create.ts";
+import { CREATE_FLAGS, createFrom, notifySocket } from "./create.ts";
 import type { Global } from "./main.ts";
 import { warn } from "./report.ts";
 
@@ -24,7 +24,7 @@ export async function runDetached(
   const store = { ...(root !== undefined && { root }), onWarning };
   await createFrom(id, args, store);
   try {
-    await startContainer(id, store);
+    await startContainer(id, { ...store, notifySocket: notifySocket() });
   } catch (error) {
     await deleteContainer(id, { ...store, force: true });
     throw error;

@@ -4,7 +4,8 @@ import { cstring } from "./memory.ts";
 
 const O_CLOEXEC = 0o2000000;
 const F_DUPFD_CLOEXEC = 1030;
-const F_SETFL = 4;
+const [F_GETFD, F_SETFL] = [1, 4];
+const FD_CLOEXEC = 1;
 const O_NONBLOCK = 0o4000;
 
 /** An owned file descriptor, closed exactly once. */
@@ -71,4 +72,10 @@ export function setNonblocking(fd: Fd): void {
   const [F_GETFL, F_SETFL, O_NONBLOCK] = [3, 4, 0o4000];
   const flags = check(libc.fcntl(fd.raw, F_GETFL, 0n), "read the flags of a descriptor");
   check(libc.fcntl(fd.raw, F_SETFL, BigInt(flags | O_NONBLOCK)), "set the flags of a descriptor");
+}
+
+/** Whether a descriptor is open and was inherited: all that a process opens itself are close-on-exec. */
+export function isInherited(raw: number): boolean {
+  const flags = libc.fcntl(raw, F_GETFD, 0n);
+  return flags !== -1 && (flags & FD_CLOEXEC) === 0;
 }

@@ -79,6 +79,7 @@ export function readSome(fd: Fd): Uint8Array<ArrayBuffer> | undefined {
 
 const AF_UNIX = 1;
 const SOCK_STREAM = 1;
+const SOCK_DGRAM = 2;
 const SOCK_SEQPACKET = 5;
 const BACKLOG = 8;
 const SOCK_CLOEXEC = 0o2000000;
@@ -94,6 +95,30 @@ function unixAddress(path: string): Uint8Array<ArrayBuffer> {
   address[0] = AF_UNIX;
   address.set(name, 2);
   return address;
+}
+
+/** Takes datagrams of anybody at `path`, where nothing is yet. */
+export function listenForDatagrams(path: string): Fd {
+  const address = unixAddress(path);
+  const socket = new Fd(check(libc.socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), "make a socket"));
+  try {
+    check(libc.bind(socket.raw, address, address.length), "make a socket at", path);
+    Deno.chmodSync(path, 0o777);
+    return socket;
+  } catch (error) {
+    socket[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/** Sends a datagram to a Unix socket; `@` begins the name of an abstract one. */
+export function sendDatagram(path: string, bytes: Uint8Array<ArrayBuffer>): void {
+  const address = unixAddress(path);
+  const length = path.startsWith("@") ? 2 + new TextEncoder().encode(path).length : address.length;
+  if (path.startsWith("@")) address[2] = 0;
+  using socket = new Fd(check(libc.socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), "make a socket"));
+  const sent = libc.sendto(socket.raw, bytes, BigInt(bytes.length), 0, address, length);
+  check(sent, "send to", path);
 }
 
 /** Listens at `path`, where nothing is yet, for connections of this user that keep message boundaries. */

@@ -90,10 +90,14 @@ function commandKey(options: SandboxOptions): string {
 
 function nameOf(options: SandboxOptions, bundle: string): string {
   const { env, cwd, mounts, terminal, overlay, landlock, policy, attest } = options;
+  const { preserveFds, pivot, newKeyring } = options;
   const { cpus, cpuset, memoryBytes, memorySwapBytes, pids, ioMax, cgroupManager }: Limits = options;
   const limits = [cpus, cpuset, memoryBytes, memorySwapBytes, pids, ioMax, cgroupManager];
   const path = bundle.startsWith("/") ? bundle : `${Deno.cwd()}/${bundle}`;
   const parts = [path, env, cwd, mounts, terminal, overlay, ...limits, landlock, policy, attest];
+  if (preserveFds || pivot === false || newKeyring === false) {
+    parts.push(preserveFds?.length, pivot, newKeyring);
+  }
   const digits = (_: string, value: unknown): unknown => typeof value === "bigint" ? `${value}` : value;
   return JSON.stringify([probeCaller(), ...parts], digits);
 }

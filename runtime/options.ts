@@ -94,6 +94,12 @@ export interface SandboxOptions {
   readonly overlay?: OverlayChoice;
   /** Takes the bundle's config.json for a request, and cuts it down to a ceiling. @default {false} */
   readonly untrusted?: boolean | UntrustedOptions;
+  /** Open descriptors of this process that the program gets, as 3 and so on. */
+  readonly preserveFds?: readonly number[] | undefined;
+  /** Whether the root is changed by pivot_root; not on a ramdisk, where it is mounted over the host's. @default {true} */
+  readonly pivot?: boolean | undefined;
+  /** Whether the program gets an empty keyring in place of the caller's keys. @default {true} */
+  readonly newKeyring?: boolean | undefined;
   /** Hears what is wrong with hooks that run when the sandbox is gone: they cannot stop anything any more. */
   readonly onWarning?: (warning: string) => void;
 }

@@ -126,8 +126,16 @@ function finish(
   policy: Policy | undefined,
 ): Prepared {
   const { host, spec } = request;
+  const { preserveFds: { length: preserved } = [], pivot = true, newKeyring = true } = options;
   const own = policy && confinement(policy, host, spec, { observed: OBSERVE in options });
-  const whole = withLandlock({ ...request, confinement: own }, { ...options, policy });
+  const asking = {
+    ...request,
+    confinement: own,
+    ...(preserved > 0 && { preserved }),
+    ...(!pivot && { noPivot: true }),
+    ...(!newKeyring && { keepKeys: true }),
+  };
+  const whole = withLandlock(asking, { ...options, policy });
   const asked = options.attest ?? policy?.attest ? attestable(whole) : whole;
   const group = groupRequest(asked.spec, options, asked.host, asked.form);
   if (!group) return asked;

@@ -206,6 +206,7 @@ export class Sandbox implements AsyncDisposable {
     const child = launch(image, { stdin: input.fd, stdout: output.fd, stderr: errors.fd }, {
       ids,
       grouped: group !== undefined,
+      preserved: options.preserveFds,
     });
     keep?.();
     ours.move(); // the streams and the child close them

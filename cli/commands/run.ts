@@ -19,6 +19,7 @@ import { type Arguments, type CommandHelp, durationMs, readArguments, readFallba
 import { attachTerminal, forwardSignals } from "../attach.ts";
 import { isBundle, looksLikeSpec } from "../bundles.ts";
 import { CREATE_FLAGS } from "../create.ts";
+import { INHERITANCE_FLAGS, readInheritance } from "../inheritance.ts";
 import type { Command, Global } from "../main.ts";
 import { readLimits } from "../limits.ts";
 import { warn } from "../report.ts";
@@ -27,7 +28,7 @@ import { hearing, readUntrusted, reportCuts, UNTRUSTED_FLAGS } from "../untruste
 import { writeError, writePid, writeResult } from "../result_file.ts";
 import { whyEnded } from "../why_ended.ts";
 
-const DETACHED_FLAGS = CREATE_FLAGS.filter(({ name }) => !["bundle", "pid-file"].includes(name));
+const DETACHED_FLAGS = CREATE_FLAGS.filter(({ name }) => ["console-socket", "pidfd-socket"].includes(name));
 
 const help: CommandHelp = {
   name: "run",
@@ -92,6 +93,7 @@ const help: CommandHelp = {
     { name: "pid-file", value: "FILE", help: "write the program's pid to FILE" },
     { name: "detach", short: "d", help: "with --bundle: create and start it, and leave it to itself" },
     ...DETACHED_FLAGS,
+    ...INHERITANCE_FLAGS,
     { name: "no-subreaper", help: "accepted for runc's sake: there never is one" },
   ],
   examples: [
@@ -236,7 +238,10 @@ export function commonOptions(args: Arguments): SandboxOptions {
     throw new UsageError("Cannot use --terminal with --fallback: a terminal takes a mount namespace");
   }
   if (id !== undefined) checkId(id);
+  const { env: listening = [], ...inherited } = readInheritance(args);
+  env.push(...listening);
   return {
+    ...inherited,
     ...readUntrusted(args),
     ...(id !== undefined && { id }),
     ...(timeout !== undefined && { timeoutMs: durationMs(timeout, "timeout") }),

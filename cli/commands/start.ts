@@ -1,6 +1,7 @@
 import { startContainer } from "../../mod.ts";
 import type { CommandHelp } from "../args.ts";
 import { containerArguments } from "../containers.ts";
+import { notifySocket } from "../create.ts";
 import type { Command, Global } from "../main.ts";
 
 const help: CommandHelp = {
@@ -13,7 +14,7 @@ const help: CommandHelp = {
 
 async function run(argv: readonly string[], global: Global): Promise<number> {
   const { id, store } = containerArguments(help, argv, global);
-  await startContainer(id, store);
+  await startContainer(id, { ...store, notifySocket: notifySocket() });
   return 0;
 }
 

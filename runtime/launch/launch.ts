@@ -20,6 +20,8 @@ export interface LaunchOptions {
   readonly grouped?: boolean;
   /** The start gate, if others are to open it too: a fifo, opened for reading and writing; it stays the caller's. */
   readonly gate?: Fd | undefined;
+  /** Descriptors that the program gets, as 3 and so on; they stay the caller's. */
+  readonly preserved?: readonly number[] | undefined;
   /** The socket at which init hears of who starts it, if it has hooks to run then; it stays the caller's. */
   readonly starts?: Fd | undefined;
 }
@@ -32,11 +34,12 @@ export interface LaunchOptions {
 export function launch(
   image: Image,
   { stdin, stdout, stderr }: Stdio,
-  { ids, grouped = false, gate, starts }: LaunchOptions = {},
+  { ids, grouped = false, gate, starts, preserved = [] }: LaunchOptions = {},
 ): Child {
   using kept = new DisposableStack();
   using ours = new DisposableStack();
-  const file = ours.use(above(executable("ai-sandbox", ids ? withIds(image, ids.first) : image.elf)));
+  const elf = ids ? withIds(image, ids.first) : image.elf;
+  const file = ours.use(above(executable("ai-sandbox", elf), FIRST_FREE_FD + 1 + preserved.length));
   // Each in somebody's hands at once: the next call may find no room for a descriptor.
   const [status, other] = socketPair();
   kept.use(status);
@@ -51,14 +54,17 @@ export function launch(
   const fds = [...stdio, theirStatus.raw, theirGate.raw];
   const sixth = ids?.lock ?? starts;
   if (sixth) fds.push(sixth.raw >= fds.length ? sixth.raw : ours.use(sixth.duplicate(FIRST_FREE_FD)).raw);
+  for (const fd of preserved) {
+    fds.push(fd >= fds.length ? fd : ours.use(duplicate(fd, fds.length)).raw); // not one that is overwritten before
+  }
   const launcher = spawn(`/proc/self/fd/${file.raw}`, "ai-sandbox", fds);
   kept.move(); // the child owns them now
   return new Child(image, launcher, { status, gate: write, ids, grouped });
 }
 
 /** The descriptor with a number that no descriptor of the launcher has. */
-function above(fd: Fd): Fd {
-  if (fd.raw >= FIRST_FREE_FD) return fd;
+function above(fd: Fd, first: number = FIRST_FREE_FD): Fd {
+  if (fd.raw >= first) return fd;
   using low = fd;
-  return low.duplicate(FIRST_FREE_FD);
+  return low.duplicate(first);
 }

@@ -1,9 +1,11 @@
 import { resolve } from "@std/path";
+import { openPidFd } from "../../ffi/process.ts";
 import { connect, sendWithFd } from "../../ffi/socket.ts";
 import type { OverlayChoice } from "../bundle.ts";
 import type { CgroupGroup } from "../cgroup/group.ts";
 import { UnsupportedError, UsageError } from "../errors.ts";
 import type { Hooked, Made } from "../image_of.ts";
+import type { SandboxOptions } from "../options.ts";
 import type { Child } from "../launch/child.ts";
 import { readOverlay } from "../overlay_choice.ts";
 import { checkId } from "../state/container_id.ts";
@@ -16,11 +18,16 @@ import type { StoreOptions } from "./container.ts";
 const OVERLAY = "dev.ai-sandbox.overlay";
 
 /** What a container is made from. */
-export interface CreateOptions extends StoreOptions {
+export interface CreateOptions
+  extends StoreOptions, Pick<SandboxOptions, "env" | "preserveFds" | "pivot" | "newKeyring"> {
   /** Directory of the bundle. @default the working directory */
   readonly bundle?: string | undefined;
   /** Path of the Unix socket that gets the terminal, if the program has one. */
   readonly consoleSocket?: string | undefined;
+  /** Whether somebody waits for the program to say that it is ready: it finds a socket for that, as with systemd. */
+  readonly notify?: boolean | undefined;
+  /** Path of the Unix socket that gets a pidfd of the first process. */
+  readonly pidfdSocket?: string | undefined;
   /** Hears what is wrong with hooks that cannot stop anything any more. */
   readonly onWarning?: ((warning: string) => void) | undefined;
   /** Hears the pid of its first process before the container counts as created. */
@@ -43,9 +50,23 @@ export async function createContainer(id: string, options: CreateOptions = {}): 
   const { imageOf } = await import("../image_of.ts");
   const bundle = loadBundle(options.bundle ?? ".");
   const overlay = overlayOf(bundle.spec.annotations?.[OVERLAY]);
-  const made = imageOf({ bundle, id, overlay }, { form: "detached" });
+  using held = new DisposableStack();
+  const parts = new AsyncDisposableStack();
+  await using whole = new AsyncDisposableStack();
+  const claim = (): Entry => {
+    const entry = held.use(new Store(options.root).claim(id));
+    whole.defer(async () => {
+      await parts.disposeAsync(); // what cannot be removed stays written down
+      entry.remove();
+    });
+    return entry;
+  };
+  // What is mounted must be there when it is looked at.
+  const early = options.notify ? claim() : undefined;
+  const asked = { bundle, id, overlay, ...await inherited(options, early) };
+  const made = imageOf(asked, { form: "detached" });
   refuse(made, options);
-  using entry = new Store(options.root).claim(id);
+  const entry = early ?? claim();
   const intended: Omit<Record, "version"> = {
     id,
     bundle: bundle.path,
@@ -58,19 +79,13 @@ export async function createContainer(id: string, options: CreateOptions = {}): 
     ...await hooksOf(made),
   };
   const { hooked } = made;
-  const parts = new AsyncDisposableStack();
-  await using whole = new AsyncDisposableStack();
-  whole.defer(async () => {
-    await parts.disposeAsync(); // what cannot be removed stays written down
-    entry.remove();
-  });
   await checkFit(intended); // what is written down as its own will be ended with it
   entry.writeSpec(bundle.spec);
   // Before anything is done: from here on whoever deletes the container knows what there may be.
   entry.write(intended);
   parts.use(await makeGroup(made));
   if (hooked) parts.defer(() => runPoststop(hooked, options));
-  const child = parts.use(await launchInto(entry, made));
+  const child = parts.use(await launchInto(entry, made, options));
   if (hooked) {
     const { runCreateHooks } = await import("../hooks.ts");
     child.onHooks(async (pid) => {
@@ -80,6 +95,7 @@ export async function createContainer(id: string, options: CreateOptions = {}): 
   }
   await child.whenReady();
   sendTerminal(child, options.consoleSocket);
+  sendPidFd(child, options.pidfdSocket);
   await options.onPid?.(child.pid);
   const record = { ...intended, phase: "created", init: nameProcess(child.pid) } as const;
   entry.write(record);
@@ -89,6 +105,17 @@ export async function createContainer(id: string, options: CreateOptions = {}): 
   child.letGo();
   whole.move(); // the container's own from here on
   return pid;
+}
+
+/** What the program gets from who creates it, beside the bundle. */
+async function inherited(
+  { env = [], preserveFds, pivot, newKeyring }: CreateOptions,
+  entry: Entry | undefined,
+): Promise<Partial<SandboxOptions>> {
+  const same = { preserveFds, pivot, newKeyring };
+  if (!entry) return { ...(env.length > 0 && { env }), ...same };
+  const { NOTIFY_ENV, notifyMount } = await import("./notify.ts");
+  return { env: [...env, NOTIFY_ENV], mounts: [notifyMount(entry)], ...same };
 }
 
 function overlayOf(annotation: string | undefined): OverlayChoice {
@@ -174,11 +201,23 @@ async function runPoststop(hooked: Hooked, { onWarning }: CreateOptions): Promis
   for (const warning of await runPoststopHooks(hooked)) onWarning?.(warning);
 }
 
-async function launchInto(entry: Entry, { image, hooked }: Made): Promise<Child> {
+async function launchInto(
+  entry: Entry,
+  { image, hooked }: Made,
+  { preserveFds: preserved }: CreateOptions,
+): Promise<Child> {
   const { launch } = await import("../launch/launch.ts");
   using gate = entry.makeGate();
   using starts = hooked?.hooks.startContainer?.length ? entry.makeStarts() : undefined;
-  return launch(image, { stdin: 0, stdout: 1, stderr: 2 }, { gate, starts });
+  return launch(image, { stdin: 0, stdout: 1, stderr: 2 }, { gate, starts, preserved });
+}
+
+/** A descriptor that names the first process, with runc's word for it. */
+function sendPidFd(child: Child, path: string | undefined): void {
+  if (path === undefined) return;
+  using pidFd = openPidFd(child.pid);
+  using socket = connect(path);
+  sendWithFd(socket, new TextEncoder().encode("standard"), pidFd);
 }
 
 /** The other side of the terminal, with its name, as engines take it. */

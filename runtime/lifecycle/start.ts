@@ -10,16 +10,35 @@ import { statusOf } from "./status.ts";
 export const EXECUTE_MS = 10_000;
 const SIGKILL = 9;
 
+/** Options of {@linkcode startContainer}. */
+export interface StartOptions extends StoreOptions {
+  /** The Unix socket of who waits for the program to say that it is ready: systemd's, or one like it. */
+  readonly notifySocket?: string | undefined;
+}
+
 /**
  * Lets the program of a container begin, and returns when it has begun.
  *
  * @throws {LifecycleError} if the container is not one that waits to be started, or a hook fails.
  */
-export async function startContainer(id: string, options: StoreOptions = {}): Promise<void> {
-  using container = await lockContainer(id, options);
-  checkMove("start", statusOf(container, true), id);
-  if (container.record.hooks?.length) return await startWithHooks(container);
-  open(container);
+export async function startContainer(id: string, options: StartOptions = {}): Promise<void> {
+  const { notifySocket: host } = options;
+  if (host === undefined) return await letBegin(await lockContainer(id, options));
+  const { listenToProgram, passReadiness } = await import("./notify.ts");
+  const container = await lockContainer(id, options);
+  const { hasNotify } = container.entry;
+  const init = container.record.init;
+  // Before the program can say anything.
+  using socket = hasNotify ? listenToProgram(container.entry) : undefined;
+  await letBegin(container);
+  if (socket && init) await passReadiness(socket, init, host);
+}
+
+async function letBegin(locked: Known): Promise<void> {
+  using container = locked;
+  checkMove("start", statusOf(container, true), container.record.id);
+  if (container.record.hooks?.length) await startWithHooks(container);
+  else open(container);
 }
 
 function open({ entry }: Known): void {

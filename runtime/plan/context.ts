@@ -66,6 +66,12 @@ export interface PlanRequest {
   readonly attest?: boolean | undefined;
   /** What hooks are told of the sandbox; without it none run. */
   readonly hooked?: { readonly id: string; readonly version: string } | undefined;
+  /** How many descriptors the program gets beside stdin, stdout and stderr: they are its 3 and those above. */
+  readonly preserved?: number | undefined;
+  /** Mounts the root over the host's in place of pivot_root, which a root in the kernel's first file system forbids. */
+  readonly noPivot?: boolean | undefined;
+  /** Leaves the program the keys of the caller. */
+  readonly keepKeys?: boolean | undefined;
   /** Without any namespace: the program stays in the host's, under Landlock and a filter alone. */
   readonly bare?: boolean;
   /**

@@ -80,7 +80,7 @@ function* init(all: Context, { root, mounted, masks, devices }: Parts): Iterable
   if (all.namespace("user") === "joined") yield* becomeJoinedRoot(all);
   yield op("leave the launcher's session", "setsid", []);
   yield* resetSignals();
-  yield leaveKeys();
+  if (!all.keepKeys) yield leaveKeys();
   if (all.namespace("network") === "new") yield* bringLoopbackUp();
   for (const [call, name] of [["sethostname", spec.hostname], ["setdomainname", spec.domainname]] as const) {
     if (name !== undefined) {

@@ -1,8 +1,8 @@
 import type { Context, Filter } from "./context.ts";
-import { hasStartHooks } from "./hooks.ts";
 import { AT, AT_FDCWD, PR } from "./kernel.ts";
 import { message, sendDescriptor } from "./message.ts";
 import { mark, named, type Op, op, slot, type Struct, zeros } from "./op.ts";
+import { firstPreserved } from "./preserved.ts";
 import { FIRST_FREE_FD, GATE_FD, MESSAGE } from "./protocol.ts";
 
 /** What execvp(3) searches when the environment names no PATH. */
@@ -28,9 +28,10 @@ export function leaveKeys(): Op {
 
 /** No path of the spec or the rootfs may begin at a descriptor of ours: /proc/self/fd/7 (CVE-2024-21626). */
 export function* closeDescriptors(context: Context): Iterable<Op> {
-  const { form } = context;
-  const starts = form === "detached" && hasStartHooks(context);
-  const first = form === "standalone" ? 3 : FIRST_FREE_FD + (starts ? 1 : 0);
+  const { form, idRange, preserved = 0 } = context;
+  if (idRange && preserved > 0) yield op("leave the ids to the guard", "close", [FIRST_FREE_FD]);
+  const free = idRange && preserved === 0 ? FIRST_FREE_FD : firstPreserved(context) + preserved;
+  const first = form === "standalone" ? 3 : free;
   yield op("close what is not needed any more", "close_range", [first, named("~0", 0xffffffff), 0]);
 }
 

@@ -4,6 +4,7 @@ import { dropBounding, raiseAdmin, reserveAdmin, setCapabilities, setUser } from
 import { landlock } from "./landlock.ts";
 import { rlimits, scheduling } from "./limits.ts";
 import { type Op, op } from "./op.ts";
+import { passDescriptors, reporting, reportPreserved } from "./preserved.ts";
 import {
   closeDescriptors,
   dumpable,
@@ -60,7 +61,9 @@ export function* becomeProgram(all: Context): Iterable<Op> {
   if (gateLast) yield* gate(all);
   if (!late || gateLast) yield* startHooks(all);
   yield* blame(form, 1);
-  yield execute(all);
+  yield* passDescriptors(all);
+  yield reporting(all, execute(all));
+  yield* reportPreserved(all);
 }
 
 function* gate({ form }: Context): Iterable<Op> {

@@ -73,13 +73,28 @@ export function rootfs(context: Context): Steps {
   }
   const inside = [
     op("enter the root", "fchdir", [slot("root")]),
-    op("change the root", "pivot_root", [".", "."]),
-    op("leave the host's files behind", "umount2", [".", MNT_DETACH]),
+    ...(context.noPivot ? coverHost(context) : [
+      op("change the root", "pivot_root", [".", "."]),
+      op("leave the host's files behind", "umount2", [".", MNT_DETACH]),
+    ]),
     op("enter the root", "chdir", ["/"]),
   ];
   return context.launcherOpens
     ? { launcher: open, mapped, before, inside }
     : { before: [...open, ...before], inside };
+}
+
+/** What stays below the root can be reached by who may change it: at least no whole proc or sysfs is left there. */
+function* coverHost({ arch }: Context): Iterable<Op> {
+  const how = flags("O_", { PATH: O.PATH, DIRECTORY: O_DIRECTORY[arch], CLOEXEC: O.CLOEXEC });
+  const does = "mount the root over the host's";
+  yield op(does, "openat", [AT_FDCWD, "/", how, 0], { into: "host:root" });
+  yield attach(does, "root", "host:root");
+  for (const path of ["/proc", "/sys"]) {
+    const rest = { ignore: ["EINVAL", "ENOENT"] } as const;
+    yield op(`leave the host's ${path} behind`, "umount2", [path, MNT_DETACH], rest);
+  }
+  yield op(does, "chroot", ["."]);
 }
 
 /** Where the new root hangs: for hooks it is the rootfs, if the sandbox's root may go there. */

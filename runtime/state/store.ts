@@ -130,6 +130,27 @@ export class Entry implements Disposable {
     return connect(this.#starts, { messages: true });
   }
 
+  /** A directory for the socket at which the program says that it is ready. */
+  makeNotify(): string {
+    const path = `${this.path}/notify`;
+    Deno.mkdirSync(path, { mode: 0o755, recursive: true }); // one that was killed may have left it
+    return path;
+  }
+
+  /** Whether there is such a directory. */
+  get hasNotify(): boolean {
+    try {
+      return Deno.lstatSync(this.notifyPath).isDirectory;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Where that directory is; short enough for a socket. */
+  get notifyPath(): string {
+    return `/proc/self/fd/${this.#directory.raw}/notify`;
+  }
+
   /** Short enough for a socket, however deep the directory lies. */
   get #starts(): string {
     return `/proc/self/fd/${this.#directory.raw}/${STARTS}`;

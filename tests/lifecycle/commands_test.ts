@@ -160,12 +160,9 @@ containerTest("a program that is not there is an error of create, which leaves n
 
 for (
   const [flags, says] of [
-    [["create", "--no-pivot", BOX], /--no-pivot/],
-    [["create", "--no-new-keyring", BOX], /--no-new-keyring/],
-    [["create", "--preserve-fds", "1", BOX], /--preserve-fds/],
     [["create", "--console-socket", "/nosuch", BOX], /no terminal/],
     [["run", "--detach", "--memory", "1g", BOX], /--memory with --detach/],
-    [["run", "--no-pivot", "--bundle", ".", BOX], /--no-pivot without --detach/],
+    [["run", "--pidfd-socket", "/nosuch", "--bundle", ".", BOX], /--pidfd-socket without --detach/],
     [["state"], /requires exactly 1 argument/],
     [["start", BOX, "other"], /requires exactly 1 argument/],
   ] as const

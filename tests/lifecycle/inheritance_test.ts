@@ -1,0 +1,196 @@
+import { deepEqual, equal, match, ok } from "node:assert/strict";
+import type { Fd } from "../../ffi/fd.ts";
+import { listenForDatagrams, receive, sendDatagram } from "../../ffi/socket.ts";
+import { RUNTIME } from "../helpers/cli.ts";
+import { skip } from "../helpers/skip.ts";
+import { BOX, Containers } from "../helpers/containers.ts";
+import { containerTest } from "../helpers/container_test.ts";
+
+/** The runtime, called by a shell script that has something to pass on. */
+function through(script: string): string[] {
+  return ["/bin/sh", "-c", `${script}; exec "$@"`, "sh", ...RUNTIME];
+}
+
+/** Commands run in the directory of the bundle. */
+const OPEN = "exec 3<fd.3 4<fd.4 5<fd.5";
+const LIST =
+  'for fd in 3 4 5 6 7 8 9; do [ -e /proc/self/fd/$fd ] && echo $fd; done; cat <&3; cat <&4; echo "$LISTEN_FDS:$LISTEN_PID"';
+
+/** Containers whose runtime has three descriptors open beside the usual ones. */
+function withDescriptors(before = ":"): Containers {
+  const containers = new Containers(through(`${OPEN}; ${before}`));
+  for (const number of [3, 4, 5]) {
+    Deno.writeTextFileSync(`${containers.bundle.path}/fd.${number}`, `file ${number}\n`);
+  }
+  return containers;
+}
+
+containerTest("--preserve-fds passes on what it says and nothing more", async () => {
+  for (const form of ["run", "run --detach", "create"]) {
+    await using containers = withDescriptors();
+    containers.write(["/bin/sh", "-c", LIST]);
+    const answer = await containers.run(
+      ...form.split(" "),
+      "--bundle",
+      containers.bundle.path,
+      "--preserve-fds",
+      "2",
+      BOX,
+    );
+    deepEqual([answer.code, answer.stderr], [0, ""]);
+    if (form === "create") await containers.output("start", BOX);
+    if (form !== "run") await containers.until(BOX, "stopped");
+    equal(containers.said(0).stdout, "3\n4\nfile 3\nfile 4\n:\n", form);
+  }
+});
+
+containerTest("without --preserve-fds no descriptor is passed on", async () => {
+  await using containers = withDescriptors();
+  containers.write(["/bin/sh", "-c", "ls /proc/self/fd | grep -v '^[0-3]$'; exit 0"]);
+  const { stdout } = await containers.run("run", "--bundle", containers.bundle.path, BOX);
+  equal(stdout, "");
+});
+
+containerTest("--preserve-fds refuses descriptors that are not there", async () => {
+  await using containers = withDescriptors();
+  const { code, stderr } = await containers.run("create", "--preserve-fds", "40", BOX);
+  equal(code, 1);
+  match(stderr, /unable to stat preserved-fd 3 \(of 40\): no such file or directory/);
+});
+
+containerTest("a program that cannot run is told of, and not written into its descriptors", async () => {
+  const file = Deno.makeTempFileSync({ prefix: "inheritance-" });
+  await using containers = new Containers(through(`exec 3<>${file}`));
+  containers.bundle.file("bin/odd", "\x7fELF is not all that it takes", 0o755);
+  containers.write(["/bin/odd"]);
+  const { code, stderr } = await containers.run(
+    "run",
+    "--bundle",
+    containers.bundle.path,
+    "--preserve-fds",
+    "1",
+    BOX,
+  );
+  equal(code, 1);
+  match(stderr, /Cannot run "\/bin\/odd" .*ENOEXEC/);
+  equal(Deno.readTextFileSync(file), "");
+  Deno.removeSync(file);
+});
+
+containerTest("sockets that systemd passes come first, and the program learns of them", async () => {
+  await using containers = withDescriptors("export LISTEN_PID=$$ LISTEN_FDS=1");
+  containers.write(["/bin/sh", "-c", LIST]);
+  const path = containers.bundle.path;
+  const { stdout, stderr } = await containers.run("run", "--bundle", path, "--preserve-fds", "1", BOX);
+  deepEqual([stdout, stderr], ["3\n4\nfile 3\nfile 4\n1:1\n", ""]);
+  await using others = withDescriptors("export LISTEN_PID=1 LISTEN_FDS=1"); // somebody else's
+  others.write(["/bin/sh", "-c", "[ -e /proc/self/fd/3 ] || echo none $LISTEN_FDS"]);
+  equal((await others.run("run", "--bundle", others.bundle.path, BOX)).stdout, "none\n");
+});
+
+containerTest("--no-pivot mounts the root over the host's", async () => {
+  await using containers = new Containers();
+  containers.bundle.file("inside", "");
+  containers.write(["/bin/sh", "-c", "ls / | grep -c inside; ls /proc/1/root/ | grep -c inside; ls /.."]);
+  const run = ["run", "--bundle", containers.bundle.path];
+  const { code, stdout, stderr } = await containers.run(...run, "--no-pivot", BOX);
+  deepEqual([code, stderr], [0, ""]);
+  ok(stdout.startsWith("1\n1\n"), stdout);
+  equal(stdout.includes("boot"), false);
+  equal(stdout, (await containers.run(...run, BOX)).stdout);
+});
+
+/** Prints the message and the pid of a descriptor that comes to a socket. */
+const ENGINE = `
+import re, socket, sys
+server = socket.socket(socket.AF_UNIX)
+server.bind(sys.argv[1])
+server.listen()
+name, fds, *_ = socket.recv_fds(server.accept()[0], 100, 1)
+print(name.decode(), re.search("Pid:\\t(\\d+)", open(f"/proc/self/fdinfo/{fds[0]}").read())[1])
+`;
+
+containerTest("--pidfd-socket gets a descriptor of the first process", async () => {
+  await using containers = new Containers();
+  const path = `${containers.bundle.path}/pidfd.sock`;
+  const python = new Deno.Command("python3", { args: ["-c", ENGINE, path], stdout: "piped" }).spawn();
+  while (!isThere(path)) await new Promise((resolve) => setTimeout(resolve, 20));
+  await containers.output("create", "--pidfd-socket", path, BOX);
+  const said = await new Response(python.stdout).text();
+  await python.status;
+  equal(said.trim(), `standard ${JSON.parse(await containers.output("state", BOX)).pid}`);
+  await containers.output("delete", "--force", BOX);
+});
+
+containerTest("start tells who waits that the program is ready, and with which pid", async () => {
+  const directory = Deno.makeTempDirSync({ prefix: "notify-" });
+  using host = listenForDatagrams(`${directory}/host.sock`);
+  for (const detached of [false, true]) {
+    await using containers = new Containers(through(`export NOTIFY_SOCKET=${directory}/host.sock`));
+    const script = 'echo "$NOTIFY_SOCKET"; [ -S "$NOTIFY_SOCKET" ] && echo there; exec sleep 300';
+    containers.write(["/bin/sh", "-c", script]);
+    if (!detached) await containers.output("create", BOX);
+    const { answer } = detached ? containers.begin("run", "--detach", BOX) : containers.begin("start", BOX);
+    while (!containers.said(0).stdout.includes("there")) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    equal(containers.said(0).stdout, "/run/notify/notify.sock\nthere\n");
+    const inside = `${containers.root}/${BOX}/notify/notify.sock`;
+    for (const said of ["STATUS=half", "READY=1\nSTATUS=all"]) {
+      sendDatagram(inside, new TextEncoder().encode(said));
+    }
+    deepEqual(await answer, { code: 0, stdout: detached ? containers.said(0).stdout : "", stderr: "" });
+    const { pid } = JSON.parse(await containers.output("state", BOX));
+    deepEqual([heard(host), heard(host), heard(host)], ["READY=1\n", `MAINPID=${pid}\n`, undefined]);
+    await containers.output("delete", "--force", BOX);
+    equal(isThere(`${containers.root}/${BOX}`), false);
+  }
+  Deno.removeSync(directory, { recursive: true });
+});
+
+containerTest("a program that ends before it is ready keeps start no longer", async () => {
+  await using containers = new Containers(through("export NOTIFY_SOCKET=/nosuch"));
+  containers.write(["/bin/true"]);
+  await containers.output("run", "--detach", BOX);
+  await containers.output("delete", BOX);
+});
+
+function heard(socket: Fd): string | undefined {
+  const received = receive(socket, 64);
+  return typeof received === "string" ? undefined : new TextDecoder().decode(received.bytes);
+}
+
+function isThere(path: string): boolean {
+  try {
+    return Deno.lstatSync(path) !== undefined;
+  } catch {
+    return false;
+  }
+}
+
+/** Prints the names of the keys that the program can see; the caller's keyring has one of its own. */
+const KEY = `
+import ctypes, os, sys
+libc = ctypes.CDLL(None)
+add_key, keyctl = (248, 250) if os.uname().machine == "x86_64" else (217, 219)
+libc.syscall(keyctl, 1, None)
+key = libc.syscall(add_key, b"user", b"of-the-caller", b"x", 1, -3)
+# Seen only by who has it in a keyring.
+if key < 0 or libc.syscall(keyctl, 5, key, 0x3f000000) < 0: sys.exit(99)
+os.execvp(sys.argv[1], sys.argv[1:])
+`;
+
+containerTest(
+  "--no-new-keyring leaves the program the caller's keys, which it has not otherwise",
+  async () => {
+    await using containers = new Containers(["python3", "-c", KEY, ...RUNTIME]);
+    const { linux } = JSON.parse(Deno.readTextFileSync(`${containers.bundle.path}/config.json`));
+    const args = ["/bin/sh", "-c", "grep -c of-the-caller /proc/keys; exit 0"];
+    containers.write(args, { linux: { ...linux, maskedPaths: [] } });
+    const run = ["run", "--bundle", containers.bundle.path];
+    const plain = await containers.run(...run, BOX);
+    if (plain.code === 99) return skip("this kernel has no keys for us");
+    equal(plain.stdout, "0\n");
+    equal((await containers.run(...run, "--no-new-keyring", BOX)).stdout, "1\n");
+  },
+);
