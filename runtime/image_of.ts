@@ -43,6 +43,7 @@ export interface Listener {
   readonly path: string;
   readonly metadata?: string;
   readonly bundle: string;
+  readonly annotations?: Spec["annotations"];
 }
 
 /**
@@ -68,10 +69,12 @@ export function imageOf(options: InnerOptions, preparation?: Preparation): Made 
   };
   const { listenerPath: path, listenerMetadata: metadata } = request.spec.linux?.seccomp ?? {};
   if (!request.filter?.notify || path === undefined) return made;
+  const { annotations } = request.spec;
+  const noted = annotations && Object.keys(annotations).length > 0 ? { annotations } : {};
   return {
     ...made,
     reusable: false,
-    listener: { path, ...(metadata !== undefined && { metadata }), bundle: request.bundle },
+    listener: { path, ...(metadata !== undefined && { metadata }), bundle: request.bundle, ...noted },
   };
 }
 

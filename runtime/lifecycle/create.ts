@@ -1,6 +1,7 @@
 import { resolve } from "@std/path";
 import { openPidFd } from "../../ffi/process.ts";
 import { connect, sendWithFd } from "../../ffi/socket.ts";
+import { forbidden } from "../attest/permits.ts";
 import type { OverlayChoice } from "../bundle.ts";
 import type { CgroupGroup } from "../cgroup/group.ts";
 import { UnsupportedError, UsageError } from "../errors.ts";
@@ -93,6 +94,11 @@ export async function createContainer(id: string, options: CreateOptions = {}): 
       await runCreateHooks(hooked, pid, child.ended);
     }, hooked.hooks);
   }
+  const { listener } = made;
+  if (listener) {
+    const { sendListener } = await import("../supervise/seccomp_listener.ts");
+    child.onListener((fd, pid) => sendListener(fd, { ...listener, id, pid }));
+  }
   await child.whenReady();
   sendTerminal(child, options.consoleSocket);
   sendPidFd(child, options.pidfdSocket);
@@ -136,11 +142,12 @@ function refuse({ image, listener, request }: Made, { consoleSocket }: CreateOpt
       "Cannot use --console-socket: the program has no terminal, process.terminal is not true",
     );
   }
-  if (listener) {
+  const call = listener && request.filter && forbidden(request.filter, request.host.arch);
+  if (call !== undefined) {
     throw new UnsupportedError(
-      "/linux/seccomp/listenerPath",
-      "the listener is there only when the program begins, and then nobody is there to send it",
-      "use run",
+      "/linux/seccomp",
+      `the filter does not allow ${call}, by which the container waits to be started when the agent has its listener`,
+      `allow ${call}`,
     );
   }
   if (image.idsAt.length > 0) {

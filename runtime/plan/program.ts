@@ -33,7 +33,9 @@ export function* becomeProgram(all: Context): Iterable<Op> {
   const early = all.filter && spec.process?.noNewPrivileges !== true ? all.filter : undefined;
   const late = early ? undefined : all.filter;
   // A filter that nobody looks at beforehand need not allow what waiting at the gate takes.
-  const gateLast = !all.filter || all.attest === true;
+  // One that asks does, for a detached sandbox: whoever starts it knows nothing of the agent.
+  const asks = all.filter?.notify === true && form === "detached";
+  const gateLast = !all.filter || all.attest === true || asks;
   yield* setUser(all);
   yield* closeDescriptors(all);
   yield* enterDirectory(all);

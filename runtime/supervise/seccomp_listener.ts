@@ -9,6 +9,7 @@ export interface ListenerTarget {
   readonly id: string;
   readonly pid: number;
   readonly bundle: string;
+  readonly annotations?: Readonly<Record<string, string>> | undefined;
 }
 
 /**
@@ -16,8 +17,18 @@ export interface ListenerTarget {
  *
  * @throws {SyscallError} if nobody listens at the path: the program does not begin.
  */
-export function sendListener(listener: Fd, { path, metadata, id, pid, bundle }: ListenerTarget): void {
-  const state = { ociVersion: "1.2.0", id, status: "creating", pid, bundle };
+export function sendListener(
+  listener: Fd,
+  { path, metadata, id, pid, bundle, annotations }: ListenerTarget,
+): void {
+  const state = {
+    ociVersion: "1.2.0",
+    id,
+    status: "creating",
+    pid,
+    bundle,
+    ...(annotations && { annotations }),
+  };
   const message = {
     ociVersion: "1.2.0",
     fds: ["seccompFd"],
