@@ -58,6 +58,7 @@ export const libc = openLibrary("libc.so.6", {
   readlinkat: { parameters: ["i32", "buffer", "buffer", "usize"], result: "isize" }, // (int dirfd, const char *path, char *buf, size_t)
   recvmsg: { parameters: ["i32", "buffer", "i32"], result: "isize" }, // (int sockfd, struct msghdr *msg, int flags)
   renameat: { parameters: ["i32", "buffer", "i32", "buffer"], result: "i32" }, // (int olddirfd, const char *old, int newdirfd, const char *new)
+  setns: { parameters: ["i32", "i32"], result: "i32" }, // int setns(int fd, int nstype)
   sendto: { parameters: ["i32", "buffer", "usize", "i32", "buffer", "u32"], result: "isize" }, // (int, const void *, size_t, int flags, const struct sockaddr *, socklen_t)
   sendmsg: { parameters: ["i32", "buffer", "i32"], result: "isize" }, // (int sockfd, const struct msghdr *msg, int flags)
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" }, // (int domain, int type, int protocol)

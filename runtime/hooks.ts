@@ -3,12 +3,17 @@ import { hookState } from "./spec/state.ts";
 import { runAllHooks, runHooks } from "./supervise/hooks.ts";
 
 /**
- * Runs the hooks of `create` in the runtime's namespaces: init's are there, and it waits before it changes its root.
+ * Moves network devices, then runs the hooks of `create` in the runtime's namespaces: init's are there, and it waits
+ * before it changes its root.
  *
  * @param until The end of init: nobody needs the hooks then.
  * @throws {HookError} for the first that fails.
  */
 export async function runCreateHooks(hooked: Hooked, pid: number, until?: Promise<unknown>): Promise<void> {
+  if (Object.keys(hooked.netDevices ?? {}).length > 0) {
+    const { moveDevices } = await import("./net_devices.ts");
+    moveDevices(hooked.netDevices!, pid);
+  }
   const state = hookState(hooked, "creating", pid);
   for (const kind of ["prestart", "createRuntime"] as const) {
     await runHooks(kind, hooked.hooks[kind], { state, ...(until && { until }) });

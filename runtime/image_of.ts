@@ -6,7 +6,7 @@ import { type DefectiveOptions, EDIT_PLAN, type InnerOptions } from "./options.t
 import type { PlanRequest } from "./plan/context.ts";
 import { plan } from "./plan/plan.ts";
 import { type Preparation, prepare, type Prepared } from "./prepare.ts";
-import type { Hooks, Spec } from "./spec/config.ts";
+import type { Hooks, Linux, Spec } from "./spec/config.ts";
 import type { Cut } from "./untrusted/rule.ts";
 
 /** A new image, and what it depends on besides its configuration. */
@@ -32,10 +32,19 @@ export interface Hooked extends Pick<Spec, "annotations"> {
   readonly hooks: Hooks;
   readonly id: string;
   readonly bundle: string;
+  /** Network devices that are moved to it first. */
+  readonly netDevices?: Linux["netDevices"];
 }
 
 function hookedOf({ spec, bundle }: PlanRequest, id: string): Hooked {
-  return { hooks: spec.hooks ?? {}, id, bundle, ...(spec.annotations && { annotations: spec.annotations }) };
+  const { hooks = {}, annotations, linux } = spec;
+  return {
+    hooks,
+    id,
+    bundle,
+    ...(annotations && { annotations }),
+    ...(linux?.netDevices && { netDevices: linux.netDevices }),
+  };
 }
 
 /** Where the listener of the sandbox's seccomp filter is to go. */

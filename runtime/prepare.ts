@@ -77,9 +77,14 @@ export function prepare(
 
 /** The request of a sandbox whose hooks run. */
 function withHooks(request: PlanRequest, id: string = ""): PlanRequest {
-  if (!hasHooks(request.spec)) return request;
+  const devices = Object.keys(request.spec.linux?.netDevices ?? {}).length > 0;
+  if (!hasHooks(request.spec) && !devices) return request;
   if (request.form === "standalone") {
-    throw new UnsupportedError("/hooks", "an executable has nobody to run them", "use run instead");
+    const [what, who] = devices ? ["/linux/netDevices", "move"] : ["/hooks", "run"];
+    throw new UnsupportedError(what!, `an executable has nobody to ${who} them`, "use run instead");
+  }
+  if (devices && !request.host.privileged) {
+    throw new UnsupportedError("/linux/netDevices", "only root may move network devices", "take them out");
   }
   return { ...request, hooked: { id, version: OCI_VERSION } };
 }

@@ -14,7 +14,6 @@ export function refuseUnsupported(spec: Spec): void {
     "/process/selinuxLabel": process?.selinuxLabel,
     "/linux/mountLabel": linux?.mountLabel,
     "/linux/intelRdt": linux?.intelRdt,
-    "/linux/netDevices": Object.keys(linux?.netDevices ?? {}).length || undefined,
   };
   for (const [pointer, value] of Object.entries(asked)) {
     if (isEmpty(value)) continue;

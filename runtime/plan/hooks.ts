@@ -16,11 +16,15 @@ function hooksOf({ spec, hooked }: Context, kind: HookName): readonly Hook[] {
   return hooked === undefined ? [] : spec.hooks?.[kind] ?? [];
 }
 
+/** Whether network devices of the host are moved to it, before hooks run. */
+function getsDevices({ spec, hooked }: Context): boolean {
+  return hooked !== undefined && Object.keys(spec.linux?.netDevices ?? {}).length > 0;
+}
+
 /** Whether hooks run before the root is changed: they find it, and what is mounted in it, where the rootfs lies. */
 export function hasEarlyHooks(context: Context): boolean {
-  return (["prestart", "createRuntime", "createContainer"] as const).some((kind) =>
-    hooksOf(context, kind).length > 0
-  );
+  const kinds = ["prestart", "createRuntime", "createContainer"] as const;
+  return getsDevices(context) || kinds.some((kind) => hooksOf(context, kind).length > 0);
 }
 
 /** Whether programs run between the start gate and the program. */
@@ -31,7 +35,7 @@ export function hasStartHooks(context: Context): boolean {
 /** The hooks of `create`: the supervisor runs those of the runtime's namespaces, then init its own. */
 export function* createHooks(context: Context): Iterable<Op> {
   const runtime = [...hooksOf(context, "prestart"), ...hooksOf(context, "createRuntime")];
-  if (runtime.length > 0) {
+  if (runtime.length > 0 || getsDevices(context)) {
     const does = "wait for the hooks";
     yield message("ask for the hooks", MESSAGE.hooks, 0);
     yield op(does, "read", [STATUS_FD, zeros(8, "byte"), 1], { zero: "unhooked", positive: "hooked" });

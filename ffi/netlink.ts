@@ -1,0 +1,210 @@
+import { check, SyscallError } from "./errno.ts";
+import { Fd, open } from "./fd.ts";
+import { libc } from "./libc.ts";
+
+/** Network devices and addresses by rtnetlink(7). */
+
+const [AF_NETLINK, SOCK_RAW, SOCK_CLOEXEC, NETLINK_ROUTE] = [16, 3, 0o2000000, 0];
+const [NLMSG_ERROR, NLMSG_DONE] = [2, 3];
+const [RTM_NEWLINK, RTM_GETLINK, RTM_NEWADDR, RTM_GETADDR] = [16, 18, 20, 22];
+const NLM_F = { REQUEST: 1, ACK: 4, EXCL: 0x200, DUMP: 0x300, CREATE: 0x400 } as const;
+const IFLA = { IFNAME: 3, NET_NS_FD: 28 } as const;
+const IFA = { ADDRESS: 1, LOCAL: 2, BROADCAST: 4, FLAGS: 8 } as const;
+const IFA_F = { NODAD: 2, HOMEADDRESS: 0x10, PERMANENT: 0x80, MANAGETEMPADDR: 0x100, NOPREFIXROUTE: 0x200 };
+const [IFF_UP, RT_SCOPE_UNIVERSE, CLONE_NEWNET] = [1, 0, 0x40000000];
+const [HEADER, INFO, ADDRESS_INFO] = [16, 16, 8];
+const BUFFER_BYTES = 1 << 18;
+
+/** A network device of one namespace. */
+export interface NetworkDevice {
+  readonly index: number;
+  readonly name: string;
+}
+
+/** A permanent address that others can reach, as the kernel tells it. */
+export interface NetworkAddress {
+  readonly family: number;
+  readonly prefixLength: number;
+  readonly flags: number;
+  /** Its attributes `IFA_ADDRESS`, `IFA_LOCAL` and `IFA_BROADCAST`. */
+  readonly attributes: readonly [type: number, value: Uint8Array<ArrayBuffer>][];
+}
+
+/** Talks to the kernel about the devices of the network namespace in which it was made. */
+export class RouteSocket implements Disposable {
+  readonly #socket: Fd;
+  #sequence = 0;
+
+  constructor() {
+    const raw = libc.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    this.#socket = new Fd(check(raw, "make a socket for rtnetlink"));
+  }
+
+  /** All devices. */
+  devices(): NetworkDevice[] {
+    const found = this.#ask("list network devices", RTM_GETLINK, NLM_F.DUMP, new Uint8Array(INFO));
+    return found.map((body) => {
+      const index = new DataView(body.buffer, body.byteOffset).getInt32(4, true);
+      const name = attributesOf(body, INFO).find(([type]) => type === IFLA.IFNAME)?.[1] ?? new Uint8Array(0);
+      return { index, name: new TextDecoder().decode(name).replace(/\0.*$/s, "") };
+    });
+  }
+
+  /** The addresses of a device that it keeps, and that are valid beyond the host. */
+  addresses(device: number): NetworkAddress[] {
+    const found = this.#ask("list network addresses", RTM_GETADDR, NLM_F.DUMP, new Uint8Array(ADDRESS_INFO));
+    return found.flatMap((body) => {
+      const view = new DataView(body.buffer, body.byteOffset, body.length);
+      const all = attributesOf(body, ADDRESS_INFO);
+      const wide = all.find(([type]) => type === IFA.FLAGS)?.[1];
+      const flags = wide ? new DataView(wide.buffer, wide.byteOffset).getUint32(0, true) : body[2]!;
+      const isWanted = view.getUint32(4, true) === device && body[3] === RT_SCOPE_UNIVERSE &&
+        (flags & IFA_F.PERMANENT) !== 0;
+      const kept: number[] = [IFA.ADDRESS, IFA.LOCAL, IFA.BROADCAST];
+      const attributes = all.filter(([type]) => kept.includes(type));
+      return isWanted ? [{ family: body[0]!, prefixLength: body[1]!, flags, attributes }] : [];
+    });
+  }
+
+  /** Moves a device to another network namespace, under this name; with `%d` in it the kernel finds a free one. */
+  move(device: number, namespace: Fd, name: string): void {
+    const body = [
+      info(device),
+      attribute(IFLA.NET_NS_FD, int32(namespace.raw)),
+      attribute(IFLA.IFNAME, text(name)),
+    ];
+    this.#ask(`move a network device to be "${name}"`, RTM_NEWLINK, NLM_F.ACK, joined(body));
+  }
+
+  /** Brings a device up. */
+  bringUp(device: number): void {
+    this.#ask("bring a network device up", RTM_NEWLINK, NLM_F.ACK, info(device, IFF_UP));
+  }
+
+  /** Gives a device an address. */
+  addAddress(device: number, { family, prefixLength, flags, attributes }: NetworkAddress): void {
+    const kept = flags & (IFA_F.NODAD | IFA_F.HOMEADDRESS | IFA_F.MANAGETEMPADDR | IFA_F.NOPREFIXROUTE);
+    const head = new Uint8Array(ADDRESS_INFO);
+    head.set([family, prefixLength, kept & 0xff, RT_SCOPE_UNIVERSE]);
+    new DataView(head.buffer).setUint32(4, device, true);
+    const parts = attributes.map(([type, value]) => attribute(type, value));
+    const body = joined([head, ...parts, attribute(IFA.FLAGS, int32(kept))]);
+    const how = NLM_F.ACK | NLM_F.CREATE | NLM_F.EXCL;
+    this.#ask("give a network device its address", RTM_NEWADDR, how, body);
+  }
+
+  /** Sends a request and takes the answers, without their headers. */
+  #ask(does: string, type: number, flags: number, body: Uint8Array): Uint8Array<ArrayBuffer>[] {
+    const message = new Uint8Array(HEADER + body.length);
+    const head = new DataView(message.buffer);
+    head.setUint32(0, message.length, true);
+    head.setUint16(4, type, true);
+    head.setUint16(6, flags | NLM_F.REQUEST, true);
+    head.setUint32(8, ++this.#sequence, true);
+    message.set(body, HEADER);
+    check(libc.write(this.#socket.raw, message, BigInt(message.length)), does);
+    const answers: Uint8Array<ArrayBuffer>[] = [];
+    for (;;) {
+      const buffer = new Uint8Array(BUFFER_BYTES);
+      const length = check(libc.read(this.#socket.raw, buffer, BigInt(buffer.length)), does);
+      const view = new DataView(buffer.buffer);
+      for (let at = 0; at + HEADER <= length;) {
+        const size = view.getUint32(at, true);
+        const answer = view.getUint16(at + 4, true);
+        if (answer === NLMSG_DONE) return answers;
+        if (answer === NLMSG_ERROR) {
+          const error = -view.getInt32(at + HEADER, true);
+          if (error !== 0) throw new SyscallError(does, error);
+          return answers;
+        }
+        answers.push(buffer.slice(at + HEADER, at + size));
+        at += aligned(Math.max(size, HEADER));
+      }
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#socket[Symbol.dispose]();
+  }
+}
+
+/** The network namespace at a path such as `/proc/7/ns/net`. */
+export function openNetwork(path: string): Fd {
+  return open(path, 0);
+}
+
+/** The network namespace of this thread. */
+export function ownNetwork(): Fd {
+  return openNetwork("/proc/thread-self/ns/net");
+}
+
+/**
+ * A socket for the devices of another network namespace. Only the calling thread enters it, and only for that moment:
+ * nothing else can run on it meanwhile.
+ */
+export function routesOf(network: Fd): RouteSocket {
+  using own = ownNetwork();
+  check(libc.setns(network.raw, CLONE_NEWNET), "enter a network namespace");
+  try {
+    return new RouteSocket();
+  } finally {
+    check(libc.setns(own.raw, CLONE_NEWNET), "come back from a network namespace");
+  }
+}
+
+function aligned(size: number): number {
+  return (size + 3) & ~3;
+}
+
+/** `struct rtattr` behind each other, from `offset` on. */
+function attributesOf(
+  body: Uint8Array<ArrayBuffer>,
+  offset: number,
+): [type: number, value: Uint8Array<ArrayBuffer>][] {
+  const found: [number, Uint8Array<ArrayBuffer>][] = [];
+  const view = new DataView(body.buffer, body.byteOffset, body.length);
+  for (let at = offset; at + 4 <= body.length;) {
+    const size = view.getUint16(at, true);
+    if (size < 4) break;
+    found.push([view.getUint16(at + 2, true) & 0x3fff, body.slice(at + 4, at + size)]);
+    at += aligned(size);
+  }
+  return found;
+}
+
+function attribute(type: number, value: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(aligned(4 + value.length));
+  const view = new DataView(bytes.buffer);
+  view.setUint16(0, 4 + value.length, true);
+  view.setUint16(2, type, true);
+  bytes.set(value, 4);
+  return bytes;
+}
+
+/** `struct ifinfomsg`, with flags to set. */
+function info(device: number, flags = 0): Uint8Array {
+  const bytes = new Uint8Array(INFO);
+  const view = new DataView(bytes.buffer);
+  view.setInt32(4, device, true);
+  view.setUint32(8, flags, true);
+  view.setUint32(12, flags, true);
+  return bytes;
+}
+
+function int32(value: number): Uint8Array {
+  return new Uint8Array(new Int32Array([value]).buffer);
+}
+
+function text(value: string): Uint8Array {
+  return new TextEncoder().encode(`${value}\0`);
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}
