@@ -68,6 +68,16 @@ export { isInherited } from "./runtime/inheritance.ts";
 export { HookError } from "./runtime/launch/hook_error.ts";
 export { startContainer, type StartOptions } from "./runtime/lifecycle/start.ts";
 export {
+  execContainer,
+  type ExecContainerOptions,
+  execDetached,
+  type ExecDetachedOptions,
+  type ExecOptions,
+} from "./runtime/lifecycle/exec.ts";
+export type { Execution } from "./runtime/exec/execution.ts";
+export type { ProcessOptions } from "./runtime/exec/process.ts";
+export { parseProcess } from "./runtime/spec/process.ts";
+export {
   type ContainerList,
   type ContainerState,
   containerState,

@@ -1,4 +1,4 @@
-import { isTerminal, rawMode, type Sandbox, type Terminal, terminalSize } from "../mod.ts";
+import { type Execution, isTerminal, rawMode, type Sandbox, type Terminal, terminalSize } from "../mod.ts";
 
 /** What a person or a supervisor sends us and means for the program. */
 const FORWARDED: readonly Deno.Signal[] = [
@@ -12,9 +12,13 @@ const FORWARDED: readonly Deno.Signal[] = [
 ];
 
 /** Passes the signals that we get on to the program, as soon as there is one, until it is disposed of. */
-export function forwardSignals(starting: Promise<Sandbox>): Disposable {
+export function forwardSignals(starting: Promise<Sandbox | Execution>): Disposable {
+  const pass = (program: Sandbox | Execution, signal: Deno.Signal): boolean => {
+    // Only the first program of a sandbox is spared by the kernel.
+    return "deliver" in program ? program.deliver(signal) : program.kill(signal);
+  };
   const handlers = FORWARDED.map((signal) => {
-    return [signal, () => void starting.then((sandbox) => sandbox.deliver(signal)).catch(() => {})] as const;
+    return [signal, () => void starting.then((program) => pass(program, signal)).catch(() => {})] as const;
   });
   for (const [signal, handler] of handlers) Deno.addSignalListener(signal, handler);
   return {

@@ -5,9 +5,9 @@ import type { Global } from "./main.ts";
 const [NOT_FOUND, NOT_EXECUTABLE, FAILED] = [127, 126, 1];
 const [ENOENT, EACCES] = [2, 13];
 
-/** Says in one line what failed, and returns the exit code that stands for it. */
-export function report(error: unknown, { log, logFormat, debug = false }: Global): number {
-  const message = messageOf(error);
+/** Says in one line what failed, `before` first, and returns the exit code that stands for it. */
+export function report(error: unknown, { log, logFormat, debug = false }: Global, before = ""): number {
+  const message = before + messageOf(error);
   const bytes = new TextEncoder().encode(`runtime: ${message}\n`);
   Deno.stderr.writeSync(bytes);
   if (debug && error instanceof Error) Deno.stderr.writeSync(new TextEncoder().encode(`${error.stack}\n`));

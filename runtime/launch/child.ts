@@ -28,6 +28,7 @@ interface Held {
   readonly gate: Fd;
   readonly ids: IdRange | undefined;
   readonly grouped: boolean;
+  readonly forOthers: boolean;
 }
 
 /** The init of a sandbox, from its birth to its end. */
@@ -68,15 +69,18 @@ export class Child implements AsyncDisposable {
   #hookOutput: HookOutput | undefined;
   readonly #ids: IdRange | undefined;
   readonly #grouped: boolean;
+  /** Whether the end of init is left to whoever inherits it, as long as it comes to be the program. */
+  readonly #forOthers: boolean;
   /** Whether the launcher need not wait for cgroups any more. */
   #admitted: boolean;
   /** Resolves when nobody holds the status socket any more. */
   readonly #silent = Promise.withResolvers<void>();
 
   /** @internal Use {@linkcode launch}. */
-  constructor(image: Image, launcher: number, { status, gate, ids, grouped }: Held) {
+  constructor(image: Image, launcher: number, { status, gate, ids, grouped, forOthers }: Held) {
     this.#ids = ids;
     this.#grouped = grouped;
+    this.#forOthers = forOthers;
     this.#admitted = !grouped;
     this.#image = image;
     this.#launcher = launcher;
@@ -161,8 +165,8 @@ export class Child implements AsyncDisposable {
   }
 
   /**
-   * Leaves a detached init, which waits at its start gate, to itself: whoever inherits it from this process waits for it.
-   * Nothing of it stays here.
+   * Leaves a detached init, which waits at its start gate or is the program already, to itself: whoever inherits it from
+   * this process waits for it. Nothing of it stays here.
    */
   letGo(): void {
     this.#watch[Symbol.dispose]();
@@ -190,6 +194,10 @@ export class Child implements AsyncDisposable {
     if (!this.#admitted && !this.#reaped) kill(this.#launcher, SIGKILL);
     if (!this.#gate.closed) this.#gate[Symbol.dispose](); // the guard ends init too
     this.signal(SIGKILL);
+    if (this.#forOthers) {
+      if (this.#status.closed && !this.#failure) this.#awaitEndAfterAll();
+      this.#fail(new Error(KILLED_EARLY));
+    }
     await this.ended;
     if (!this.#grouped) this.#reapLauncher();
     this.terminal?.[Symbol.dispose]();
@@ -322,6 +330,7 @@ export class Child implements AsyncDisposable {
   }
 
   #awaitEnd(pidFd: Fd, pid: number): void {
+    if (this.#forOthers) return this.#heardBefore();
     const watch: Watch = this.#exit = reactor.watch(pidFd, EPOLLIN, () => {
       const ending = reap(pid, false);
       if (!ending) return;
@@ -329,6 +338,11 @@ export class Child implements AsyncDisposable {
       this.#reaped ||= this.#kept;
       void this.#end(ending);
     });
+    this.#heardBefore();
+  }
+
+  /** What was told before init's pid. */
+  #heardBefore(): void {
     if (this.#doomed && this.#pidFd) signalPidFd(this.#pidFd, SIGKILL);
     this.#known.resolve();
     if (this.#isReady) this.#ready.resolve(); // heard before this
@@ -348,6 +362,12 @@ export class Child implements AsyncDisposable {
       this.#reaped = true;
       void this.#end(reap(this.#launcher, true) ?? NOTHING);
     } else if (this.#isReady && !this.#failure) this.#executed.resolve();
+    else if (this.#forOthers) this.#awaitEndAfterAll();
+  }
+
+  /** It is not to be the program that others wait for. */
+  #awaitEndAfterAll(): void {
+    void reactor.ready(this.#pidFd!, EPOLLIN).then(() => this.#end(reap(this.#pid, true) ?? NOTHING));
   }
 
   async #end(ending: Ending): Promise<void> {

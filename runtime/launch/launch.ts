@@ -24,6 +24,10 @@ export interface LaunchOptions {
   readonly preserved?: readonly number[] | undefined;
   /** The socket at which init hears of who starts it, if it has hooks to run then; it stays the caller's. */
   readonly starts?: Fd | undefined;
+  /** What the launcher gets behind all that; they stay the caller's. */
+  readonly beside?: readonly Fd[] | undefined;
+  /** Whether somebody else, who inherits init, is to learn of its end. */
+  readonly forOthers?: boolean;
 }
 
 /**
@@ -34,12 +38,12 @@ export interface LaunchOptions {
 export function launch(
   image: Image,
   { stdin, stdout, stderr }: Stdio,
-  { ids, grouped = false, gate, starts, preserved = [] }: LaunchOptions = {},
+  { ids, grouped = false, gate, starts, preserved = [], beside = [], forOthers = false }: LaunchOptions = {},
 ): Child {
   using kept = new DisposableStack();
   using ours = new DisposableStack();
   const elf = ids ? withIds(image, ids.first) : image.elf;
-  const file = ours.use(above(executable("ai-sandbox", elf), FIRST_FREE_FD + 1 + preserved.length));
+  const file = ours.use(above(executable("ai-sandbox", elf), FIRST_FREE_FD + 1 + preserved.length + beside.length));
   // Each in somebody's hands at once: the next call may find no room for a descriptor.
   const [status, other] = socketPair();
   kept.use(status);
@@ -54,12 +58,12 @@ export function launch(
   const fds = [...stdio, theirStatus.raw, theirGate.raw];
   const sixth = ids?.lock ?? starts;
   if (sixth) fds.push(sixth.raw >= fds.length ? sixth.raw : ours.use(sixth.duplicate(FIRST_FREE_FD)).raw);
-  for (const fd of preserved) {
+  for (const fd of [...preserved, ...beside.map(({ raw }) => raw)]) {
     fds.push(fd >= fds.length ? fd : ours.use(duplicate(fd, fds.length)).raw); // not one that is overwritten before
   }
   const launcher = spawn(`/proc/self/fd/${file.raw}`, "ai-sandbox", fds);
   kept.move(); // the child owns them now
-  return new Child(image, launcher, { status, gate: write, ids, grouped });
+  return new Child(image, launcher, { status, gate: write, ids, grouped, forOthers });
 }
 
 /** The descriptor with a number that no descriptor of the launcher has. */

@@ -1,6 +1,4 @@
 import { resolve } from "@std/path";
-import { openPidFd } from "../../ffi/process.ts";
-import { connect, sendWithFd } from "../../ffi/socket.ts";
 import { forbidden } from "../attest/permits.ts";
 import type { OverlayChoice } from "../bundle.ts";
 import type { CgroupGroup } from "../cgroup/group.ts";
@@ -13,6 +11,7 @@ import { checkId } from "../state/container_id.ts";
 import { nameProcess } from "../state/liveness.ts";
 import type { Record } from "../state/record.ts";
 import { type Entry, Store } from "../state/store.ts";
+import { sendPidFd, sendTerminal } from "./console.ts";
 import type { StoreOptions } from "./container.ts";
 
 /** What lies over the rootfs, unless nothing does: the annotation of a bundle. */
@@ -101,7 +100,7 @@ export async function createContainer(id: string, options: CreateOptions = {}): 
   }
   await child.whenReady();
   sendTerminal(child, options.consoleSocket);
-  sendPidFd(child, options.pidfdSocket);
+  sendPidFd(child.pid, options.pidfdSocket, "standard");
   await options.onPid?.(child.pid);
   const record = { ...intended, phase: "created", init: nameProcess(child.pid) } as const;
   entry.write(record);
@@ -217,21 +216,4 @@ async function launchInto(
   using gate = entry.makeGate();
   using starts = hooked?.hooks.startContainer?.length ? entry.makeStarts() : undefined;
   return launch(image, { stdin: 0, stdout: 1, stderr: 2 }, { gate, starts, preserved });
-}
-
-/** A descriptor that names the first process, with runc's word for it. */
-function sendPidFd(child: Child, path: string | undefined): void {
-  if (path === undefined) return;
-  using pidFd = openPidFd(child.pid);
-  using socket = connect(path);
-  sendWithFd(socket, new TextEncoder().encode("standard"), pidFd);
-}
-
-/** The other side of the terminal, with its name, as engines take it. */
-function sendTerminal(child: Child, path: string | undefined): void {
-  if (path === undefined || !child.terminal) return;
-  using terminal = child.terminal;
-  child.terminal = undefined;
-  using socket = connect(path);
-  sendWithFd(socket, new TextEncoder().encode("/dev/ptmx"), terminal);
 }

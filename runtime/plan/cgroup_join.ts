@@ -27,15 +27,15 @@ export function* awaitGroups({ groups = [], form }: Context): Iterable<Op> {
   yield mark("groups:made");
 }
 
-/** Opened by the launcher, whose rights count when init writes: a user namespace has none over these files. */
-export function* openGroups({ groups = [], arch }: Context): Iterable<Op> {
+/** Opens them, to the slots `<into>:0` and so on: by the launcher, whose rights count when init writes: a user namespace has none over these files. */
+export function* openGroups({ groups = [], arch }: Context, into = "group"): Iterable<Op> {
   const write = flags("O_", { WRONLY: O.WRONLY, CLOEXEC: O.CLOEXEC });
   const directory_ = flags("O_", { RDONLY: O.RDONLY, DIRECTORY: O_DIRECTORY[arch], CLOEXEC: O.CLOEXEC });
   for (const [index, { directory, version }] of groups.entries()) {
     const [file, how] = version === 2
       ? [directory, directory_] as const
       : [`${directory}/cgroup.procs`, write];
-    yield op(`open cgroup "${directory}"`, "openat", [AT_FDCWD, file, how, 0], { into: `group:${index}` });
+    yield op(`open cgroup "${directory}"`, "openat", [AT_FDCWD, file, how, 0], { into: `${into}:${index}` });
   }
 }
 

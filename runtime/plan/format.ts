@@ -2,7 +2,7 @@ import type { Arg, Op, Plan } from "./op.ts";
 
 /** One step of a plan in words: who makes which call with what, and what for. */
 export interface FormattedStep {
-  /** Who makes the call: `launcher`, `init` or `end`. */
+  /** Who makes the call: `launcher`, `init`, `program` or `end`. */
   readonly by: string;
   /** The call as C would write it, with where it goes on from there. */
   readonly call: string;

@@ -28,6 +28,18 @@ export const NAMESPACE_FLAG = {
   time: CLONE.NEWTIME,
 } as const;
 
+/** The flag of each namespace type as clone(2) calls it, behind `CLONE_`. */
+export const NAMESPACE_NAME = {
+  pid: "NEWPID",
+  network: "NEWNET",
+  mount: "NEWNS",
+  ipc: "NEWIPC",
+  uts: "NEWUTS",
+  user: "NEWUSER",
+  cgroup: "NEWCGROUP",
+  time: "NEWTIME",
+} as const;
+
 /** openat2(2) */
 export const RESOLVE = { NO_MAGICLINKS: 2, NO_SYMLINKS: 4, BENEATH: 8, IN_ROOT: 0x10 } as const;
 

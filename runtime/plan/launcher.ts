@@ -1,12 +1,14 @@
 import { awaitGroups, birthGroup, openGroups } from "./cgroup_join.ts";
 import { removeGroups } from "./cgroup_remove.ts";
 import type { Context } from "./context.ts";
+import { depart } from "./depart.ts";
 import { writeFile } from "./files.ts";
 import {
   AT_FDCWD,
   CLONE,
   CLOSE_RANGE_CLOEXEC,
   NAMESPACE_FLAG,
+  NAMESPACE_NAME,
   PR,
   SECBIT_NO_SETUID_FIXUP,
   SIGKILL,
@@ -79,7 +81,7 @@ function* join({ spec }: Context): Iterable<Op> {
     });
   }
   for (const type of joined) {
-    const flag = named(`CLONE_${FLAG_NAME[type]}`, NAMESPACE_FLAG[type]);
+    const flag = named(`CLONE_${NAMESPACE_NAME[type]}`, NAMESPACE_FLAG[type]);
     yield op(`join ${type} namespace "${paths.get(type)}"`, "setns", [slot(`join:${type}`), flag]);
   }
 }
@@ -111,7 +113,7 @@ function* birth(context: Context, mapped: readonly Op[]): Iterable<Op> {
     // With offsets the time namespace is made apart: by the launcher, or in a user namespace by init.
     if (path !== undefined || (type === "time" && offsetLines(context) !== undefined)) continue;
     if (type === "cgroup" && context.groups?.length) continue; // made by init, when it is in its groups
-    fresh[FLAG_NAME[type]] = NAMESPACE_FLAG[type];
+    fresh[NAMESPACE_NAME[type]] = NAMESPACE_FLAG[type];
   }
   const userns = context.namespace("user") === "new";
   if (userns) yield* pipe("make a pipe to init", "mapped");
@@ -190,18 +192,6 @@ function ownUserNamespace({ idRange }: Context): Record<"before" | "after", read
   };
 }
 
-/** The flag of each namespace type as clone(2) calls it, behind `CLONE_`. */
-const FLAG_NAME = {
-  pid: "NEWPID",
-  network: "NEWNET",
-  mount: "NEWNS",
-  ipc: "NEWIPC",
-  uts: "NEWUTS",
-  user: "NEWUSER",
-  cgroup: "NEWCGROUP",
-  time: "NEWTIME",
-} as const;
-
 const POLLIN = 1n;
 const NO_TIME: Struct = { struct: "timespec", members: [["sec", 8, 0], ["nsec", 8, 0]] };
 const ALL_SIGNALS = { bytes: new Uint8Array(8).fill(0xff), shows: "{all}" };
@@ -255,17 +245,6 @@ function* guard(context: Context, tracked: Tracker | undefined): Iterable<Op> {
     yield* removeGroups(context);
   }
   yield op("end", "exit_group", [0], { label: "guard:over" });
-}
-
-/** Tells who init is, and leaves it to itself: unless nobody is there to write that down. */
-function* depart(): Iterable<Op> {
-  yield { ...message("report init", MESSAGE.cloned, slot("init:pid")), failed: "unknown" };
-  yield op("end", "exit_group", [0]);
-  yield op("end init, nobody knows of it", "pidfd_send_signal", [slot("init:pidfd"), SIGKILL, 0, 0], {
-    label: "unknown",
-    ignore: ["ESRCH"],
-  });
-  yield op("end", "exit_group", [1]);
 }
 
 /** The guard holds the lock of the sandbox's ids: it stays until the last process with them is gone. */

@@ -83,9 +83,9 @@ const MEMORY_FLAG = {
   MPOL_F_STATIC_NODES: 1 << 15,
 } as const;
 
-/** Scheduler, I/O priority, CPU affinity, memory policy and personality of the spec. */
+/** Scheduler, I/O priority, memory policy and personality of the spec. */
 export function* scheduling({ spec }: Context): Iterable<Op> {
-  const { scheduler, ioPriority, execCPUAffinity } = spec.process ?? {};
+  const { scheduler, ioPriority } = spec.process ?? {};
   const { personality, memoryPolicy } = spec.linux ?? {};
   if (scheduler) {
     yield op(`set the scheduler to ${scheduler.policy}`, "sched_setattr", [0, schedAttr(scheduler), 0]);
@@ -98,11 +98,6 @@ export function* scheduling({ spec }: Context): Iterable<Op> {
       0,
       value,
     ]);
-  }
-  const cpus = execCPUAffinity?.final ?? execCPUAffinity?.initial;
-  if (cpus !== undefined) {
-    const mask = bitMask(parseCpuList(cpus), cpus);
-    yield op(`run on CPUs ${cpus}`, "sched_setaffinity", [0, mask.bytes.length, mask]);
   }
   if (memoryPolicy) {
     const { mode, nodes, flags = [] } = memoryPolicy;
@@ -120,6 +115,14 @@ export function* scheduling({ spec }: Context): Iterable<Op> {
     const { domain } = personality;
     yield op(`set the personality to ${domain}`, "personality", [named(domain, PERSONALITY[domain])]);
   }
+}
+
+/** The processors of a program that joins a sandbox: before it is in its cgroups, and afterwards. */
+export function* execAffinity({ spec }: Context, when: "initial" | "final"): Iterable<Op> {
+  const cpus = spec.process?.execCPUAffinity?.[when];
+  if (!cpus) return;
+  const mask = bitMask(parseCpuList(cpus), cpus);
+  yield op(`run on CPUs ${cpus}`, "sched_setaffinity", [0, mask.bytes.length, mask]);
 }
 
 /** `struct sched_attr` of sched_setattr(2), 48 bytes. */

@@ -117,8 +117,8 @@ export function jump(label: string): Op {
 
 /** The steps of one process, in order. */
 export interface Section {
-  /** Who runs them: the launcher (on the host), the init of the sandbox, or the executable itself. */
-  readonly by: "launcher" | "init" | "end" | "move";
+  /** Who runs them: the launcher (on the host), init, what joins a sandbox to be a program, or the executable itself. */
+  readonly by: "launcher" | "init" | "program" | "end" | "move";
   /** The steps. */
   readonly ops: readonly Op[];
 }

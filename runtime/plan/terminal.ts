@@ -1,6 +1,7 @@
 import { O } from "./abi.ts";
 import type { Context } from "./context.ts";
 import { resolveOrCreate } from "./files.ts";
+import { RESOLVE } from "./kernel.ts";
 import { attach, cloneMount } from "./mount_ops.ts";
 import { flags, named, type Op, op, slot, type Struct } from "./op.ts";
 import { sendDescriptor } from "./message.ts";
@@ -27,6 +28,22 @@ export function* terminal(context: Context): Iterable<Op> {
     yield cloneMount("mount the terminal on /dev/console", slot("terminal"), "", false, "console");
     yield attach("mount the terminal on /dev/console", "console", "console:place");
   }
+  yield* sendTerminal();
+}
+
+/** The same for a program that joins the sandbox; /dev/console stays init's. Slot `root` is the sandbox's root. */
+export function* joinTerminal(context: Context): Iterable<Op> {
+  const how: Struct = {
+    struct: "open_how",
+    members: [
+      ["flags", 8, RDWR],
+      ["mode", 8, 0],
+      ["resolve", 8, flags("RESOLVE_", { IN_ROOT: RESOLVE.IN_ROOT, NO_MAGICLINKS: RESOLVE.NO_MAGICLINKS })],
+    ],
+  };
+  // Whatever lies there now: nothing but the kernel's own takes what is asked of it next.
+  yield op(OPEN, "openat2", [slot("root"), "dev/ptmx", how, 24], { into: "master" });
+  yield* useTerminal(context);
   yield* sendTerminal();
 }
 

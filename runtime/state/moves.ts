@@ -2,12 +2,13 @@ import { LifecycleError } from "../errors.ts";
 import type { StateStatus } from "../spec/state.ts";
 
 /** What can be done to a container. */
-export type Move = "start" | "pause" | "resume" | "update" | "kill" | "delete";
+export type Move = "exec" | "start" | "pause" | "resume" | "update" | "kill" | "delete";
 
 /** From where a move is allowed, and what is said elsewhere; engines know these words. */
 const MOVES: Readonly<
   Record<Move, { from: readonly StateStatus[]; otherwise: (status: StateStatus, id: string) => string }>
 > = {
+  exec: { from: ["created", "running"], otherwise: (status) => NOT_ENTERED[status] },
   start: { from: ["created"], otherwise: (status) => NOT_STARTED[status] },
   pause: { from: ["created", "running"], otherwise: () => "container not running" },
   resume: { from: ["paused"], otherwise: () => "container not paused" },
@@ -17,6 +18,14 @@ const MOVES: Readonly<
     from: ["stopped", "created"],
     otherwise: (status, id) => `cannot delete container ${id} that is not stopped: ${status}`,
   },
+};
+
+const NOT_ENTERED: Readonly<Record<StateStatus, string>> = {
+  creating: "cannot exec in a container that is still being created",
+  created: "",
+  running: "",
+  paused: "cannot exec in a paused container (use --ignore-paused to override)",
+  stopped: "cannot exec in a stopped container",
 };
 
 const NOT_STARTED: Readonly<Record<StateStatus, string>> = {

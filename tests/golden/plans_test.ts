@@ -1,5 +1,6 @@
 import type { Confinement, PlanRequest } from "../../runtime/plan/context.ts";
 import { formatPlan } from "../../runtime/plan/format.ts";
+import { joinPlan, type JoinRequest } from "../../runtime/plan/join.ts";
 import type { LandlockRules } from "../../runtime/plan/landlock.ts";
 import { plan } from "../../runtime/plan/plan.ts";
 import { underPolicy } from "../../runtime/policy/apply.ts";
@@ -202,5 +203,43 @@ const PLANS: Readonly<Record<string, PlanRequest>> = {
 for (const [name, request] of Object.entries(PLANS)) {
   Deno.test(`plan() makes the steps of tests/golden/plans/${name}.txt`, () => {
     golden(`plans/${name}.txt`, formatPlan(plan(request)));
+  });
+}
+
+const MEMBERS: JoinRequest = {
+  spec: specOf(USUAL),
+  host: HOST,
+  namespaces: ["mount", "pid", "network", "ipc", "uts"],
+  groups: [
+    { directory: "/sys/fs/cgroup/pids/box", version: 1 },
+    { directory: "/sys/fs/cgroup/unified/box", version: 2 },
+  ],
+  ownUsers: false,
+};
+const JOINS: Readonly<Record<string, JoinRequest>> = {
+  "join": MEMBERS,
+  "join_terminal_preserved": {
+    ...MEMBERS,
+    spec: specOf({ process: { ...PROCESS, terminal: true, consoleSize: { height: 25, width: 80 } } }),
+    filter: { program: new Uint8Array(8), flags: 0, notify: true },
+    preserved: 2,
+  },
+  // All that a policy adds, another group of init's, CPUs, and no root of its own.
+  "join_policy": {
+    ...MEMBERS,
+    spec: specOf({
+      process: { ...PROCESS, oomScoreAdj: 500, execCPUAffinity: { initial: "0", final: "0-1" } },
+    }),
+    namespaces: ["user", "pid"],
+    initGroup: "/sys/fs/cgroup/unified/box/deeper",
+    landlock: RULES,
+    confinement: CONFINEMENT,
+    ownUsers: true,
+  },
+};
+
+for (const [name, request] of Object.entries(JOINS)) {
+  Deno.test(`joinPlan() makes the steps of tests/golden/plans/${name}.txt`, () => {
+    golden(`plans/${name}.txt`, formatPlan(joinPlan(request)));
   });
 }

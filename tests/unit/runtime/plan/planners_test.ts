@@ -7,7 +7,7 @@ import { formatCall } from "../../../../runtime/plan/format.ts";
 import { maskedPaths, readonlyPaths } from "../../../../runtime/plan/hidden.ts";
 import { capabilityMask, dropBounding, setCapabilities, setUser } from "../../../../runtime/plan/identity.ts";
 import { offsetLines } from "../../../../runtime/plan/launcher.ts";
-import { rlimits, scheduling } from "../../../../runtime/plan/limits.ts";
+import { execAffinity, rlimits, scheduling } from "../../../../runtime/plan/limits.ts";
 import { mounts } from "../../../../runtime/plan/mounts.ts";
 import type { Op } from "../../../../runtime/plan/op.ts";
 import { plan } from "../../../../runtime/plan/plan.ts";
@@ -130,14 +130,6 @@ const SCHEDULES: readonly (readonly [name: string, part: Part, calls: string[]])
     ["ioprio_set(IOPRIO_WHO_PROCESS, 0, IOPRIO_CLASS_RT:7)"],
   ],
   [
-    "runs on the final CPUs, or the initial ones if those are all",
-    { process: { execCPUAffinity: { initial: "0", final: "1-2" } } },
-    ["sched_setaffinity(0, 8, {1-2})"],
-  ],
-  ["takes CPUs above 64", { process: { execCPUAffinity: { initial: "130" } } }, [
-    "sched_setaffinity(0, 24, {130})",
-  ]],
-  [
     "sets a memory policy with its nodes",
     { linux: { memoryPolicy: { mode: "MPOL_INTERLEAVE", nodes: "0-1", flags: ["MPOL_F_STATIC_NODES"] } } },
     ["set_mempolicy(MPOL_INTERLEAVE|MPOL_F_STATIC_NODES, {0-1}, 65)"],
@@ -150,6 +142,15 @@ const SCHEDULES: readonly (readonly [name: string, part: Part, calls: string[]])
 for (const [name, part, calls] of SCHEDULES) {
   Deno.test(`scheduling() ${name}`, () => deepEqual(lines(scheduling(contextOf(part))), calls));
 }
+
+Deno.test("execAffinity() sets the CPUs of a program that joins, before and behind its cgroups", () => {
+  const affinity = (initial: string, final: string, when: "initial" | "final"): string[] =>
+    lines(execAffinity(contextOf({ process: { execCPUAffinity: { initial, final } } }), when));
+  deepEqual(affinity("0", "1-2", "initial"), ["sched_setaffinity(0, 8, {0})"]);
+  deepEqual(affinity("0", "1-2", "final"), ["sched_setaffinity(0, 8, {1-2})"]);
+  deepEqual(affinity("130", "", "initial"), ["sched_setaffinity(0, 24, {130})"]);
+  deepEqual(affinity("130", "", "final"), []);
+});
 
 /** What is looked for, in order. */
 function candidates(part: Part): string[] {

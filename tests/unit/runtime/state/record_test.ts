@@ -43,6 +43,7 @@ for (
 }
 
 const ALLOWED: Readonly<Record<Move, readonly string[]>> = {
+  exec: ["created", "running"],
   start: ["created"],
   pause: ["created", "running"],
   update: ["created", "running", "paused"],

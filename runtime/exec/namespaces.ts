@@ -1,0 +1,32 @@
+import type { NamespaceType } from "../spec/config.ts";
+
+/** The links in /proc/<pid>/ns. */
+const FILES: Readonly<Record<NamespaceType, string>> = {
+  user: "user",
+  mount: "mnt",
+  pid: "pid",
+  network: "net",
+  ipc: "ipc",
+  uts: "uts",
+  cgroup: "cgroup",
+  time: "time",
+};
+
+/** The namespaces of a process that are not ours: setns(2) refuses to enter one's own user namespace again. */
+export function foreignNamespaces(pid: number): NamespaceType[] {
+  const types = Object.keys(FILES) as NamespaceType[];
+  return types.filter((type) => {
+    const own = link("self", FILES[type]);
+    // A kernel without such namespaces has no file of that name.
+    return own !== undefined && link(pid, FILES[type]) !== own;
+  });
+}
+
+function link(pid: number | "self", file: string): string | undefined {
+  try {
+    return Deno.readLinkSync(`/proc/${pid}/ns/${file}`);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound && pid === "self") return undefined;
+    throw error;
+  }
+}

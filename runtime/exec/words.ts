@@ -1,0 +1,44 @@
+import { errnoName } from "../../ffi/errno_names.ts";
+import { LifecycleError } from "../errors.ts";
+import { LaunchError } from "../launch/launch_error.ts";
+import { ERRNO } from "../plan/abi.ts";
+import type { Process } from "../spec/config.ts";
+
+/** Go's words for errors that programs of others look for. */
+const WORDS: Readonly<Record<number, string>> = {
+  [ERRNO.ENOENT]: "no such file or directory",
+  [ERRNO.EACCES]: "permission denied",
+  [ERRNO.EPERM]: "operation not permitted",
+  [ERRNO.ENOTDIR]: "not a directory",
+  [ERRNO.ENOEXEC]: "exec format error",
+  [ERRNO.ELOOP]: "too many levels of symbolic links",
+  [ERRNO.ENAMETOOLONG]: "file name too long",
+};
+
+/** An error in runc's words, by which engines tell a program that is missing from one that may not be run. */
+export function inWords(error: unknown, { args, cwd }: Pick<Process, "args" | "cwd">): unknown {
+  if (!(error instanceof LaunchError)) return error;
+  return new LifecycleError(words(error, JSON.stringify(args[0]), cwd), { cause: error });
+}
+
+function words(error: LaunchError, program: string, cwd: string): string {
+  const { op: { call, does }, errno } = error;
+  const why = WORDS[errno] ?? errnoName(errno);
+  const start = "unable to start container process:";
+  if (call === "setns" && errno === ERRNO.ESRCH) return "cannot exec in a stopped container";
+  if (call === "faccessat2" && does.startsWith("find ")) {
+    return `${start} exec: ${program}: executable file not found in $PATH`;
+  }
+  if (call === "faccessat2" || call === "execve") {
+    return errno === ERRNO.ENOENT
+      ? `${start} exec: ${program}: stat ${JSON.parse(program)}: ${why}`
+      : `${start} exec: ${program}: ${why}`;
+  }
+  if (call === "chdir" && does.startsWith("change directory")) {
+    return `${start} chdir to cwd (${JSON.stringify(cwd)}) set in config.json failed: ${why}`;
+  }
+  if (does.startsWith("keep the working directory")) {
+    return `${start} current working directory is outside of container mount namespace root -- possible container breakout detected`;
+  }
+  return `${start} ${error.message}`;
+}

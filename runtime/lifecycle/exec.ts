@@ -1,0 +1,247 @@
+import { openPath } from "../../ffi/look.ts";
+import { openPidFd } from "../../ffi/process.ts";
+import { connect, sendWithFd } from "../../ffi/socket.ts";
+import { isInherited } from "../../ffi/fd.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { LifecycleError, UnsupportedError, UsageError } from "../errors.ts";
+import { Execution } from "../exec/execution.ts";
+import { readSubGroups, subGroups, unifiedGroupBelow } from "../exec/groups.ts";
+import { homeOf } from "../exec/home.ts";
+import { foreignNamespaces } from "../exec/namespaces.ts";
+import { completed, processFor, type ProcessOptions } from "../exec/process.ts";
+import { inWords } from "../exec/words.ts";
+import { filterOf } from "../filters.ts";
+import { cgroups, probeHost } from "../host/probe.ts";
+import type { Child } from "../launch/child.ts";
+import { assemble, type Image } from "../launch/image.ts";
+import { launch } from "../launch/launch.ts";
+import type { GroupDirectory } from "../plan/context.ts";
+import { joinPlan } from "../plan/join.ts";
+import type { Process, Spec } from "../spec/config.ts";
+import { hold } from "../state/liveness.ts";
+import { checkMove } from "../state/moves.ts";
+import type { StdioChoice } from "../supervise/ends.ts";
+import { findContainer, groupOf, type Known, specOf, type StoreOptions } from "./container.ts";
+import { sendTerminal } from "./console.ts";
+import { statusOf } from "./status.ts";
+
+/** One more program in a container. */
+export interface ExecOptions extends StoreOptions, Omit<ProcessOptions, "args"> {
+  /** The program with its arguments; not needed beside `process`. */
+  readonly args?: readonly string[];
+  /** The program as a whole, in place of everything that differs from the container's own. */
+  readonly process?: Process | undefined;
+  /** Groups below the container's: `PATH`, or `CONTROLLER[,CONTROLLER…]:PATH`. */
+  readonly cgroups?: readonly string[];
+  /** Begins it in a paused container too: it goes on when that is resumed. */
+  readonly ignorePaused?: boolean;
+  /** How many of our descriptors behind stderr it gets. */
+  readonly preserveFds?: number;
+  /** Path of the Unix socket that gets a pidfd of it. */
+  readonly pidfdSocket?: string | undefined;
+  /** Hears its pid before it begins. */
+  readonly onPid?: ((pid: number) => void | Promise<void>) | undefined;
+}
+
+/** Options of {@linkcode execContainer}. */
+export interface ExecContainerOptions extends ExecOptions {
+  /** What the program reads. @default {"null"} */
+  readonly stdin?: StdioChoice;
+  /** Where its output goes. @default {"piped"} */
+  readonly stdout?: StdioChoice;
+  /** Where its complaints go. @default {"piped"} */
+  readonly stderr?: StdioChoice;
+}
+
+/** Options of {@linkcode execDetached}. */
+export interface ExecDetachedOptions extends ExecOptions {
+  /** Path of the Unix socket that gets its terminal, if it has one. */
+  readonly consoleSocket?: string | undefined;
+}
+
+/**
+ * Runs one more program in a container, with the rights, limits and filters of the container's own.
+ *
+ * @example
+ * ```ts ignore
+ * await using program = await execContainer("box1", { args: ["ps"] });
+ * console.log(await new Response(program.stdout).text());
+ * ```
+ * @throws {LifecycleError} if there is no such container, it does not run, or the program cannot be begun.
+ * @throws {UsageError} if there can be no such program.
+ */
+export async function execContainer(id: string, options: ExecContainerOptions): Promise<Execution> {
+  using joining = await prepareToJoin(id, options);
+  const { image, beside, process, preserved, watch } = joining;
+  const { stdin, stdout, stderr } = options;
+  const onPid = hearing(options);
+  try {
+    return await Execution.start({ id, image, beside, preserved, stdin, stdout, stderr, watch, onPid });
+  } catch (error) {
+    throw inWords(error, process);
+  }
+}
+
+/**
+ * The same for a program that is left to itself: it has our stdin, stdout and stderr, and whoever inherits it from this
+ * process waits for it.
+ *
+ * @returns Its pid.
+ * @throws as {@linkcode execContainer} does.
+ */
+export async function execDetached(id: string, options: ExecDetachedOptions): Promise<number> {
+  using joining = await prepareToJoin(id, options);
+  const { image, beside, process, preserved, watch } = joining;
+  if ((process.terminal ?? false) && options.consoleSocket === undefined) {
+    throw new UsageError("cannot allocate tty if runc will detach without setting console socket");
+  }
+  if (!process.terminal && options.consoleSocket !== undefined) {
+    throw new UsageError("cannot use console socket if runc will not detach or allocate tty");
+  }
+  const stdio = { stdin: 0, stdout: 1, stderr: 2 };
+  const child = launch(image, stdio, { beside, preserved, forOthers: true });
+  try {
+    watch(child);
+    await child.whenReady();
+    sendTerminal(child, options.consoleSocket);
+    await hearing(options)?.(child.pid);
+    child.start();
+    await child.executed;
+    const { pid } = child;
+    child.letGo();
+    return pid;
+  } catch (error) {
+    await child[Symbol.asyncDispose]();
+    throw inWords(error, process);
+  }
+}
+
+/** What it takes to join a container. */
+interface Joining extends Disposable {
+  readonly image: Image;
+  readonly process: Process;
+  readonly beside: readonly Fd[];
+  readonly preserved: readonly number[];
+  readonly watch: (child: Child) => void;
+}
+
+async function prepareToJoin(id: string, options: ExecOptions): Promise<Joining> {
+  const paths = readSubGroups(options.cgroups ?? []);
+  using container = findContainer(id, options);
+  const status = statusOf(container);
+  if (status !== "paused" || !options.ignorePaused) checkMove("exec", status, id);
+  const spec = await specOf(container);
+  const asked = askedProcess(spec, options);
+  refuseLabels(asked);
+  using stack = new DisposableStack();
+  const init = hold(container.record.init!);
+  if (!init) throw new LifecycleError("cannot exec in a stopped container");
+  const beside = [stack.use(init)];
+  const { pid } = container.record.init!;
+  const namespaces = foreignNamespaces(pid);
+  if (!namespaces.includes("mount")) beside.push(stack.use(openPath(`/proc/${pid}/root`)));
+  const process = await withHome(asked, pid);
+  const host = probeHost();
+  const filter = spec.linux?.seccomp &&
+    filterOf(spec.linux.seccomp, host, `${container.entry.path}/config.json`);
+  const preserved = preservedFds(options.preserveFds ?? 0);
+  const image = assemble(joinPlan({
+    spec: { ...spec, process },
+    host,
+    filter,
+    namespaces,
+    ...groupsOf(container, paths, pid),
+    ownUsers: false,
+    preserved: preserved.length,
+  }));
+  const { listenerPath: path, listenerMetadata: metadata } = spec.linux?.seccomp ?? {};
+  const { bundle } = container.record;
+  const { sendListener } = filter?.notify ? await import("../supervise/seccomp_listener.ts") : {};
+  const watch = (child: Child): void => {
+    if (!sendListener || path === undefined) return;
+    const target = { path, ...(metadata !== undefined && { metadata }), id, bundle };
+    child.onListener((listener, pid) => sendListener(listener, { ...target, pid }));
+  };
+  const kept = stack.move();
+  return { image, process, beside, preserved, watch, [Symbol.dispose]: () => kept.dispose() };
+}
+
+function askedProcess({ process: base }: Spec, options: ExecOptions): Process {
+  if (!base) throw new LifecycleError("cannot exec in a container without a process");
+  if (options.process) return completed(base, options.process);
+  return processFor(base, { ...options, args: options.args ?? [] });
+}
+
+/** What this version cannot apply is refused, as for the container itself. */
+function refuseLabels({ apparmorProfile, selinuxLabel }: Process): void {
+  for (
+    const [name, label] of Object.entries({
+      "an AppArmor profile": apparmorProfile,
+      "an SELinux label": selinuxLabel,
+    })
+  ) {
+    if (!label) continue;
+    throw new UnsupportedError(name, "this version has no support for it", "leave it out");
+  }
+}
+
+async function withHome(process: Process, pid: number): Promise<Process> {
+  const { env = [], user } = process;
+  if (env.some((each) => each.startsWith("HOME="))) return process;
+  return { ...process, env: [...env, `HOME=${await homeOf(user?.uid ?? 0, pid)}`] };
+}
+
+function groupsOf(
+  container: Known,
+  paths: ReadonlyMap<string, string>,
+  pid: number,
+): { groups: readonly GroupDirectory[]; initGroup?: string } {
+  const { groups: recorded } = container.record;
+  if (recorded.length === 0) {
+    if (paths.size === 0) return { groups: [] };
+    throw new UnsupportedError("--cgroup", "the container has no cgroup", "create it as root");
+  }
+  groupOf(container); // refuses a record that names what is no cgroup
+  const groups = subGroups(recorded, paths);
+  const unified = paths.size === 0 ? groups.find(({ version }) => version === 2)?.directory : undefined;
+  const mountPoint = unified !== undefined && handsOn(unified) ? unifiedMount() : undefined;
+  if (unified === undefined || mountPoint === undefined) return { groups };
+  const initGroup = unifiedGroupBelow(unified, pid, mountPoint);
+  return initGroup === undefined ? { groups } : { groups, initGroup };
+}
+
+/** Whether the controllers of a group are handed on to those below, so that it can have no processes itself. */
+function handsOn(directory: string): boolean {
+  try {
+    return Deno.readTextFileSync(`${directory}/cgroup.subtree_control`).trim() !== "";
+  } catch {
+    return false; // then joining it tells
+  }
+}
+
+function unifiedMount(): string | undefined {
+  const read = (file: string): string => Deno.readTextFileSync(`/proc/self/${file}`);
+  return cgroups(read("mountinfo"), read("cgroup")).find(({ version }) => version === 2)?.mountPoint;
+}
+
+/** Our descriptors from 3 on. @throws {UsageError} if one is not there: what we have opened ourselves is nobody else's. */
+function preservedFds(count: number): number[] {
+  return Array.from({ length: count }, (_, index) => {
+    const fd = 3 + index;
+    if (isInherited(fd)) return fd;
+    throw new UsageError(
+      `unable to stat preserved-fd ${index + 1} (of ${count}): there is no descriptor ${fd}`,
+    );
+  });
+}
+
+/** Tells the pid to all who asked for it, before the program begins. */
+function hearing({ onPid, pidfdSocket }: ExecOptions): ExecOptions["onPid"] {
+  if (pidfdSocket === undefined) return onPid;
+  return async (pid) => {
+    using socket = connect(pidfdSocket);
+    using pidfd = openPidFd(pid);
+    sendWithFd(socket, new TextEncoder().encode("setns"), pidfd);
+    await onPid?.(pid);
+  };
+}

@@ -1,0 +1,167 @@
+import { O, O_DIRECTORY } from "./abi.ts";
+import { birthGroup, joinGroups, openGroups } from "./cgroup_join.ts";
+import type { Context, GroupDirectory, PlanRequest } from "./context.ts";
+import { depart } from "./depart.ts";
+import { end } from "./end.ts";
+import { writeFile } from "./files.ts";
+import { becomeJoinedRoot } from "./identity.ts";
+import { AT_FDCWD, CLONE, CLOSE_RANGE_CLOEXEC, NAMESPACE_FLAG, NAMESPACE_NAME } from "./kernel.ts";
+import { execAffinity } from "./limits.ts";
+import { flags, mark, named, type Op, op, type Plan, slot, text } from "./op.ts";
+import { keepDescriptors } from "./preserved.ts";
+import { closeDescriptors, dumpable, leaveKeys, resetSignals } from "./process.ts";
+import { becomeProgram } from "./program.ts";
+import { INIT_FD, ROOT_FD } from "./protocol.ts";
+import { shareStdio } from "./stdio.ts";
+import { joinTerminal } from "./terminal.ts";
+import { CLONE_ARGS_BYTES, cloneArgs } from "./userns.ts";
+import type { NamespaceType } from "../spec/config.ts";
+
+/** What a plan to run one more program in a sandbox is made from; its `process` is that program. */
+export interface JoinRequest
+  extends Pick<PlanRequest, "spec" | "host" | "filter" | "landlock" | "confinement"> {
+  /** The namespaces of init that are not the caller's. */
+  readonly namespaces: readonly NamespaceType[];
+  /** The cgroups to join, by their directories on the host. */
+  readonly groups: readonly GroupDirectory[];
+  /** The group of version 2 that init is in: it may be that only groups below the sandbox's can have processes. */
+  readonly initGroup?: string | undefined;
+  /** Whether the users of the sandbox are nobody's on the host: pipes are opened to them. */
+  readonly ownUsers: boolean;
+  /** How many descriptors the program gets beside stdin, stdout and stderr. */
+  readonly preserved?: number;
+}
+
+/**
+ * Decides everything that will be done to run one more program in a sandbox: a launcher enters the namespaces of its
+ * init, and the child that it clones there becomes the program. Pure, as {@linkcode plan} is.
+ *
+ * @example
+ * ```ts
+ * import { equal } from "node:assert/strict";
+ * import { joinPlan } from "./join.ts";
+ * const { sections } = joinPlan({
+ *   spec: { ociVersion: "1.3.0", root: { path: "rootfs" }, process: { cwd: "/", args: ["/bin/true"] } },
+ *   host: {
+ *     arch: "x86_64",
+ *     uid: 0,
+ *     gid: 0,
+ *     privileged: true,
+ *     lastCapability: 40,
+ *     openFiles: { soft: 1024, hard: 4096 },
+ *     cgroups: [],
+ *   },
+ *   namespaces: ["pid", "mount"],
+ *   groups: [],
+ *   ownUsers: false,
+ * });
+ * equal(sections.map(({ by }) => by).join(), "launcher,program,end");
+ * ```
+ */
+export function joinPlan(request: JoinRequest): Plan {
+  const { spec, host, filter, landlock, confinement, groups, namespaces, preserved = 0 } = request;
+  const all: Context = {
+    spec,
+    bundle: "/",
+    root: { kind: "directory", path: "/" },
+    host,
+    arch: host.arch,
+    sources: new Map(),
+    filter,
+    landlock,
+    confinement,
+    groups,
+    form: "detached",
+    namespace: (type) => namespaces.includes(type) ? "joined" : "shared",
+    launcherOpens: host.privileged,
+    idRange: request.ownUsers,
+  };
+  return keepDescriptors({
+    arch: host.arch,
+    sections: [
+      { by: "launcher", ops: [...launcher(all, request)] },
+      { by: "program", ops: [...joined(all)] },
+      { by: "end", ops: [...end(all)] },
+    ],
+  }, preserved);
+}
+
+function* launcher(all: Context, { namespaces, initGroup }: JoinRequest): Iterable<Op> {
+  const { process } = all.spec;
+  yield op("name the process", "prctl", [named("PR_SET_NAME", 15), "ai-sandbox", 0, 0, 0]);
+  yield op("close at execve what was inherited", "close_range", [
+    3,
+    named("~0", 0xffffffff),
+    CLOSE_RANGE_CLOEXEC,
+  ]);
+  yield* execAffinity(all, "initial");
+  if (process?.oomScoreAdj !== undefined) {
+    const value = String(process.oomScoreAdj);
+    const does = `set oom_score_adj to ${value}`;
+    yield* writeFile(does, AT_FDCWD, "/proc/self/oom_score_adj", text(value), value.length);
+  }
+  yield* shareStdio(all);
+  yield* openGroups(all);
+  const birth = birthGroup(all);
+  const other = birth && initGroup !== undefined;
+  if (other) yield* openGroups({ ...all, groups: [{ directory: initGroup, version: 2 }] }, "other");
+  // Who is inside must not trace us, nor steal our descriptors or our program (CVE-2016-9962, CVE-2019-5736).
+  yield dumpable("forbid tracing", 0);
+  yield* joinGroups(all);
+  for (const [index, { version }] of (all.groups ?? []).entries()) {
+    if (version === 1) yield op("leave the cgroup files behind", "close", [slot(`group:${index}`)]);
+  }
+  if (namespaces.length > 0) yield enter(namespaces);
+  const does = "start the program's process";
+  const start = (group: typeof birth, rest: Partial<Op>): Op => {
+    const args = cloneArgs({ PIDFD: CLONE.PIDFD, PARENT: CLONE.PARENT }, 0, {
+      pidfd: { address: "init:pidfd" },
+      ...(group && { cgroup: group }),
+    });
+    return op(does, "clone3", [args, CLONE_ARGS_BYTES], {
+      into: "init:pid",
+      zero: "joined",
+      positive: "born",
+      ...rest,
+    });
+  };
+  // A group whose controllers are handed on to those below has no processes of its own (cgroups(7)).
+  yield start(birth, other ? { ignore: ["EBUSY"], ignored: "elsewhere" } : {});
+  if (other) yield start(slot("other:0"), { label: "elsewhere" });
+  yield mark("born");
+  yield* depart();
+}
+
+/** One call for all: the user namespace counts for the rights to enter the others (setns(2)). */
+function enter(namespaces: readonly NamespaceType[]): Op {
+  const parts: Record<string, number> = {};
+  for (const type of namespaces) parts[NAMESPACE_NAME[type]] = NAMESPACE_FLAG[type];
+  return op(`enter the sandbox's namespaces (${namespaces.join(", ")})`, "setns", [
+    INIT_FD,
+    flags("CLONE_", parts),
+  ]);
+}
+
+/** What becomes the program: it is inside from its first moment. */
+function* joined(all: Context): Iterable<Op> {
+  yield mark("joined");
+  if (all.namespace("mount") === "shared") {
+    const does = "enter the sandbox's root";
+    yield op(does, "fchdir", [ROOT_FD]);
+    yield op(does, "chroot", ["."]);
+  }
+  // Whoever may trace everybody inside gets nothing of the host's.
+  yield* closeDescriptors(all);
+  yield* execAffinity(all, "final");
+  if (all.namespace("user") === "joined") yield* becomeJoinedRoot(all);
+  yield op("leave the launcher's session", "setsid", []);
+  yield* resetSignals();
+  yield leaveKeys();
+  const hasTerminal = all.spec.process?.terminal ?? false;
+  if (hasTerminal || all.landlock) {
+    const how = flags("O_", { PATH: O.PATH, DIRECTORY: O_DIRECTORY[all.arch], CLOEXEC: O.CLOEXEC });
+    yield op("open the root", "openat", [AT_FDCWD, "/", how, 0], { into: "root" });
+  }
+  if (hasTerminal) yield* joinTerminal(all);
+  yield* becomeProgram(all);
+}

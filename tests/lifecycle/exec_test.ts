@@ -1,0 +1,417 @@
+import { deepEqual, equal, match } from "node:assert/strict";
+import { RUNTIME } from "../helpers/cli.ts";
+import { BOX, Containers } from "../helpers/containers.ts";
+import { containerTest } from "../helpers/container_test.ts";
+import { USER_NAMESPACE } from "../helpers/launch_bundle.ts";
+import { starterSpec } from "../../runtime/starter_spec.ts";
+import type { Linux, Process, Spec } from "../../runtime/spec/config.ts";
+
+const STATUS = "grep -E 'Cap(Prm|Bnd)|NoNewPrivs|Seccomp:|Groups' /proc/self/status";
+
+/** A container that runs, whose config.json differs as `part` says. */
+async function running(part: Partial<Spec> = {}): Promise<Containers> {
+  const containers = new Containers();
+  containers.bundle.file("etc/passwd", "root:x:0:0::/root:/bin/sh\nu:x:1000:1000::/home/u:/bin/sh\n");
+  containers.write(["/bin/sleep", "300"], part);
+  await containers.output("run", "--detach", BOX);
+  return containers;
+}
+
+function processOf(part: Partial<Process>): Process {
+  return { ...starterSpec().process!, terminal: false, env: ["PATH=/bin"], rlimits: [], ...part } as Process;
+}
+
+containerTest(
+  "exec runs a program where the first one is, with its rights, and ends as it does",
+  async () => {
+    await using containers = await running();
+    const pid = JSON.parse(await containers.output("state", BOX)).pid;
+    const script = "for ns in pid mnt net; do readlink /proc/self/ns/$ns; done; pwd; echo err >&2; exit 7";
+    const { code, stdout, stderr } = await containers.run("exec", BOX, "sh", "-c", script);
+    const links = ["pid", "mnt", "net"].map((name) => Deno.readLinkSync(`/proc/${pid}/ns/${name}`));
+    deepEqual([code, stdout, stderr], [7, [...links, "/", ""].join("\n"), "err\n"]);
+    const own = await containers.output("exec", BOX, "sh", "-c", `${STATUS} | sort`);
+    const first = Deno.readTextFileSync(`/proc/${pid}/status`).split("\n");
+    for (const line of own.trim().split("\n")) equal(first.includes(line), true, line);
+    equal((await containers.run("exec", BOX, "sh", "-c", "kill -9 $$")).code, 137);
+    // Nothing of ours is open in it: its directory of descriptors holds these and its own.
+    equal(
+      await containers.output("exec", BOX, "sh", "-c", "echo /proc/self/fd/*"),
+      [0, 1, 2, 3].map((fd) => `/proc/self/fd/${fd}`).join(" ") + "\n",
+    );
+  },
+);
+
+containerTest("exec gives what flags and a process document ask for", async () => {
+  await using containers = await running();
+  const exec = (...args: string[]): Promise<string> => containers.output("exec", ...args);
+  equal(
+    await exec(
+      "--user",
+      "1000:1001",
+      "-g",
+      "5",
+      "-g",
+      "6",
+      "-e",
+      "A=b=c",
+      "--cwd",
+      "/bin",
+      BOX,
+      "sh",
+      "-c",
+      "id -u; id -G; echo $A $HOME; pwd",
+    ),
+    "1000\n1001 5 6\nb=c /home/u\n/bin\n",
+  );
+  match(await exec("--user", "77", BOX, "sh", "-c", "echo $HOME; id -g"), /^\/\n0\n$/);
+  match(await exec("-e", "HOME=/elsewhere", BOX, "sh", "-c", "echo $HOME"), /^\/elsewhere\n$/);
+  // The capability is one that the bundle does not have.
+  match(
+    await exec("--cap", "CAP_NET_ADMIN", BOX, "sh", "-c", STATUS),
+    /CapPrm:\t0000000020001420\nCapBnd:\t0000000020001420/,
+  );
+  const file = `${containers.bundle.path}/process.json`;
+  Deno.writeTextFileSync(
+    file,
+    JSON.stringify({
+      cwd: "/tmp",
+      args: ["sh", "-c", `pwd; id -u; ulimit -n; umask; ${STATUS}`],
+      env: ["PATH=/bin"],
+      user: { uid: 5, gid: 6, umask: 0o77 },
+      capabilities: { bounding: ["CAP_KILL"] },
+      rlimits: [{ type: "RLIMIT_NOFILE", soft: 77, hard: 77 }],
+      noNewPrivileges: true,
+    }),
+  );
+  const said = await exec("--process", file, BOX);
+  match(said, /^\/tmp\n5\n77\n0077\n/);
+  match(said, /CapBnd:\t0000000000000020\nNoNewPrivs:\t1/);
+  // Flags of ours behind the id, and what only looks like them behind the program.
+  equal(
+    await exec(BOX, "--cwd", "/bin", "--", "sh", "-c", "pwd; echo $0 $1", "--cwd", "--"),
+    "/bin\n--cwd --\n",
+  );
+});
+
+containerTest("exec --detach leaves the program to whoever inherits it, and tells its pid", async () => {
+  await using containers = await running();
+  const pidFile = `${containers.bundle.path}/pid`;
+  await containers.output("exec", "-d", "--pid-file", pidFile, BOX, "sh", "-c", "echo out; exec sleep 299");
+  const pid = Deno.readTextFileSync(pidFile);
+  equal(Deno.readTextFileSync(`/proc/${pid}/cmdline`), "sleep\x00299\x00");
+  const all: number[] = JSON.parse(await containers.output("ps", "--format", "json", BOX));
+  equal(all.includes(Number(pid)) && all.length === 2, true);
+  equal(new Set(all.map((each) => Deno.readTextFileSync(`/proc/${each}/cgroup`))).size, 1);
+  equal(containers.said(1).stdout, "out\n");
+});
+
+/** Inherits what ends meanwhile, as a monitor of engines does, and says with which status. */
+const MONITOR = `
+import ctypes, os, subprocess, sys
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+subprocess.run(sys.argv[2:], check=True, stdin=subprocess.DEVNULL)
+pid = int(open(sys.argv[1]).read())
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+`;
+
+containerTest(
+  "exec --detach leaves the exit status to who inherits it, however short the program is",
+  async () => {
+    await using containers = await running();
+    const pidFile = `${containers.bundle.path}/pid`;
+    const args = ["--root", containers.root, "exec", "-d", "--pid-file", pidFile, BOX, "sh", "-c", "exit 42"];
+    const output = await new Deno.Command("python3", {
+      args: ["-c", MONITOR, pidFile, ...RUNTIME, ...args],
+      env: { NO_COLOR: "1" },
+    }).output();
+    equal(new TextDecoder().decode(output.stdout), "42\n", new TextDecoder().decode(output.stderr));
+  },
+);
+
+/** Takes descriptors from a socket as engines do: types into a terminal, and looks at a pidfd. */
+const ENGINE = `
+import os, socket, sys
+server = socket.socket(socket.AF_UNIX)
+server.bind(sys.argv[1])
+server.listen()
+connection = server.accept()[0]
+name, fds, *_ = socket.recv_fds(connection, 100, 1)
+print(name.decode())
+if sys.argv[2] == "terminal":
+    os.write(fds[0], b"typed\\n")
+    said = b""
+    while b"END" not in said:
+        said += os.read(fds[0], 100)
+    print(said.decode())
+else:
+    print([line for line in open("/proc/self/fdinfo/%d" % fds[0]) if line.startswith("Pid:")])
+`;
+
+containerTest("exec sends a terminal and a pidfd to the sockets that are named", async () => {
+  await using containers = await running();
+  const [terminal, pidfd, pidFile] = ["console", "pidfd", "pid"].map((name) =>
+    `${containers.bundle.path}/${name}`
+  );
+  const engine = (socket: string, kind: string): Deno.ChildProcess =>
+    new Deno.Command("python3", { args: ["-c", ENGINE, socket, kind], stdout: "piped" }).spawn();
+  const engines = [engine(terminal!, "terminal"), engine(pidfd!, "pidfd")];
+  await waitFor(() => isThere(terminal!) && isThere(pidfd!));
+  const script = "tty; read line; echo got $line; echo END";
+  const flags = ["-d", "-t", "--console-socket", terminal!, "--pidfd-socket", pidfd!, "--pid-file", pidFile!];
+  await containers.output("exec", ...flags, BOX, "sh", "-c", script);
+  const [typed, held] = await Promise.all(
+    engines.map(async (each) => new TextDecoder().decode((await each.output()).stdout)),
+  );
+  match(typed!, /^\/dev\/ptmx\n(.*\r\n)*\/dev\/pts\/0\r\n(.*\r\n)*got typed\r\n/);
+  equal(held, `setns\n['Pid:\\t${Deno.readTextFileSync(pidFile!)}\\n']\n`);
+});
+
+containerTest("exec --tty passes our terminal on: raw, as large, and with its new size", async () => {
+  await using containers = await running();
+  const command = [
+    ...RUNTIME,
+    "--root",
+    containers.root,
+    "exec",
+    "-t",
+    BOX,
+    "sh",
+    "-c",
+    "stty size; trap 'stty size; exit 5' WINCH; echo READY; while :; do sleep 0.05; done",
+  ];
+  const script = `
+import fcntl, os, pty, struct, sys, termios
+pid, master = pty.fork()
+if pid == 0:
+    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
+    os.execvp(sys.argv[1], sys.argv[1:])
+said, resized = b"", False
+while True:
+    try:
+        got = os.read(master, 1000)
+    except OSError:
+        break
+    said += got
+    if b"READY" in said and not resized:
+        resized = True
+        fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 44, 88, 0, 0))
+print(said.decode(), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+`;
+  const { stdout } = await new Deno.Command("python3", {
+    args: ["-c", script, ...command],
+    env: { NO_COLOR: "1" },
+  }).output();
+  match(new TextDecoder().decode(stdout), /33 77\r\nREADY\r\n44 88\r\n 5\n$/);
+});
+
+containerTest("exec passes signals on, and the descriptors that --preserve-fds counts", async () => {
+  await using containers = await running();
+  const { child, answer } = containers.begin(
+    "exec",
+    BOX,
+    "sh",
+    "-c",
+    "trap 'echo term; exit 3' TERM; echo ready; while :; do sleep 0.05; done",
+  );
+  await waitFor(() => containers.said(1).stdout === "ready\n");
+  child.kill("SIGTERM");
+  deepEqual(await answer, { code: 3, stdout: "ready\nterm\n", stderr: "" });
+  const script = `echo three >three; echo four >four; exec 3<three 4<four; exec "$@"`;
+  const exec = [
+    "--root",
+    containers.root,
+    "exec",
+    "--preserve-fds",
+    "2",
+    BOX,
+    "sh",
+    "-c",
+    "cat <&3; cat <&4; echo /proc/self/fd/*",
+  ];
+  const { stdout } = await new Deno.Command("/bin/sh", {
+    args: ["-c", script, "sh", ...RUNTIME, ...exec],
+    cwd: containers.bundle.path,
+    env: { NO_COLOR: "1" },
+  }).output();
+  match(new TextDecoder().decode(stdout), /^three\nfour\n(\S*\/[0-5] ?){6}\n$/);
+  match(
+    (await containers.run("exec", "--preserve-fds", "1", BOX, "true")).stderr,
+    /unable to stat preserved-fd/,
+  );
+});
+
+containerTest("exec enters a user namespace, and all others with it", async () => {
+  const namespaces = [...USER_NAMESPACE.namespaces, { type: "cgroup" }, { type: "time" }] as const;
+  const linux: Linux = { ...starterSpec().linux, ...USER_NAMESPACE, namespaces };
+  await using containers = await running({ linux: { ...linux, timeOffsets: { boottime: { secs: 86400 } } } });
+  Deno.chownSync(`${containers.bundle.rootfs}/tmp`, 100_000, 100_000);
+  const script = "id -u; touch /tmp/made; cat /proc/self/uid_map; head -n 1 /proc/uptime | cut -d. -f1";
+  const [uid, map, uptime] = (await containers.output("exec", BOX, "sh", "-c", script)).split("\n");
+  deepEqual([uid, map!.trim().split(/\s+/)], ["0", ["0", "100000", "65536"]]);
+  equal(Number(uptime) > 86400, true);
+  equal(Deno.statSync(`${containers.bundle.rootfs}/tmp/made`).uid, 100_000);
+});
+
+containerTest("exec has the root of a container that shares the host's mounts", async () => {
+  const linux = { namespaces: (["pid", "ipc"] as const).map((type) => ({ type })) };
+  const { hostname: _, ...spec } = starterSpec();
+  await using containers = await running({ ...spec, linux, mounts: [] } as Spec);
+  match(await containers.output("exec", BOX, "ls", "/"), /^bin\n.*etc/s);
+});
+
+containerTest("exec applies the filter of the container, and its limits", async () => {
+  const seccomp = {
+    defaultAction: "SCMP_ACT_ALLOW",
+    syscalls: [{ names: ["mkdir", "mkdirat"], action: "SCMP_ACT_ERRNO", errnoRet: 7 }],
+  };
+  const process = processOf({
+    args: ["/bin/sleep", "300"],
+    rlimits: [{ type: "RLIMIT_FSIZE", soft: 4096, hard: 4096 }],
+  });
+  const linux = { ...starterSpec().linux, seccomp } as Linux;
+  for (const noNewPrivileges of [true, false]) {
+    await using containers = await running({ process: { ...process, noNewPrivileges }, linux });
+    const { stderr, stdout } = await containers.run(
+      "exec",
+      BOX,
+      "sh",
+      "-c",
+      "mkdir /tmp/x; grep Seccomp: /proc/self/status; ulimit -f",
+    );
+    match(stderr, /Argument list too long/);
+    match(stdout, /Seccomp:\t2\n/);
+    await containers.output("delete", "--force", BOX);
+  }
+});
+
+containerTest("exec joins groups below the container's, and none elsewhere", async () => {
+  await using containers = await running();
+  const group = `/sys/fs/cgroup/pids/ai-sandbox-${BOX}`;
+  if (!isThere(group)) return;
+  Deno.mkdirSync(`${group}/below`);
+  match(
+    await containers.output("exec", "--cgroup", "pids:below", BOX, "cat", "/proc/self/cgroup"),
+    /pids:\/below\n/,
+  );
+  match(
+    (await containers.run("exec", "--cgroup", "pids:nosuch", BOX, "true")).stderr,
+    /adding pid .*\/nosuch\/cgroup.procs: no such file/,
+  );
+  match(
+    (await containers.run("exec", "--cgroup", "pids:../..", BOX, "true")).stderr,
+    /is not a sub cgroup path/,
+  );
+  match(
+    (await containers.run("exec", "--cgroup", "nosuch:/", BOX, "true")).stderr,
+    /unknown controller nosuch/,
+  );
+});
+
+containerTest(
+  "exec waits in a paused container that it may enter, and enters one that was not started",
+  async () => {
+    await using containers = new Containers();
+    await containers.output("create", BOX);
+    equal(await containers.output("exec", BOX, "echo", "created"), "created\n");
+    await containers.output("start", BOX);
+    await containers.output("pause", BOX);
+    const refused = await containers.run("exec", BOX, "true");
+    deepEqual([refused.code, refused.stderr], [
+      255,
+      "runtime: exec failed: cannot exec in a paused container (use --ignore-paused to override)\n",
+    ]);
+    const { answer } = containers.begin("exec", "--ignore-paused", BOX, "echo", "resumed");
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    await containers.output("resume", BOX);
+    deepEqual(await answer, { code: 0, stdout: "resumed\n", stderr: "" });
+    await containers.output("kill", BOX, "KILL");
+    await containers.until(BOX, "stopped");
+    match(
+      (await containers.run("exec", BOX, "true")).stderr,
+      /exec failed: cannot exec in a stopped container\n/,
+    );
+  },
+);
+
+containerTest("a hostile passwd neither keeps exec waiting nor leads it outside", async () => {
+  await using containers = await running();
+  const home = (): Promise<string> => containers.output("exec", BOX, "sh", "-c", "echo $HOME");
+  const passwd = `${containers.bundle.rootfs}/etc/passwd`;
+  const outside = `${containers.bundle.path}/outside`;
+  Deno.writeTextFileSync(outside, "root:x:0:0::/outside:/bin/sh\n");
+  Deno.removeSync(passwd);
+  equal(await home(), "/\n");
+  Deno.symlinkSync(outside, passwd);
+  equal(await home(), "/\n");
+  Deno.removeSync(passwd);
+  Deno.symlinkSync("../../outside", passwd);
+  equal(await home(), "/\n");
+  for (const make of [["mkfifo", passwd], ["mknod", passwd, "c", "1", "5"], ["mkdir", passwd]]) {
+    Deno.removeSync(passwd);
+    await new Deno.Command(make[0]!, { args: make.slice(1) }).output();
+    equal(await home(), "/\n");
+  }
+  Deno.removeSync(passwd);
+  Deno.writeTextFileSync(passwd, `${"x".repeat(3 << 20)}\nroot:x:0:0::/late:/bin/sh\n`);
+  equal(await home(), "/\n");
+});
+
+containerTest("no directory of ours can be the working directory of exec (CVE-2024-21626)", async () => {
+  await using containers = await running();
+  Deno.symlinkSync("/proc/self/fd", `${containers.bundle.rootfs}/fds`);
+  for (const directory of ["/proc/self/fd/5", "/proc/self/fd/6", "/fds/7", "/proc/self/fd/8/../../../.."]) {
+    const { code, stdout, stderr } = await containers.run("exec", "--cwd", directory, BOX, "pwd");
+    deepEqual([code, stdout], [255, ""], stderr);
+    match(stderr, /chdir to cwd|outside of container/);
+  }
+});
+
+containerTest(
+  "a watcher inside gets neither the program nor the descriptors of who joins (CVE-2019-5736, CVE-2016-9962)",
+  async () => {
+    await using containers = new Containers();
+    // Reopens whatever /proc shows beside itself, to write, as fast as it can.
+    const watch = `
+    while [ ! -e /stop ]; do
+      for pid in /proc/[0-9]*; do
+        [ "$pid" = "/proc/1" ] && continue
+        exe=$(readlink $pid/exe 2>/dev/null)
+        case "$exe" in /bin/busybox|"") ;; *) echo "exe $exe" >>/got; ( : >>$pid/exe ) 2>/dev/null && echo wrote >>/got ;; esac
+        for fd in $pid/fd/*; do
+          to=$(readlink $fd 2>/dev/null)
+          case "$to" in ""|/dev/null|/got|/proc*|/|pipe:*|*said-*) ;; *) echo "fd $fd $to" >>/got ;; esac
+        done
+      done
+    done`;
+    const capabilities = ["CAP_DAC_OVERRIDE", "CAP_KILL"] as const;
+    const sets = { bounding: capabilities, effective: capabilities, permitted: capabilities };
+    containers.write([], {
+      root: { path: "rootfs" },
+      process: processOf({ args: ["/bin/sh", "-c", watch], capabilities: sets }),
+    });
+    await containers.output("run", "--detach", BOX);
+    for (let turn = 0; turn < 6; turn++) await containers.output("exec", BOX, "true");
+    // What "#!/proc/self/exe" names is the image, which nobody can write to.
+    containers.bundle.file("script", "#!/proc/self/exe\n", 0o755);
+    await containers.run("exec", BOX, "/script");
+    containers.bundle.file("stop", "");
+    const got = `${containers.bundle.rootfs}/got`;
+    equal(isThere(got) ? Deno.readTextFileSync(got) : "", "");
+  },
+);
+
+async function waitFor(done: () => boolean): Promise<void> {
+  for (const end = Date.now() + 20_000; !done();) {
+    if (Date.now() > end) throw new Error("What was to come about did not");
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+function isThere(path: string): boolean {
+  try {
+    return Deno.lstatSync(path) !== undefined;
+  } catch {
+    return false;
+  }
+}
