@@ -75,6 +75,7 @@ export {
   type ExecOptions,
 } from "./runtime/lifecycle/exec.ts";
 export type { Execution } from "./runtime/exec/execution.ts";
+export type { SandboxExecOptions } from "./runtime/exec/sandbox.ts";
 export type { ProcessOptions } from "./runtime/exec/process.ts";
 export { parseProcess } from "./runtime/spec/process.ts";
 export {

@@ -8,6 +8,7 @@ import type { Hooked, Listener } from "./image_of.ts";
 import type { Image } from "./launch/image.ts";
 import type { GroupRequest, Limits } from "./limits.ts";
 import { EDIT_PLAN, type InnerOptions, OBSERVE, type SandboxOptions } from "./options.ts";
+import type { PlanRequest } from "./plan/context.ts";
 import type { Cut } from "./untrusted/rule.ts";
 
 /** How many images a process keeps at hand. */
@@ -22,6 +23,8 @@ export interface KeyedImage {
   readonly image: Image;
   /** What init must be like, if that is to be attested. */
   readonly expected?: Expected | undefined;
+  /** What it was planned from; not known of an image that another process has made. */
+  readonly request?: PlanRequest | undefined;
 }
 
 /** An image, and how to keep it for later commands: to be called when the sandbox is on its way, so that nobody waits. */
@@ -31,6 +34,8 @@ export interface Found {
   readonly listener?: Listener;
   readonly hooked?: Hooked;
   readonly expected?: Expected | undefined;
+  /** What it was planned from; not known of an image that another process has made. */
+  readonly request?: PlanRequest | undefined;
   /** The cgroup that must be there when the image runs. */
   readonly group?: GroupRequest;
   /** What an untrusted bundle asked for and does not get. */
@@ -56,14 +61,14 @@ export async function imageFor(options: InnerOptions): Promise<Found> {
   const known = images.get(name) ?? readCached(name);
   if (known?.key === key && stillThere(known.kinds)) {
     remember(name, known);
-    return { image: known.image, expected: known.expected };
+    return { image: known.image, expected: known.expected, request: known.request };
   }
   const made = (await import("./image_of.ts")).imageOf(options);
   if (!made.reusable) return made;
-  const { image, kinds, expected } = made;
-  const keyed = { key, kinds, image, expected };
+  const { image, kinds, expected, request } = made;
+  const keyed = { key, kinds, image, expected, request };
   remember(name, keyed);
-  return { image, expected, keep: () => writeCached(name, keyed) };
+  return { image, expected, request, keep: () => writeCached(name, keyed) };
 }
 
 const loaded = new WeakMap<Bundle, Map<string, KeyedImage>>();
@@ -72,7 +77,9 @@ const loaded = new WeakMap<Bundle, Map<string, KeyedImage>>();
 async function imageForLoaded(options: SandboxOptions, bundle: Bundle): Promise<Found> {
   const key = nameOf(options, bundle.path);
   const known = loaded.get(bundle)?.get(key);
-  if (known && stillThere(known.kinds)) return { image: known.image, expected: known.expected };
+  if (known && stillThere(known.kinds)) {
+    return { image: known.image, expected: known.expected, request: known.request };
+  }
   const made = (await import("./image_of.ts")).imageOf(options);
   if (!made.reusable) return made;
   let images = loaded.get(bundle);

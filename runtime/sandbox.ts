@@ -6,11 +6,15 @@ import { takeIdRange } from "./id_range.ts";
 import type { Hooked } from "./image_of.ts";
 import { type Found, imageFor } from "./images.ts";
 import { SyscallError } from "../ffi/errno.ts";
+import type { Execution } from "./exec/execution.ts";
+import type { SandboxExecOptions } from "./exec/sandbox.ts";
 import type { Child } from "./launch/child.ts";
+import type { Image } from "./launch/image.ts";
 import { launch } from "./launch/launch.ts";
 import { KILLED_EARLY, LaunchError } from "./launch/launch_error.ts";
 import { reactor } from "./launch/reactor.ts";
 import { type InnerOptions, OBSERVE, type SandboxOptions } from "./options.ts";
+import type { PlanRequest } from "./plan/context.ts";
 import { type ForbiddenCall, forbiddenCall, onForbiddenCall } from "./supervise/forbidden_calls.ts";
 import type { Notification } from "./supervise/notification.ts";
 import { observeCalls } from "./supervise/observed_calls.ts";
@@ -81,6 +85,10 @@ export class Sandbox implements AsyncDisposable {
   /** Resolves when the program has begun and the hooks behind that have run. */
   #begun: Promise<void> | undefined;
   readonly #onWarning: ((warning: string) => void) | undefined;
+  #request: PlanRequest | undefined;
+  readonly #listen: (child: Child) => void;
+  readonly #executions = new Set<Execution>();
+  readonly #execImages = new Map<string, Image>();
 
   private constructor(id: string, child: Child, ends: Ends, options: InnerOptions) {
     const { timeoutMs, bare, onWarning, [OBSERVE]: observer } = options;
@@ -100,10 +108,13 @@ export class Sandbox implements AsyncDisposable {
       this.#endBy(SIGNALS.SIGSYS);
     };
     const { ended } = child;
-    if (observer) {
-      const kill = (call: Notification): void => forbid(forbiddenCall(call));
-      child.onForbidden((listener) => observeCalls(listener, ended, { observer, kill }), true);
-    } else child.onForbidden((listener) => onForbiddenCall(listener, ended, forbid));
+    this.#listen = (each) => {
+      if (observer) {
+        const kill = (call: Notification): void => forbid(forbiddenCall(call));
+        each.onForbidden((listener) => observeCalls(listener, ended, { observer, kill }), true);
+      } else each.onForbidden((listener) => onForbiddenCall(listener, ended, forbid));
+    };
+    this.#listen(child);
     this.stdin = ends.stdin && this.#streams.use(writable(ends.stdin)).stream;
     this.stdout = ends.stdout && this.#streams.use(readable(ends.stdout)).stream;
     this.stderr = ends.stderr && this.#streams.use(readable(ends.stderr)).stream;
@@ -190,7 +201,7 @@ export class Sandbox implements AsyncDisposable {
 
   static #launch(
     options: InnerOptions & { readonly id: string },
-    { image, keep, listener, hooked, expected, cuts = [], group }: Found,
+    { image, keep, listener, hooked, expected, request, cuts = [], group }: Found,
   ): Sandbox {
     const { timeoutMs } = options;
     if (timeoutMs !== undefined && !(timeoutMs > 0 && timeoutMs < Infinity)) {
@@ -223,6 +234,7 @@ export class Sandbox implements AsyncDisposable {
         await runCreateHooks(hooked, pid, child.ended);
       }, hooked.hooks);
     }
+    sandbox.#request = request;
     return sandbox;
   }
 
@@ -269,6 +281,42 @@ export class Sandbox implements AsyncDisposable {
       this.#end();
       throw error;
     }
+  }
+
+  /**
+   * Runs one more program in the sandbox, under all that holds for its first: the same users, limits, filters and policy.
+   * What is not said of it is as for the first. It ends with the sandbox at the latest.
+   *
+   * @param args The program with its arguments.
+   * @example
+   * ```ts
+   * import { equal } from "node:assert/strict";
+   * import { Sandbox } from "../mod.ts";
+   * await using sandbox = await Sandbox.run({ command: ["sleep", "60"] });
+   * await using program = await sandbox.exec(["echo", "hello"]);
+   * equal(await new Response(program.stdout).text(), "hello\n");
+   * equal((await program.wait()).exitCode, 0);
+   * ```
+   * @throws {LifecycleError} if the sandbox has ended.
+   * @throws {LaunchError} if the kernel refuses a step, such as to run the program.
+   * @throws {UsageError} if it asks for rights that the sandbox cannot have.
+   * @throws {UnsupportedError} if the sandbox has no namespaces to enter.
+   */
+  async exec(args: readonly string[], options: SandboxExecOptions = {}): Promise<Execution> {
+    if (this.#bare) {
+      throw new UnsupportedError("exec", "the sandbox has no namespaces that a program could enter");
+    }
+    const { execInSandbox } = await import("./exec/sandbox.ts");
+    const init = this.#over ? undefined : this.#child.hold();
+    if (!init) throw new LifecycleError(`Cannot exec in sandbox "${this.id}": it has ended`);
+    const { id, pid } = this;
+    const [request, watch, images, executions] = [
+      this.#request,
+      this.#listen,
+      this.#execImages,
+      this.#executions,
+    ];
+    return await execInSandbox({ id, pid, request, init, watch, images, executions }, args, options);
   }
 
   /**
@@ -398,6 +446,7 @@ export class Sandbox implements AsyncDisposable {
     try {
       await Promise.race([this.#child[Symbol.asyncDispose](), this.#stuck.promise]);
       await this.#removeGroup();
+      await Promise.all([...this.#executions].map((each) => each[Symbol.asyncDispose]()));
     } finally {
       this.#streams.dispose();
       this.#bare?.[Symbol.dispose]();

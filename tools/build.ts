@@ -21,11 +21,19 @@ import { STUBS } from "./build/stubs.ts";
 const ROOT = fromFileUrl(new URL("..", import.meta.url));
 const MAIN = join(ROOT, "cli/main.ts");
 const HELLO = join(ROOT, "bundles/hello");
-/** What runs take: all, those that are attested, those with limits, those without a kept image. */
-const HOT = ["run", "attest", "group", "image_of"];
+/** What runs take: all, those that are attested, those with limits, those without a kept image; and what exec takes. */
+const HOT = ["run", "attest", "group", "image_of", "exec"];
 /** Each `run` twice: the second finds its image made. */
 const RUNS = [`run ${HELLO}`, `run --policy default ${HELLO}`, "run -- true", "run --memory 64MB -- true"];
-const WARM = ["--version", `plan ${HELLO}`, ...RUNS, ...RUNS];
+/** The name of a container that is there while the code caches are made; it takes root. */
+const BOX = `build-${Deno.pid}`;
+const LIFE = [
+  `create --bundle . ${BOX}`,
+  `exec ${BOX} true`,
+  `exec ${BOX} true`,
+  `delete --force ${BOX}`,
+].map((line) => `--root containers ${line}`);
+const WARM = ["--version", `plan ${HELLO}`, ...RUNS, ...RUNS, ...LIFE];
 const WARM_TIMEOUT_MS = 10_000;
 
 /** What to build, and where to. */
@@ -117,6 +125,9 @@ async function recordCaches(
       await Deno.writeTextFile(join(dir, `source${index}`), text);
       await Deno.writeTextFile(join(dir, `cache${index}`), "");
     }
+    const spec = JSON.parse(await Deno.readTextFile(join(HELLO, "config.json")));
+    const [root, annotations] = [{ path: join(HELLO, "rootfs") }, { "dev.ai-sandbox.overlay": "tmpfs" }];
+    await Deno.writeTextFile(join(dir, "config.json"), JSON.stringify({ ...spec, root, annotations }));
     for (const line of warm) {
       const signal = AbortSignal.timeout(WARM_TIMEOUT_MS);
       const io = { stdin: "null", stdout: "null", stderr: "null" } as const;

@@ -23,6 +23,8 @@ export interface ExecutionStart {
   readonly stderr?: StdioChoice | undefined;
   /** Runs when the child is there, before it can begin. */
   readonly watch?: (child: Child) => void;
+  /** Hears that nothing of it is left. */
+  readonly onGone?: (gone: Execution) => void;
   /** Hears its pid before it begins. */
   readonly onPid?: ((pid: number) => void | Promise<void>) | undefined;
 }
@@ -39,14 +41,21 @@ export class Execution implements AsyncDisposable {
   readonly stderr: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
   readonly #child: Child;
   readonly #streams: DisposableStack;
+  readonly #onGone: ExecutionStart["onGone"];
   readonly #startedMs = performance.now();
   readonly #startedAt = new Date();
   #terminal: Terminal | undefined;
   #killed = false;
   #result: Promise<Result> | undefined;
 
-  private constructor(id: string, child: Child, streams: DisposableStack, ends: Ends) {
+  private constructor(
+    { id, onGone }: ExecutionStart,
+    child: Child,
+    streams: DisposableStack,
+    ends: Ends,
+  ) {
     this.id = id;
+    this.#onGone = onGone;
     this.#child = child;
     this.#streams = streams;
     this.stdin = ends.stdin && streams.use(writable(ends.stdin)).stream;
@@ -60,7 +69,7 @@ export class Execution implements AsyncDisposable {
    * @throws {LaunchError} if the kernel refuses a step.
    */
   static async start(options: ExecutionStart): Promise<Execution> {
-    const { id, image, beside, preserved, stdin = "null", stdout = "piped", stderr = "piped" } = options;
+    const { image, beside, preserved, stdin = "null", stdout = "piped", stderr = "piped" } = options;
     using ours = new DisposableStack();
     using theirs = new DisposableStack();
     const input = connect(stdin, 0, ours, theirs);
@@ -70,7 +79,7 @@ export class Execution implements AsyncDisposable {
     const child = launch(image, stdio, { beside, ...(preserved && { preserved }) });
     const streams = ours.move();
     const ends = { stdin: input.end, stdout: output.end, stderr: errors.end };
-    const execution = new Execution(id, child, streams, ends);
+    const execution = new Execution(options, child, streams, ends);
     try {
       options.watch?.(child);
       if (options.onPid) {
@@ -130,6 +139,7 @@ export class Execution implements AsyncDisposable {
     this.#killed = true;
     await this.#child[Symbol.asyncDispose]();
     this.#streams.dispose();
+    this.#onGone?.(this);
   }
 
   #openTerminal(): void {

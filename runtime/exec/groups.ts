@@ -72,11 +72,12 @@ function below(directory: string, path: string): string {
   );
 }
 
-/** The group of version 2 that a process is in, if it lies below `directory`. */
-export function unifiedGroupBelow(directory: string, pid: number, mountPoint: string): string | undefined {
-  const path = /^0::(.*)$/m.exec(Deno.readTextFileSync(`/proc/${pid}/cgroup`))?.[1] ?? "";
+/** The directory of the group of version 2 that a process is in, if there is one. */
+export function unifiedGroupOf(pid: number, mountPoint: string): string | undefined {
+  const path = /^0::(.*)$/m.exec(Deno.readTextFileSync(`/proc/${pid}/cgroup`))?.[1];
+  if (path === undefined) return undefined;
   const found = `${mountPoint}${path}`;
-  return found.startsWith(`${directory}/`) && isThere(`${found}/cgroup.procs`) ? found : undefined;
+  return isThere(`${found}/cgroup.procs`) ? found : undefined;
 }
 
 function isThere(path: string): boolean {

@@ -141,6 +141,12 @@ export class Child implements AsyncDisposable {
     return this.#ended.promise;
   }
 
+  /** A pidfd of init, for as long as the caller wants; nothing if it has ended or is not born yet. */
+  hold(): Fd | undefined {
+    if (this.pid === 0 || this.#pidFd === undefined || this.#pidFd.closed) return undefined;
+    return this.#pidFd.duplicate();
+  }
+
   /** Opens the start gate. If nobody waits behind it any more, {@linkcode executed} tells why. */
   start(): void {
     if (this.#gate.closed) return;

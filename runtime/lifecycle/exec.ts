@@ -5,7 +5,7 @@ import { isInherited } from "../../ffi/fd.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { LifecycleError, UnsupportedError, UsageError } from "../errors.ts";
 import { Execution } from "../exec/execution.ts";
-import { readSubGroups, subGroups, unifiedGroupBelow } from "../exec/groups.ts";
+import { readSubGroups, subGroups, unifiedGroupOf } from "../exec/groups.ts";
 import { homeOf } from "../exec/home.ts";
 import { foreignNamespaces } from "../exec/namespaces.ts";
 import { completed, processFor, type ProcessOptions } from "../exec/process.ts";
@@ -206,8 +206,8 @@ function groupsOf(
   const unified = paths.size === 0 ? groups.find(({ version }) => version === 2)?.directory : undefined;
   const mountPoint = unified !== undefined && handsOn(unified) ? unifiedMount() : undefined;
   if (unified === undefined || mountPoint === undefined) return { groups };
-  const initGroup = unifiedGroupBelow(unified, pid, mountPoint);
-  return initGroup === undefined ? { groups } : { groups, initGroup };
+  const initGroup = unifiedGroupOf(pid, mountPoint);
+  return initGroup?.startsWith(`${unified}/`) ? { groups, initGroup } : { groups };
 }
 
 /** Whether the controllers of a group are handed on to those below, so that it can have no processes itself. */

@@ -99,7 +99,7 @@ containerTest("exec --detach leaves the program to whoever inherits it, and tell
   const pidFile = `${containers.bundle.path}/pid`;
   await containers.output("exec", "-d", "--pid-file", pidFile, BOX, "sh", "-c", "echo out; exec sleep 299");
   const pid = Deno.readTextFileSync(pidFile);
-  equal(Deno.readTextFileSync(`/proc/${pid}/cmdline`), "sleep\x00299\x00");
+  await waitFor(() => Deno.readTextFileSync(`/proc/${pid}/cmdline`) === "sleep\x00299\x00");
   const all: number[] = JSON.parse(await containers.output("ps", "--format", "json", BOX));
   equal(all.includes(Number(pid)) && all.length === 2, true);
   equal(new Set(all.map((each) => Deno.readTextFileSync(`/proc/${each}/cgroup`))).size, 1);
