@@ -7,6 +7,7 @@ import { parseArgs } from "@std/cli/parse-args";
 import { fromFileUrl } from "@std/path";
 import { attestation } from "./attest.ts";
 import { density } from "./density.ts";
+import { exec } from "./exec.ts";
 import { runWithoutUnified } from "./hybrid.ts";
 import { library } from "./library.ts";
 import { machine } from "./machine.ts";
@@ -23,6 +24,7 @@ const HELP = `Usage: deno task bench [NAME…] [--runs N] [--format text|json] [
 Measures the benches named, or all but the last:
   start    whole processes that run /bin/true in a sandbox    (--runs turns, default 200)
   library  sandboxes of one warm Deno process                 (--runs of each kind, default 200)
+  exec     further programs in a sandbox                      (--runs of each, default 100)
   attest   looks at sandboxes before they begin               (--runs of each kind, default 200)
   memory   sandboxes that wait at their start gate            (--runs of each, default 10)
   seccomp  filters: to compile, and what a call costs         (--runs of each, default 100)
@@ -43,6 +45,7 @@ const RESULTS = fromFileUrl(new URL("results.md", import.meta.url));
 const BENCHES = {
   start: { bench: start, runs: 200 },
   library: { bench: library, runs: 200 },
+  exec: { bench: exec, runs: 100 },
   attest: { bench: attestation, runs: 200 },
   memory: { bench: memory, runs: 10 },
   seccomp: { bench: seccomp, runs: 100 },
