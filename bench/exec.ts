@@ -1,4 +1,3 @@
-import { fromFileUrl } from "@std/path";
 import { Sandbox } from "../mod.ts";
 import { Program } from "./child.ts";
 import { ociCommand } from "./peers.ts";

@@ -22,8 +22,9 @@ export interface ProcessOptions {
   readonly terminal?: boolean;
   /** Size of the terminal. */
   readonly consoleSize?: ConsoleSize;
-  /** Its AppArmor profile, and its SELinux label. */
+  /** Its AppArmor profile. */
   readonly apparmorProfile?: string;
+  /** Its SELinux label. */
   readonly selinuxLabel?: string;
 }
 
