@@ -52,13 +52,6 @@ export function duplicate(raw: number, from = 0): Fd {
   return new Fd(check(libc.fcntl(raw, F_DUPFD_CLOEXEC, BigInt(from)), "duplicate a descriptor"));
 }
 
-/** Whether a descriptor was handed to this process: all that it opens itself are close-on-exec. */
-export function isInherited(raw: number): boolean {
-  const [F_GETFD, FD_CLOEXEC] = [1, 1];
-  const flags = libc.fcntl(raw, F_GETFD, 0n);
-  return flags !== -1 && (flags & FD_CLOEXEC) === 0;
-}
-
 /** A pipe, close-on-exec; `flags` such as O_NONBLOCK apply to both ends. */
 export function pipe(flags = 0): { read: Fd; write: Fd } {
   const ends = new Int32Array(2);

@@ -4,6 +4,7 @@ import {
   type ExecContainerOptions,
   execDetached,
   type Execution,
+  isInherited,
   isTerminal,
   parseProcess,
   terminalSize,
@@ -113,7 +114,7 @@ async function optionsOf(
     ...(isTerminal(1) && !args.has("detach") && { consoleSize: ownSize() }),
     cgroups: args.values("cgroup"),
     ignorePaused: args.has("ignore-paused"),
-    preserveFds: readId(args.value("preserve-fds") ?? "0", "--preserve-fds"),
+    preserveFds: preservedFds(readId(args.value("preserve-fds") ?? "0", "--preserve-fds")),
     pidfdSocket: args.value("pidfd-socket"),
     ...(pidFile !== undefined && { onPid: (pid: number) => writePid(pidFile, pid) }),
   };
@@ -147,6 +148,14 @@ function readId(text: string, what: string): number {
       JSON.stringify(text)
     }: invalid syntax`,
   );
+}
+
+/** Our descriptors from 3 on; what we have opened ourselves is nobody's to be given away. */
+function preservedFds(count: number): number[] {
+  return Array.from({ length: count }, (_, index) => {
+    if (isInherited(3 + index)) return 3 + index;
+    throw new UsageError(`unable to stat preserved-fd ${index} (of ${count}): no such file or directory`);
+  });
 }
 
 async function attached(id: string, options: ExecContainerOptions): Promise<number> {

@@ -69,6 +69,7 @@ export async function execInSandbox(
         namespaces,
         groups: groupsOf(request, pid),
         ownUsers: hasOwnUsers(request),
+        preserved: 0,
       }),
     );
     if (host.images.size >= MOST_IMAGES) host.images.clear();

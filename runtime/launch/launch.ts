@@ -43,7 +43,9 @@ export function launch(
   using kept = new DisposableStack();
   using ours = new DisposableStack();
   const elf = ids ? withIds(image, ids.first) : image.elf;
-  const file = ours.use(above(executable("ai-sandbox", elf), FIRST_FREE_FD + 1 + preserved.length + beside.length));
+  const file = ours.use(
+    above(executable("ai-sandbox", elf), FIRST_FREE_FD + 1 + preserved.length + beside.length),
+  );
   // Each in somebody's hands at once: the next call may find no room for a descriptor.
   const [status, other] = socketPair();
   kept.use(status);

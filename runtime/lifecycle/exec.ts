@@ -1,7 +1,4 @@
 import { openPath } from "../../ffi/look.ts";
-import { openPidFd } from "../../ffi/process.ts";
-import { connect, sendWithFd } from "../../ffi/socket.ts";
-import { isInherited } from "../../ffi/fd.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { LifecycleError, UnsupportedError, UsageError } from "../errors.ts";
 import { Execution } from "../exec/execution.ts";
@@ -22,7 +19,7 @@ import { hold } from "../state/liveness.ts";
 import { checkMove } from "../state/moves.ts";
 import type { StdioChoice } from "../supervise/ends.ts";
 import { findContainer, groupOf, type Known, specOf, type StoreOptions } from "./container.ts";
-import { sendTerminal } from "./console.ts";
+import { sendPidFd, sendTerminal } from "./console.ts";
 import { statusOf } from "./status.ts";
 
 /** One more program in a container. */
@@ -35,8 +32,8 @@ export interface ExecOptions extends StoreOptions, Omit<ProcessOptions, "args"> 
   readonly cgroups?: readonly string[];
   /** Begins it in a paused container too: it goes on when that is resumed. */
   readonly ignorePaused?: boolean;
-  /** How many of our descriptors behind stderr it gets. */
-  readonly preserveFds?: number;
+  /** Descriptors of this process that it gets, as 3 and so on. */
+  readonly preserveFds?: readonly number[];
   /** Path of the Unix socket that gets a pidfd of it. */
   readonly pidfdSocket?: string | undefined;
   /** Hears its pid before it begins. */
@@ -144,7 +141,7 @@ async function prepareToJoin(id: string, options: ExecOptions): Promise<Joining>
   const host = probeHost();
   const filter = spec.linux?.seccomp &&
     filterOf(spec.linux.seccomp, host, `${container.entry.path}/config.json`);
-  const preserved = preservedFds(options.preserveFds ?? 0);
+  const preserved = options.preserveFds ?? [];
   const image = assemble(joinPlan({
     spec: { ...spec, process },
     host,
@@ -224,24 +221,11 @@ function unifiedMount(): string | undefined {
   return cgroups(read("mountinfo"), read("cgroup")).find(({ version }) => version === 2)?.mountPoint;
 }
 
-/** Our descriptors from 3 on. @throws {UsageError} if one is not there: what we have opened ourselves is nobody else's. */
-function preservedFds(count: number): number[] {
-  return Array.from({ length: count }, (_, index) => {
-    const fd = 3 + index;
-    if (isInherited(fd)) return fd;
-    throw new UsageError(
-      `unable to stat preserved-fd ${index + 1} (of ${count}): there is no descriptor ${fd}`,
-    );
-  });
-}
-
 /** Tells the pid to all who asked for it, before the program begins. */
 function hearing({ onPid, pidfdSocket }: ExecOptions): ExecOptions["onPid"] {
   if (pidfdSocket === undefined) return onPid;
   return async (pid) => {
-    using socket = connect(pidfdSocket);
-    using pidfd = openPidFd(pid);
-    sendWithFd(socket, new TextEncoder().encode("setns"), pidfd);
+    sendPidFd(pid, pidfdSocket, "setns");
     await onPid?.(pid);
   };
 }

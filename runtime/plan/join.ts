@@ -7,11 +7,10 @@ import { writeFile } from "./files.ts";
 import { becomeJoinedRoot } from "./identity.ts";
 import { AT_FDCWD, CLONE, CLOSE_RANGE_CLOEXEC, NAMESPACE_FLAG, NAMESPACE_NAME } from "./kernel.ts";
 import { execAffinity } from "./limits.ts";
-import { flags, mark, named, type Op, op, type Plan, slot, text } from "./op.ts";
-import { keepDescriptors } from "./preserved.ts";
+import { flags, mark, type Named, named, type Op, op, type Plan, slot, text } from "./op.ts";
+import { firstPreserved } from "./preserved.ts";
 import { closeDescriptors, dumpable, leaveKeys, resetSignals } from "./process.ts";
 import { becomeProgram } from "./program.ts";
-import { INIT_FD, ROOT_FD } from "./protocol.ts";
 import { shareStdio } from "./stdio.ts";
 import { joinTerminal } from "./terminal.ts";
 import { CLONE_ARGS_BYTES, cloneArgs } from "./userns.ts";
@@ -59,7 +58,8 @@ export interface JoinRequest
  * ```
  */
 export function joinPlan(request: JoinRequest): Plan {
-  const { spec, host, filter, landlock, confinement, groups, namespaces, preserved = 0 } = request;
+  const { spec: { hooks: _, ...spec }, host, filter, landlock, confinement, groups, namespaces } = request;
+  const preserved = request.preserved ?? 0;
   const all: Context = {
     spec,
     bundle: "/",
@@ -75,15 +75,16 @@ export function joinPlan(request: JoinRequest): Plan {
     namespace: (type) => namespaces.includes(type) ? "joined" : "shared",
     launcherOpens: host.privileged,
     idRange: request.ownUsers,
+    preserved,
   };
-  return keepDescriptors({
+  return {
     arch: host.arch,
     sections: [
       { by: "launcher", ops: [...launcher(all, request)] },
       { by: "program", ops: [...joined(all)] },
       { by: "end", ops: [...end(all)] },
     ],
-  }, preserved);
+  };
 }
 
 function* launcher(all: Context, { namespaces, initGroup }: JoinRequest): Iterable<Op> {
@@ -111,7 +112,7 @@ function* launcher(all: Context, { namespaces, initGroup }: JoinRequest): Iterab
   for (const [index, { version }] of (all.groups ?? []).entries()) {
     if (version === 1) yield op("leave the cgroup files behind", "close", [slot(`group:${index}`)]);
   }
-  if (namespaces.length > 0) yield enter(namespaces);
+  if (namespaces.length > 0) yield enter(all, namespaces);
   const does = "start the program's process";
   const start = (group: typeof birth, rest: Partial<Op>): Op => {
     const args = cloneArgs({ PIDFD: CLONE.PIDFD, PARENT: CLONE.PARENT }, 0, {
@@ -132,12 +133,20 @@ function* launcher(all: Context, { namespaces, initGroup }: JoinRequest): Iterab
   yield* depart();
 }
 
+/** What the launcher finds behind the program's own descriptors: a pidfd of init, then its root. */
+function besideFd(all: Context, name: "init" | "init:root"): Named {
+  const { preserved = 0 } = all;
+  // The sixth of other launchers is not there.
+  const first = all.idRange ? firstPreserved(all) - 1 : firstPreserved(all);
+  return named(name, first + preserved + (name === "init" ? 0 : 1));
+}
+
 /** One call for all: the user namespace counts for the rights to enter the others (setns(2)). */
-function enter(namespaces: readonly NamespaceType[]): Op {
+function enter(all: Context, namespaces: readonly NamespaceType[]): Op {
   const parts: Record<string, number> = {};
   for (const type of namespaces) parts[NAMESPACE_NAME[type]] = NAMESPACE_FLAG[type];
   return op(`enter the sandbox's namespaces (${namespaces.join(", ")})`, "setns", [
-    INIT_FD,
+    besideFd(all, "init"),
     flags("CLONE_", parts),
   ]);
 }
@@ -147,7 +156,7 @@ function* joined(all: Context): Iterable<Op> {
   yield mark("joined");
   if (all.namespace("mount") === "shared") {
     const does = "enter the sandbox's root";
-    yield op(does, "fchdir", [ROOT_FD]);
+    yield op(does, "fchdir", [besideFd(all, "init:root")]);
     yield op(does, "chroot", ["."]);
   }
   // Whoever may trace everybody inside gets nothing of the host's.

@@ -7,9 +7,6 @@ export const GATE_FD = named("gate", 4);
 export const FIRST_FREE_FD = 5;
 /** A socket at which whoever starts a detached sandbox calls, if there are hooks to hear of; a range of ids, if not. */
 export const START_FD = named("starts", 5);
-/** What a launcher that joins a sandbox finds there: a pidfd of init, and its root where that is not a mount namespace's. */
-export const INIT_FD = named("init", FIRST_FREE_FD);
-export const ROOT_FD = named("init:root", FIRST_FREE_FD + 1);
 
 /** What a message on the status socket says; anything from the image's address space on is a step that failed. */
 export const MESSAGE = {
