@@ -15,6 +15,7 @@ import { confinement, underPolicy } from "./policy/apply.ts";
 import { builtinPolicy } from "./policy/builtin.ts";
 import type { Policy } from "./policy/policy.ts";
 import { rootless } from "./rootless.ts";
+import { checkModules } from "./security_modules.ts";
 import type { Spec } from "./spec/config.ts";
 import { validateSpec } from "./spec/validate.ts";
 import { hasHooks, OCI_VERSION } from "./spec/state.ts";
@@ -61,6 +62,7 @@ export function prepare(
   const read = typeof bundle === "string" ? loadBundle(bundle) : bundle!;
   const { bundle: loaded, beneath, cuts } = options.untrusted ? tame(read, options, host) : { bundle: read };
   refuseUnsupported(loaded.spec);
+  checkModules(loaded.spec);
   if (!loaded.spec.process) {
     const message = "there is no process: say what to run";
     throw new SpecError(`${loaded.path}/config.json`, [{ pointer: "/process", message }]);

@@ -8,11 +8,8 @@ import type { Spec } from "./spec/config.ts";
  * @throws {UnsupportedError} naming the property.
  */
 export function refuseUnsupported(spec: Spec): void {
-  const { process, linux } = spec;
+  const { linux } = spec;
   const asked: Record<string, unknown> = {
-    "/process/apparmorProfile": process?.apparmorProfile,
-    "/process/selinuxLabel": process?.selinuxLabel,
-    "/linux/mountLabel": linux?.mountLabel,
     "/linux/intelRdt": linux?.intelRdt,
   };
   for (const [pointer, value] of Object.entries(asked)) {

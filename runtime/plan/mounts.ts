@@ -38,8 +38,9 @@ function oneMount(context: Context, mount: Mount, index: number): Steps {
   // A read-only /dev is made read-only when its devices are in it.
   const { RDONLY, ...writable } = options.set;
   const set = isDev ? writable : options.set;
+  const data = [...options.data, ...labelOf(context, type)];
   const before = [
-    ...newFileSystem(does, { type, source: mount.source ?? type, data: options.data, set }, fd),
+    ...newFileSystem(does, { type, source: mount.source ?? type, data, set }, fd),
   ];
   if (isDev) before.push(...populateDev(context, fd));
   if (isDev && RDONLY !== undefined) before.push(setAttributes(does, slot(fd), { set: { RDONLY } }));
@@ -56,6 +57,12 @@ function oneMount(context: Context, mount: Mount, index: number): Steps {
     before,
     inside: [...place, attach(does, fd, target), ...(isDev ? connectDevices(context, fd) : [])],
   };
+}
+
+/** The SELinux label of a file system's files; those of the kernel's own have none (mount(8)). */
+function labelOf({ spec }: Context, type: string): MountOptions["data"] {
+  const label = spec.linux?.mountLabel;
+  return label && !["proc", "sysfs", "mqueue"].includes(type) ? [{ key: "context", value: label }] : [];
 }
 
 /** The names under which one mount's steps know each other. */

@@ -11,6 +11,7 @@ import { launcher, offsetLines, writeOffsets } from "./launcher.ts";
 import { mounts } from "./mounts.ts";
 import { bringLoopbackUp } from "./network.ts";
 import { mark, named, type Op, op, type Plan, slot, zeros } from "./op.ts";
+import { applyLabels, labelKeys, openLabels } from "./security_labels.ts";
 import { dumpable, leaveKeys, resetSignals } from "./process.ts";
 import { createHooks, hasEarlyHooks } from "./hooks.ts";
 import { becomeProgram } from "./program.ts";
@@ -80,6 +81,7 @@ function* init(all: Context, { root, mounted, masks, devices }: Parts): Iterable
   if (all.namespace("user") === "joined") yield* becomeJoinedRoot(all);
   yield op("leave the launcher's session", "setsid", []);
   yield* resetSignals();
+  yield* labelKeys(all);
   if (!all.keepKeys) yield leaveKeys();
   if (all.namespace("network") === "new") yield* bringLoopbackUp();
   for (const [call, name] of [["sethostname", spec.hostname], ["setdomainname", spec.domainname]] as const) {
@@ -101,6 +103,7 @@ function* init(all: Context, { root, mounted, masks, devices }: Parts): Iterable
     yield* masks.before ?? [];
     yield* devices.before ?? [];
   }
+  yield* openLabels(all);
   const early = hasEarlyHooks(all);
   if (!early) yield* sysctls(all);
   yield* root.before ?? [];
@@ -121,6 +124,7 @@ function* init(all: Context, { root, mounted, masks, devices }: Parts): Iterable
   if (own) yield* masks.inside ?? [];
   yield* finishRoot(all);
   yield* userLimits(all);
+  yield* applyLabels(all);
   yield* becomeProgram(all);
 }
 

@@ -128,6 +128,15 @@ const PLANS: Readonly<Record<string, PlanRequest>> = {
     root: { kind: "overlay", lowers: ["/bundle/rootfs"], sizeBytes: 1 << 20 },
     hooked: { id: "box", version: "1.3.0" },
   }),
+  "labels": requestOf({
+    mounts: MOUNTS.slice(0, 2),
+    process: {
+      args: ["/bin/true"],
+      apparmorProfile: "engine-default",
+      selinuxLabel: "u:r:container_t:s0:c1,c2",
+    },
+    linux: { mountLabel: "u:object_r:container_file_t:s0:c1,c2", namespaces: NAMESPACES },
+  }),
   "terminal": requestOf({
     mounts: MOUNTS.slice(0, 3),
     process: { ...PROCESS, terminal: true, consoleSize: { height: 25, width: 80 } },
