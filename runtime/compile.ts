@@ -16,6 +16,13 @@ import { prepare } from "./prepare.ts";
  */
 export function compile(options: SandboxOptions): Uint8Array<ArrayBuffer> {
   const asked = prepare(options, { form: "standalone", caller: { uid: 0, gid: 0, privileged: true } });
+  if (asked.spec.linux?.intelRdt) {
+    throw new UnsupportedError(
+      "/linux/intelRdt",
+      "an executable has nobody to join resctrl",
+      "use run instead",
+    );
+  }
   const root = plan(asked);
   if (asked.filter?.notify) {
     throw new UnsupportedError(

@@ -6,6 +6,7 @@ import { type DefectiveOptions, EDIT_PLAN, type InnerOptions } from "./options.t
 import type { PlanRequest } from "./plan/context.ts";
 import { plan } from "./plan/plan.ts";
 import { type Preparation, prepare, type Prepared } from "./prepare.ts";
+import { findResctrl, planRdt, type RdtGroup } from "./rdt.ts";
 import type { Hooks, Linux, Spec } from "./spec/config.ts";
 import type { Cut } from "./untrusted/rule.ts";
 
@@ -23,8 +24,22 @@ export interface Made {
   /** What an untrusted bundle asked for and does not get. */
   readonly cuts?: readonly Cut[];
   readonly hooked?: Hooked;
+  /** What it has in resctrl, and where that is mounted. */
+  readonly rdt?: Rdt;
   /** What it was planned from. */
   readonly request: PlanRequest;
+}
+
+/** What a sandbox has in resctrl. */
+export interface Rdt {
+  readonly root: string;
+  readonly group: RdtGroup;
+}
+
+function rdtOf({ linux }: Spec, id: string): Rdt | undefined {
+  if (linux?.intelRdt === undefined) return undefined;
+  const root = findResctrl(Deno.readTextFileSync("/proc/self/mountinfo"));
+  return { group: planRdt(root, id, linux.intelRdt), root: root! };
 }
 
 /** The hooks of a sandbox, and what they are told of it. */
@@ -66,11 +81,13 @@ export function imageOf(options: InnerOptions, preparation?: Preparation): Made 
   const { [EDIT_PLAN]: edit }: DefectiveOptions = options;
   const planned = plan(request);
   const image = assemble(edit ? edit(planned) : planned);
+  const rdt = rdtOf(request.spec, options.id ?? "");
   const made = {
+    ...(rdt && { rdt }),
     image,
     request,
     kinds: kindsOf(request),
-    reusable: isReusable(request) && !edit,
+    reusable: isReusable(request) && !edit && !rdt,
     ...(request.attest && { expected: expect(request) }),
     ...(request.group && { group: request.group }),
     ...(request.cuts && { cuts: request.cuts }),

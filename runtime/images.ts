@@ -4,7 +4,7 @@ import { readCached, writeCached } from "./image_cache.ts";
 import type { Expected } from "./attest/expectation.ts";
 import { INHERITED } from "./inherited.ts";
 import type { Bundle } from "./bundle.ts";
-import type { Hooked, Listener } from "./image_of.ts";
+import type { Hooked, Listener, Rdt } from "./image_of.ts";
 import type { Image } from "./launch/image.ts";
 import type { GroupRequest, Limits } from "./limits.ts";
 import { EDIT_PLAN, type InnerOptions, OBSERVE, type SandboxOptions } from "./options.ts";
@@ -33,6 +33,7 @@ export interface Found {
   readonly keep?: () => void;
   readonly listener?: Listener;
   readonly hooked?: Hooked;
+  readonly rdt?: Rdt;
   readonly expected?: Expected | undefined;
   /** What it was planned from; not known of an image that another process has made. */
   readonly request?: PlanRequest | undefined;

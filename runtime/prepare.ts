@@ -19,7 +19,6 @@ import { checkModules } from "./security_modules.ts";
 import type { Spec } from "./spec/config.ts";
 import { validateSpec } from "./spec/validate.ts";
 import { hasHooks, OCI_VERSION } from "./spec/state.ts";
-import { refuseUnsupported } from "./unsupported.ts";
 import { tame } from "./untrusted.ts";
 import type { Cut } from "./untrusted/rule.ts";
 
@@ -61,7 +60,6 @@ export function prepare(
   }
   const read = typeof bundle === "string" ? loadBundle(bundle) : bundle!;
   const { bundle: loaded, beneath, cuts } = options.untrusted ? tame(read, options, host) : { bundle: read };
-  refuseUnsupported(loaded.spec);
   checkModules(loaded.spec);
   if (!loaded.spec.process) {
     const message = "there is no process: say what to run";

@@ -3,7 +3,7 @@ import { LifecycleError, UnsupportedError } from "./errors.ts";
 import type { Ending } from "../ffi/process.ts";
 import type { CgroupGroup } from "./cgroup/group.ts";
 import { takeIdRange } from "./id_range.ts";
-import type { Hooked } from "./image_of.ts";
+import type { Hooked, Rdt } from "./image_of.ts";
 import { type Found, imageFor } from "./images.ts";
 import { SyscallError } from "../ffi/errno.ts";
 import type { Execution } from "./exec/execution.ts";
@@ -82,6 +82,7 @@ export class Sandbox implements AsyncDisposable {
   #cuts: readonly Cut[] = [];
   #result: Promise<Result> | undefined;
   #hooked: Hooked | undefined;
+  #rdt: Rdt | undefined;
   /** Resolves when the program has begun and the hooks behind that have run. */
   #begun: Promise<void> | undefined;
   readonly #onWarning: ((warning: string) => void) | undefined;
@@ -135,7 +136,7 @@ export class Sandbox implements AsyncDisposable {
   /** Builds a sandbox and starts its program at once. @throws as {@linkcode Sandbox.create} does. */
   static run(options: SandboxOptions): Promise<Sandbox> {
     return Sandbox.#make(options, async (sandbox) => {
-      if (sandbox.#attested) await sandbox.#whenReady();
+      if (sandbox.#attested || sandbox.#rdt) await sandbox.#whenReady();
       sandbox.start();
       await sandbox.#begun!.catch((error) => {
         if (!sandbox.#timedOut) throw error; // else the result tells
@@ -189,6 +190,11 @@ export class Sandbox implements AsyncDisposable {
   /** Everything is built, and is what was asked for. */
   async #whenReady(): Promise<void> {
     await this.#child.whenReady();
+    if (this.#rdt) {
+      const { joinRdt, makeRdt } = await import("./rdt.ts");
+      makeRdt(this.#rdt.root, this.#rdt.group);
+      joinRdt(this.#rdt.root, this.#rdt.group, this.pid);
+    }
     if (!this.#attested) return;
     const { attest } = await import("./attest/attest.ts");
     try {
@@ -201,7 +207,7 @@ export class Sandbox implements AsyncDisposable {
 
   static #launch(
     options: InnerOptions & { readonly id: string },
-    { image, keep, listener, hooked, expected, request, cuts = [], group }: Found,
+    { image, keep, listener, hooked, rdt, expected, request, cuts = [], group }: Found,
   ): Sandbox {
     const { timeoutMs } = options;
     if (timeoutMs !== undefined && !(timeoutMs > 0 && timeoutMs < Infinity)) {
@@ -227,6 +233,7 @@ export class Sandbox implements AsyncDisposable {
     const sandbox = new Sandbox(id, child, ends, options);
     if (expected) sandbox.#attested = { expected, firstId: ids?.first };
     sandbox.#cuts = cuts;
+    sandbox.#rdt = rdt;
     if (hooked) {
       sandbox.#hooked = hooked;
       child.onHooks(async (pid) => {
@@ -457,6 +464,7 @@ export class Sandbox implements AsyncDisposable {
   async #removeGroup(): Promise<void> {
     await this.#group?.[Symbol.asyncDispose]();
     await this.#child.release();
+    if (this.#rdt) (await import("./rdt.ts")).removeRdt(this.#rdt.group.own);
     const hooked = this.#hooked;
     if (!hooked?.hooks.poststop) return;
     this.#hooked = undefined; // once

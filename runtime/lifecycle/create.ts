@@ -77,6 +77,7 @@ export async function createContainer(id: string, options: CreateOptions = {}): 
     phase: "creating",
     ...groupsOf(made),
     ...await hooksOf(made),
+    ...(made.rdt && { resctrl: made.rdt.group.own }),
   };
   const { hooked } = made;
   await checkFit(intended); // what is written down as its own will be ended with it
@@ -84,6 +85,11 @@ export async function createContainer(id: string, options: CreateOptions = {}): 
   // Before anything is done: from here on whoever deletes the container knows what there may be.
   entry.write(intended);
   parts.use(await makeGroup(made));
+  const rdt = made.rdt && await import("../rdt.ts");
+  if (rdt) {
+    parts.defer(() => rdt.removeRdt(made.rdt!.group.own));
+    rdt.makeRdt(made.rdt!.root, made.rdt!.group);
+  }
   if (hooked) parts.defer(() => runPoststop(hooked, options));
   const child = parts.use(await launchInto(entry, made, options));
   if (hooked) {
@@ -99,6 +105,7 @@ export async function createContainer(id: string, options: CreateOptions = {}): 
     child.onListener((fd, pid) => sendListener(fd, { ...listener, id, pid }));
   }
   await child.whenReady();
+  rdt?.joinRdt(made.rdt!.root, made.rdt!.group, child.pid);
   sendTerminal(child, options.consoleSocket);
   sendPidFd(child.pid, options.pidfdSocket, "standard");
   await options.onPid?.(child.pid);

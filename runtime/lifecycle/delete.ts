@@ -7,6 +7,7 @@ import { EPOLLIN, reactor } from "../launch/reactor.ts";
 import { GATE_FD } from "../plan/protocol.ts";
 import { hold } from "../state/liveness.ts";
 import { checkMove } from "../state/moves.ts";
+import { unreadable } from "../state/record.ts";
 import { type Entry, Store } from "../state/store.ts";
 import { groupOf, type Known, noContainer, type StoreOptions } from "./container.ts";
 import { statusOf } from "./status.ts";
@@ -56,6 +57,19 @@ async function destroy(container: Pick<Known, "entry" | "record">): Promise<void
     using fd = hold(record.init);
     if (fd) await end(fd, `${record.init.pid}`, () => group?.thaw());
   } else await endWaiting(entry);
+  if (record.resctrl?.length) (await import("../rdt.ts")).removeRdt(resctrlOf(container));
+}
+
+/** @throws {LifecycleError} if the record names what is not in resctrl: it is not touched. */
+function resctrlOf({ entry, record }: Pick<Known, "entry" | "record">): readonly string[] {
+  const own = record.resctrl ?? [];
+  const mounts = Deno.readTextFileSync("/proc/self/mountinfo").matchAll(
+    /^\S+ \S+ \S+ \S+ (\S+) .* - resctrl /gm,
+  );
+  const roots = [...mounts].map(([, path]) => `${path}/`);
+  const wrong = own.find((path) => !roots.some((root) => path.startsWith(root)));
+  if (wrong === undefined || roots.length === 0) return roots.length === 0 ? [] : own;
+  throw unreadable(`${entry.path}/record.json`, `"${wrong}" is not in resctrl`);
 }
 
 /** Kills a process and waits for its end; `free` lets it die where it was frozen. */

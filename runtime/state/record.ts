@@ -44,6 +44,8 @@ export interface Record {
   /** Its cgroups, and those above them that are made for it, outermost first. */
   readonly groups: readonly GroupRecord[];
   readonly parents: readonly string[];
+  /** Its directories in resctrl, in the order in which they are removed. */
+  readonly resctrl?: readonly string[];
   /** The kinds of hooks that are still to run, which are in its config.json. */
   readonly hooks?: readonly HookName[];
 }
@@ -81,6 +83,7 @@ const record: Shape<Record> = object<Record>({
     ),
   ),
   parents: need(list(plainPath, 1024)),
+  resctrl: list(plainPath, 2),
   hooks: list(oneOf(HOOKS), HOOKS.length),
 });
 
