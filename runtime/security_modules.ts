@@ -6,7 +6,7 @@ import type { Spec } from "./spec/config.ts";
  *
  * @throws {UnsupportedError} in runc's words.
  */
-export function checkModules({ process, linux }: Spec): void {
+export function checkModules({ process, linux }: Pick<Spec, "process" | "linux">): void {
   const remedy = "take it out of config.json, or run on a host that has it";
   if (process?.apparmorProfile && !hasAppArmor()) {
     const reason = "apparmor: config provided but apparmor not supported";

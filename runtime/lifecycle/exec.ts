@@ -14,6 +14,7 @@ import { assemble, type Image } from "../launch/image.ts";
 import { launch } from "../launch/launch.ts";
 import type { GroupDirectory } from "../plan/context.ts";
 import { joinPlan } from "../plan/join.ts";
+import { checkModules } from "../security_modules.ts";
 import type { Process, Spec } from "../spec/config.ts";
 import { hold } from "../state/liveness.ts";
 import { checkMove } from "../state/moves.ts";
@@ -129,7 +130,7 @@ async function prepareToJoin(id: string, options: ExecOptions): Promise<Joining>
   if (status !== "paused" || !options.ignorePaused) checkMove("exec", status, id);
   const spec = await specOf(container);
   const asked = askedProcess(spec, options);
-  refuseLabels(asked);
+  checkModules({ process: asked });
   using stack = new DisposableStack();
   const init = hold(container.record.init!);
   if (!init) throw new LifecycleError("cannot exec in a stopped container");
@@ -167,19 +168,6 @@ function askedProcess({ process: base }: Spec, options: ExecOptions): Process {
   if (!base) throw new LifecycleError("cannot exec in a container without a process");
   if (options.process) return completed(base, options.process);
   return processFor(base, { ...options, args: options.args ?? [] });
-}
-
-/** What this version cannot apply is refused, as for the container itself. */
-function refuseLabels({ apparmorProfile, selinuxLabel }: Process): void {
-  for (
-    const [name, label] of Object.entries({
-      "an AppArmor profile": apparmorProfile,
-      "an SELinux label": selinuxLabel,
-    })
-  ) {
-    if (!label) continue;
-    throw new UnsupportedError(name, "this version has no support for it", "leave it out");
-  }
 }
 
 async function withHome(process: Process, pid: number): Promise<Process> {

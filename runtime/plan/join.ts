@@ -11,6 +11,7 @@ import { flags, mark, type Named, named, type Op, op, type Plan, slot, text } fr
 import { firstPreserved } from "./preserved.ts";
 import { closeDescriptors, dumpable, leaveKeys, resetSignals } from "./process.ts";
 import { becomeProgram } from "./program.ts";
+import { applyLabels, openLabelsInside } from "./security_labels.ts";
 import { shareStdio } from "./stdio.ts";
 import { joinTerminal } from "./terminal.ts";
 import { CLONE_ARGS_BYTES, cloneArgs } from "./userns.ts";
@@ -172,5 +173,7 @@ function* joined(all: Context): Iterable<Op> {
     yield op("open the root", "openat", [AT_FDCWD, "/", how, 0], { into: "root" });
   }
   if (hasTerminal) yield* joinTerminal(all);
+  yield* openLabelsInside(all);
+  yield* applyLabels(all);
   yield* becomeProgram(all);
 }

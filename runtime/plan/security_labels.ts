@@ -2,6 +2,7 @@ import { O } from "./abi.ts";
 import type { Context } from "./context.ts";
 import { writeFile } from "./files.ts";
 import { AT_FDCWD } from "./kernel.ts";
+import { newFileSystem } from "./mount_ops.ts";
 import { flags, type Op, op, slot, text } from "./op.ts";
 
 const WRITE = flags("O_", { WRONLY: O.WRONLY, CLOEXEC: O.CLOEXEC });
@@ -47,6 +48,17 @@ export function* openLabels(context: Pick<Context, "spec">): Iterable<Op> {
   for (const { does, path, slot: into } of labels(context)) {
     yield op(does, "openat", [AT_FDCWD, path, WRITE, 0], { into });
   }
+}
+
+/** The same for whoever joins a sandbox, through a proc that is mounted nowhere. */
+export function* openLabelsInside(context: Pick<Context, "spec">): Iterable<Op> {
+  const all = labels(context);
+  if (all.length === 0) return;
+  yield* newFileSystem("open the process's labels", { type: "proc", data: [], set: {} }, "label:proc");
+  for (const { does, path, slot: into } of all) {
+    yield op(does, "openat", [slot("label:proc"), path.slice("/proc/".length), WRITE, 0], { into });
+  }
+  yield op("open the process's labels", "close", [slot("label:proc")]);
 }
 
 /** Has the next execve change to the labels of the spec. */

@@ -5,10 +5,14 @@ import { TestBundle } from "../helpers/launch_bundle.ts";
 Deno.test("apparmorProfile is what the program runs under, and must be there", async () => {
   equal(Deno.readTextFileSync("/sys/module/apparmor/parameters/enabled"), "Y\n");
   using bundle = new TestBundle();
-  bundle.write("cat /proc/self/attr/apparmor/current", { process: { apparmorProfile: "unconfined" } });
+  const show = "cat /proc/self/attr/apparmor/current";
+  bundle.write(`${show}; exec sleep 300`, { process: { apparmorProfile: "unconfined" } });
   {
     await using sandbox = await Sandbox.run({ bundle: bundle.path });
-    equal(await new Response(sandbox.stdout).text(), "unconfined\n");
+    const { value } = await sandbox.stdout!.getReader().read();
+    equal(new TextDecoder().decode(value), "unconfined\n");
+    await using program = await sandbox.exec(["sh", "-c", show]);
+    equal(await new Response(program.stdout).text(), "unconfined\n");
   }
   bundle.write("echo ran", { process: { apparmorProfile: "no-such-profile" } });
   await rejects(
