@@ -74,10 +74,10 @@ export {
   type ExecDetachedOptions,
   type ExecOptions,
 } from "./runtime/lifecycle/exec.ts";
+export { expectToJoin } from "./runtime/exec/expect.ts";
 export type { Execution } from "./runtime/exec/execution.ts";
 export type { SandboxExecOptions } from "./runtime/exec/sandbox.ts";
 export type { ProcessOptions } from "./runtime/exec/process.ts";
-export { parseProcess } from "./runtime/spec/process.ts";
 export {
   type ContainerList,
   type ContainerState,

@@ -9,8 +9,8 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
 /** The image that was kept under this name by the same build, if any. */
-export function readCached(name: string): KeyedImage | undefined {
-  const bytes = readKept(KIND, name);
+export function readCached(name: string, kind: string = KIND): KeyedImage | undefined {
+  const bytes = readKept(kind, name);
   if (bytes === undefined) return undefined;
   try {
     const view = new DataView(bytes.buffer);
@@ -41,8 +41,8 @@ export function readCached(name: string): KeyedImage | undefined {
 }
 
 /** Keeps an image for the next command; that it cannot is no failure. */
-export function writeCached(name: string, keyed: KeyedImage): void {
-  keep(KIND, name, () => pack(keyed));
+export function writeCached(name: string, keyed: KeyedImage, kind: string = KIND): void {
+  keep(kind, name, () => pack(keyed));
 }
 
 function pack({ key, kinds, expected, image }: KeyedImage): Uint8Array<ArrayBuffer> {

@@ -1,34 +1,33 @@
-import { openPath } from "../../ffi/look.ts";
 import type { Fd } from "../../ffi/fd.ts";
+import { openPath } from "../../ffi/look.ts";
 import { LifecycleError, UnsupportedError, UsageError } from "../errors.ts";
 import { Execution } from "../exec/execution.ts";
 import { readSubGroups, subGroups, unifiedGroupOf } from "../exec/groups.ts";
 import { homeOf } from "../exec/home.ts";
 import { foreignNamespaces } from "../exec/namespaces.ts";
-import { completed, processFor, type ProcessOptions } from "../exec/process.ts";
+import type { ProcessOptions } from "../exec/process.ts";
 import { inWords } from "../exec/words.ts";
-import { filterOf } from "../filters.ts";
-import { cgroups, probeHost } from "../host/probe.ts";
+import { cgroups, probeCaller } from "../host/probe.ts";
+import { readCached, writeCached } from "../image_cache.ts";
 import type { Child } from "../launch/child.ts";
-import { assemble, type Image } from "../launch/image.ts";
+import type { Image } from "../launch/image.ts";
 import { launch } from "../launch/launch.ts";
 import type { GroupDirectory } from "../plan/context.ts";
-import { joinPlan } from "../plan/join.ts";
-import { checkModules } from "../security_modules.ts";
-import type { Process, Spec } from "../spec/config.ts";
+import type { Process } from "../spec/config.ts";
 import { hold } from "../state/liveness.ts";
 import { checkMove } from "../state/moves.ts";
 import type { StdioChoice } from "../supervise/ends.ts";
-import { findContainer, groupOf, type Known, specOf, type StoreOptions } from "./container.ts";
+import type { ListenerTarget } from "../supervise/seccomp_listener.ts";
 import { sendPidFd, sendTerminal } from "./console.ts";
+import { findContainer, groupOf, type Known, specOf, type StoreOptions } from "./container.ts";
 import { statusOf } from "./status.ts";
 
 /** One more program in a container. */
 export interface ExecOptions extends StoreOptions, Omit<ProcessOptions, "args"> {
   /** The program with its arguments; not needed beside `process`. */
   readonly args?: readonly string[];
-  /** The program as a whole, in place of everything that differs from the container's own. */
-  readonly process?: Process | undefined;
+  /** The program as a whole, in place of everything that differs from the container's own: also as JSON of a file. */
+  readonly process?: Process | { readonly text: string; readonly path: string } | undefined;
   /** Groups below the container's: `PATH`, or `CONTROLLER[,CONTROLLER…]:PATH`. */
   readonly cgroups?: readonly string[];
   /** Begins it in a paused container too: it goes on when that is resumed. */
@@ -70,11 +69,14 @@ export interface ExecDetachedOptions extends ExecOptions {
  */
 export async function execContainer(id: string, options: ExecContainerOptions): Promise<Execution> {
   using joining = await prepareToJoin(id, options);
-  const { image, beside, process, preserved, watch } = joining;
+  const { image, beside, process, preserved, watch, keep } = joining;
   const { stdin, stdout, stderr } = options;
   const onPid = hearing(options);
+  const start = { id, image, beside, preserved, stdin, stdout, stderr, watch, onPid };
   try {
-    return await Execution.start({ id, image, beside, preserved, stdin, stdout, stderr, watch, onPid });
+    const execution = await Execution.start(start);
+    keep();
+    return execution;
   } catch (error) {
     throw inWords(error, process);
   }
@@ -89,7 +91,7 @@ export async function execContainer(id: string, options: ExecContainerOptions): 
  */
 export async function execDetached(id: string, options: ExecDetachedOptions): Promise<number> {
   using joining = await prepareToJoin(id, options);
-  const { image, beside, process, preserved, watch } = joining;
+  const { image, beside, process, preserved, watch, keep } = joining;
   if ((process.terminal ?? false) && options.consoleSocket === undefined) {
     throw new UsageError("cannot allocate tty if runc will detach without setting console socket");
   }
@@ -107,6 +109,7 @@ export async function execDetached(id: string, options: ExecDetachedOptions): Pr
     await child.executed;
     const { pid } = child;
     child.letGo();
+    keep();
     return pid;
   } catch (error) {
     await child[Symbol.asyncDispose]();
@@ -117,20 +120,22 @@ export async function execDetached(id: string, options: ExecDetachedOptions): Pr
 /** What it takes to join a container. */
 interface Joining extends Disposable {
   readonly image: Image;
-  readonly process: Process;
+  readonly process: Named;
   readonly beside: readonly Fd[];
   readonly preserved: readonly number[];
   readonly watch: (child: Child) => void;
+  /** Keeps the image for the next command: to be called when the program is on its way. */
+  readonly keep: () => void;
 }
+
+/** What is said of the program where something fails. */
+type Named = Pick<Process, "args" | "cwd" | "terminal">;
 
 async function prepareToJoin(id: string, options: ExecOptions): Promise<Joining> {
   const paths = readSubGroups(options.cgroups ?? []);
   using container = findContainer(id, options);
   const status = statusOf(container);
   if (status !== "paused" || !options.ignorePaused) checkMove("exec", status, id);
-  const spec = await specOf(container);
-  const asked = askedProcess(spec, options);
-  checkModules({ process: asked });
   using stack = new DisposableStack();
   const init = hold(container.record.init!);
   if (!init) throw new LifecycleError("cannot exec in a stopped container");
@@ -138,42 +143,83 @@ async function prepareToJoin(id: string, options: ExecOptions): Promise<Joining>
   const { pid } = container.record.init!;
   const namespaces = foreignNamespaces(pid);
   if (!namespaces.includes("mount")) beside.push(stack.use(openPath(`/proc/${pid}/root`)));
-  const process = await withHome(asked, pid);
-  const host = probeHost();
-  const filter = spec.linux?.seccomp &&
-    filterOf(spec.linux.seccomp, host, `${container.entry.path}/config.json`);
+  const text = container.entry.readSpec();
+  const asked = await processAsked(options);
+  const home = await homeFor(text, asked, pid);
   const preserved = options.preserveFds ?? [];
-  const image = assemble(joinPlan({
-    spec: { ...spec, process },
-    host,
-    filter,
-    namespaces,
-    ...groupsOf(container, paths, pid),
-    ownUsers: false,
-    preserved: preserved.length,
-  }));
-  const { listenerPath: path, listenerMetadata: metadata } = spec.linux?.seccomp ?? {};
+  const part = { namespaces, ...groupsOf(container, paths, pid), preserved: preserved.length };
+  const key = JSON.stringify(["exec", probeCaller(), text, home, part, asked], (_, value) => {
+    return typeof value === "bigint" ? `${value}n` : value;
+  });
+  const known = readCached(key, "execs");
+  let made: Made;
+  if (known?.key === key) made = { image: known.image, process: named(text, asked) };
+  else {
+    const { joinImage } = await import("../exec/image.ts"); // the planner is loaded only when it is needed
+    made = joinImage(await specOf(container), { options: asked, home, part });
+  }
+  const { image, process, listener } = made;
   const { bundle } = container.record;
-  const { sendListener } = filter?.notify ? await import("../supervise/seccomp_listener.ts") : {};
+  const { sendListener } = listener ? await import("../supervise/seccomp_listener.ts") : {};
   const watch = (child: Child): void => {
-    if (!sendListener || path === undefined) return;
-    const target = { path, ...(metadata !== undefined && { metadata }), id, bundle };
-    child.onListener((listener, pid) => sendListener(listener, { ...target, pid }));
+    if (!sendListener || !listener) return;
+    child.onListener((fd, pid) => sendListener(fd, { ...listener, id, bundle, pid }));
+  };
+  const keep = (): void => {
+    if (!listener && image !== known?.image) writeCached(key, { key, kinds: {}, image }, "execs");
   };
   const kept = stack.move();
-  return { image, process, beside, preserved, watch, [Symbol.dispose]: () => kept.dispose() };
+  return { image, process, beside, preserved, watch, keep, [Symbol.dispose]: () => kept.dispose() };
 }
 
-function askedProcess({ process: base }: Spec, options: ExecOptions): Process {
-  if (!base) throw new LifecycleError("cannot exec in a container without a process");
-  if (options.process) return completed(base, options.process);
-  return processFor(base, { ...options, args: options.args ?? [] });
+interface Made {
+  readonly image: Image;
+  readonly process: Named;
+  readonly listener?: Pick<ListenerTarget, "path" | "metadata"> | undefined;
 }
 
-async function withHome(process: Process, pid: number): Promise<Process> {
-  const { env = [], user } = process;
-  if (env.some((each) => each.startsWith("HOME="))) return process;
-  return { ...process, env: [...env, `HOME=${await homeOf(user?.uid ?? 0, pid)}`] };
+type Asked = Partial<ProcessOptions> & { readonly process?: Process };
+
+/** All that decides over the program. */
+async function processAsked({ process, ...options }: ExecOptions): Promise<Asked> {
+  if (process) {
+    if (!("text" in process)) return { process };
+    const { parseProcess } = await import("../spec/process.ts");
+    return { process: parseProcess(process.text, process.path) };
+  }
+  const { args, env, cwd, user, additionalGids, capabilities, noNewPrivileges, terminal, consoleSize } =
+    options;
+  const { apparmorProfile, selinuxLabel } = options;
+  const all = { args, env, cwd, user, additionalGids, capabilities, noNewPrivileges, terminal, consoleSize };
+  const given = Object.entries({ ...all, apparmorProfile, selinuxLabel }).filter(([, each]) =>
+    each !== undefined
+  );
+  return Object.fromEntries(given);
+}
+
+/** The process of a config.json, as it stands there; what is wrong with it is found when it is read for good. */
+function processIn(text: string): Partial<Process> {
+  try {
+    const { process }: { process?: Process } = JSON.parse(text);
+    return process ?? {};
+  } catch {
+    return {};
+  }
+}
+
+function named(text: string, { process, args = [], cwd, terminal = false }: Asked): Named {
+  return process ?? { args, cwd: cwd ?? processIn(text).cwd ?? "/", terminal };
+}
+
+/** Where HOME has to be looked up, what it is. */
+async function homeFor(
+  text: string,
+  { process, env = [], user }: Asked,
+  pid: number,
+): Promise<string | undefined> {
+  const base = process ?? processIn(text);
+  if ([...base.env ?? [], ...env].some((each) => each.startsWith("HOME="))) return undefined;
+  return await homeOf((process ? undefined : user?.uid) ?? base.user?.uid ?? 0, pid);
 }
 
 function groupsOf(
