@@ -66,6 +66,7 @@ export type { StoreOptions } from "./runtime/lifecycle/container.ts";
 export { createContainer, type CreateOptions } from "./runtime/lifecycle/create.ts";
 export { isInherited } from "./runtime/inheritance.ts";
 export { HookError } from "./runtime/launch/hook_error.ts";
+export { waitForContainer } from "./runtime/lifecycle/wait.ts";
 export { startContainer, type StartOptions } from "./runtime/lifecycle/start.ts";
 export {
   execContainer,

@@ -17,9 +17,12 @@ export function forwardSignals(starting: Promise<Sandbox | Execution>): Disposab
     // Only the first program of a sandbox is spared by the kernel.
     return "deliver" in program ? program.deliver(signal) : program.kill(signal);
   };
-  const handlers = FORWARDED.map((signal) => {
-    return [signal, () => void starting.then((program) => pass(program, signal)).catch(() => {})] as const;
-  });
+  return onSignals((signal) => void starting.then((program) => pass(program, signal)).catch(() => {}));
+}
+
+/** Hears of such signals until it is disposed of. */
+export function onSignals(pass: (signal: Deno.Signal) => void): Disposable {
+  const handlers = FORWARDED.map((signal) => [signal, () => pass(signal)] as const);
   for (const [signal, handler] of handlers) Deno.addSignalListener(signal, handler);
   return {
     [Symbol.dispose]: () => {

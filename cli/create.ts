@@ -17,14 +17,14 @@ export function notifySocket(): string | undefined {
   return Deno.env.get("NOTIFY_SOCKET") || undefined;
 }
 
-/** Makes a container as the flags say. @throws {UnsupportedError} for those that this version refuses. */
+/** Makes a container as the flags say, and returns the pid of its first process. @throws {UnsupportedError} for those that this version refuses. */
 export async function createFrom(
   id: string,
   args: Arguments,
   store: StoreOptions & Pick<CreateOptions, "onWarning">,
-): Promise<void> {
+): Promise<number> {
   const pidFile = args.value("pid-file");
-  await createContainer(id, {
+  return await createContainer(id, {
     ...store,
     bundle: args.value("bundle"),
     consoleSocket: args.value("console-socket"),

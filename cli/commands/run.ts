@@ -94,6 +94,7 @@ const help: CommandHelp = {
     { name: "detach", short: "d", help: "with --bundle: create and start it, and leave it to itself" },
     ...DETACHED_FLAGS,
     ...INHERITANCE_FLAGS,
+    { name: "keep", help: "with --bundle: wait for its end, and leave it to delete" },
     { name: "no-subreaper", help: "accepted for runc's sake: there never is one" },
   ],
   examples: [
@@ -109,7 +110,7 @@ const ID = /^[\w+.-]+$/;
 async function run(argv: readonly string[], global: Global): Promise<number> {
   const args = readArguments(help, argv, { stopEarly: true });
   const detached = await detachedForm(argv);
-  if (detached) return await (await import("../detach.ts")).runDetached(help, detached, global);
+  if (detached) return await (await import("../detach.ts")).runContainer(help, detached, global);
   for (const { name } of DETACHED_FLAGS) {
     if (args.given(name)) throw new UsageError(`Cannot use --${name} without --detach`);
   }
@@ -215,12 +216,13 @@ async function readRun(args: Arguments, argv: readonly string[]): Promise<Run> {
   return { options, resultFile: args.value("result"), pidFile: args.value("pid-file") };
 }
 
-/** The arguments, if they say `--detach`; engines may put the id first. */
+/** The arguments, if they say `--detach` or `--keep`; engines may put the id first. */
 async function detachedForm(argv: readonly string[]): Promise<Arguments | undefined> {
   const { has, words } = readArguments(help, argv, { stopEarly: true });
-  const isOurs = has("detach") || (words[1]?.startsWith("-") && await namesBundle(words.slice(1)));
+  const isOurs = has("detach") || has("keep") ||
+    (words[1]?.startsWith("-") && await namesBundle(words.slice(1)));
   const args = isOurs ? readArguments(help, argv) : undefined;
-  return args?.has("detach") ? args : undefined;
+  return args?.has("detach") || args?.has("keep") ? args : undefined;
 }
 
 /** The names stay names: then a kept image needs nothing of the policies' code. */

@@ -135,12 +135,12 @@ containerTest("start tells who waits that the program is ready, and with which p
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
     equal(containers.said(0).stdout, "/run/notify/notify.sock\nthere\n");
-    const inside = `${containers.root}/${BOX}/notify/notify.sock`;
+    const { pid } = JSON.parse(await containers.output("state", BOX));
+    const inside = `/proc/${pid}/root/run/notify/notify.sock`; // short enough for a socket
     for (const said of ["STATUS=half", "READY=1\nSTATUS=all"]) {
       sendDatagram(inside, new TextEncoder().encode(said));
     }
     deepEqual(await answer, { code: 0, stdout: detached ? containers.said(0).stdout : "", stderr: "" });
-    const { pid } = JSON.parse(await containers.output("state", BOX));
     deepEqual([heard(host), heard(host), heard(host)], ["READY=1\n", `MAINPID=${pid}\n`, undefined]);
     await containers.output("delete", "--force", BOX);
     equal(isThere(`${containers.root}/${BOX}`), false);
@@ -194,3 +194,24 @@ containerTest(
     equal((await containers.run(...run, "--no-new-keyring", BOX)).stdout, "1\n");
   },
 );
+
+containerTest("run --keep ends as the program does, and the container stays for delete", async () => {
+  await using containers = new Containers();
+  for (const [script, code] of [["echo out; exit 7", 7], ["kill -KILL $$", 0], ["echo $$", 0]] as const) {
+    containers.write(["/bin/sh", "-c", script]);
+    const answer = await containers.run("run", "--keep", "--bundle", containers.bundle.path, BOX);
+    deepEqual([answer.code, answer.stderr], [code, ""], script);
+    equal(await containers.status(BOX), "stopped");
+    await containers.output("delete", BOX);
+  }
+});
+
+containerTest("run --keep passes signals on", async () => {
+  await using containers = new Containers();
+  containers.write(["/bin/sh", "-c", "trap 'exit 9' TERM; echo ready; while :; do sleep 0.05; done"]);
+  const { child, answer } = containers.begin("run", "--keep", BOX);
+  while (!containers.said(0).stdout) await new Promise((resolve) => setTimeout(resolve, 20));
+  child.kill("SIGTERM");
+  equal((await answer).code, 9);
+  await containers.output("delete", BOX);
+});
