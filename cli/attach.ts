@@ -1,7 +1,7 @@
 import { type Execution, isTerminal, rawMode, type Sandbox, type Terminal, terminalSize } from "../mod.ts";
 
 /** What a person or a supervisor sends us and means for the program. */
-const FORWARDED: readonly Deno.Signal[] = [
+export const FORWARDED: readonly Deno.Signal[] = [
   "SIGHUP",
   "SIGINT",
   "SIGQUIT",

@@ -14,12 +14,15 @@ export interface Global {
   readonly logFormat: "text" | "json";
   /** Directory that containers are kept in. */
   readonly root?: string;
+  /** Path of CRIU. */
+  readonly criu?: string;
   /** Errors come with the places in the code that they come from. */
   readonly debug?: boolean;
 }
 
 /** Loaded when they are called, so that none costs the others time. */
 const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
+  checkpoint: () => import("./commands/checkpoint.ts"),
   compile: () => import("./commands/compile.ts"),
   create: () => import("./commands/create.ts"),
   delete: () => import("./commands/delete.ts"),
@@ -33,6 +36,7 @@ const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
   plan: () => import("./commands/plan.ts"),
   policy: () => import("./commands/policy.ts"),
   ps: () => import("./commands/ps.ts"),
+  restore: () => import("./commands/restore.ts"),
   resume: () => import("./commands/resume.ts"),
   run: () => import("./commands/run.ts"),
   spec: () => import("./commands/spec.ts"),
@@ -42,6 +46,7 @@ const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
 };
 
 const SUMMARIES: Record<string, string> = {
+  checkpoint: "write a running container to a directory, to be restored later",
   compile: "write an executable that is the sandbox",
   create: "make a container from a bundle, which start lets begin",
   delete: "remove a container with all that belongs to it",
@@ -55,6 +60,7 @@ const SUMMARIES: Record<string, string> = {
   plan: "show every system call that a run makes, or how two differ",
   policy: "show what policies allow and why, and how they differ",
   ps: "show the processes of a container",
+  restore: "let a container go on from a checkpoint",
   resume: "let a paused container go on",
   run: "run a bundle or a program in a sandbox",
   spec: "write a config.json to begin with",
@@ -64,7 +70,7 @@ const SUMMARIES: Record<string, string> = {
 };
 
 /** Flags that take a value. */
-const VALUED = ["log", "log-format", "root", "rootless"];
+const VALUED = ["criu", "log", "log-format", "root", "rootless"];
 
 function usage(): string {
   const width = Math.max(...Object.keys(SUMMARIES).map((name) => name.length));
@@ -79,6 +85,7 @@ function usage(): string {
     "",
     "Flags:",
     "      --root DIR              where containers are kept (default /run/ai-sandbox/containers)",
+    "      --criu PATH             the CRIU that checkpoints and restores (default the one of ./setup)",
     "      --log FILE              write errors to this file too",
     "      --log-format text|json  how they are written there (default text)",
     "      --debug                 say where in the code an error comes from",
@@ -112,6 +119,7 @@ async function main(argv: readonly string[]): Promise<number> {
       if (!value) throw new Error(`Cannot use "--${flag}": it needs a value`);
       if (flag === "log") global = { ...global, log: value };
       else if (flag === "root") global = { ...global, root: value };
+      else if (flag === "criu") global = { ...global, criu: value };
       else if (flag === "rootless") {
         if (!["true", "false", "auto"].includes(value)) {
           throw new Error(`Cannot use "${value}" for --rootless: write true, false or auto`);

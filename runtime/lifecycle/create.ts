@@ -166,7 +166,7 @@ function refuse({ image, listener, request }: Made, { consoleSocket }: CreateOpt
 }
 
 /** The directories that will be made, those above them included. */
-function groupsOf({ group }: Made): Pick<Record, "groups" | "parents"> {
+export function groupsOf({ group }: Pick<Made, "group">): Pick<Record, "groups" | "parents"> {
   if (!group) return { groups: [], parents: [] };
   const groups = group.groups.map(({ directory, version }) => {
     const { controllers = "" } = group.hierarchies.find((each) => {
@@ -196,7 +196,8 @@ function isThere(path: string): boolean {
   }
 }
 
-async function makeGroup({ group }: Made): Promise<CgroupGroup | undefined> {
+/** Makes the cgroup, if there is to be one. */
+export async function makeGroup({ group }: Pick<Made, "group">): Promise<CgroupGroup | undefined> {
   if (!group) return undefined;
   const { CgroupGroup } = await import("../cgroup/group.ts");
   const { path, resources, hierarchies, complete } = group;

@@ -50,6 +50,12 @@ export async function deleteContainer(
   entry.remove();
 }
 
+/** Removes a container that the caller has the lock of. */
+export async function deleteLocked(container: Known): Promise<void> {
+  await destroy(container);
+  container.entry.remove();
+}
+
 async function destroy(container: Pick<Known, "entry" | "record">): Promise<void> {
   const { entry, record } = container;
   await using group = record.groups.length > 0 ? groupOf(container) : undefined;

@@ -1,0 +1,79 @@
+import {
+  deleteContainer,
+  type Ending,
+  killContainer,
+  type RestoredContainer,
+  restoreContainer,
+  terminalOf,
+  UnsupportedError,
+  UsageError,
+} from "../../mod.ts";
+import type { CommandHelp } from "../args.ts";
+import { attachTerminal, FORWARDED } from "../attach.ts";
+import { containerArguments } from "../containers.ts";
+import { CRIU_FLAGS, criuOptions } from "../criu.ts";
+import type { Command, Global } from "../main.ts";
+import { writePid } from "../result_file.ts";
+
+const help: CommandHelp = {
+  name: "restore",
+  summary: "Lets a container go on from the images of a checkpoint, under what its bundle asks for now.",
+  usage: ["[FLAGS] ID"],
+  flags: [
+    { name: "bundle", short: "b", value: "DIR", help: "the bundle (default: the working directory)" },
+    { name: "detach", short: "d", help: "leave it to itself" },
+    { name: "pid-file", value: "FILE", help: "write the pid of its first process to FILE" },
+    { name: "console-socket", value: "PATH", help: "the Unix socket that gets the program's terminal" },
+    ...CRIU_FLAGS,
+    { name: "lsm-profile", value: "TYPE:LABEL", help: "another AppArmor profile or SELinux label" },
+    { name: "lsm-mount-context", value: "CONTEXT", help: "another SELinux context of mounts" },
+    { name: "no-pivot", help: "refused: this version always changes the root" },
+    { name: "no-subreaper", help: "accepted for runc's sake: there never is one" },
+  ],
+  examples: ["runtime restore --detach --bundle /srv/box --image-path /srv/snap box1"],
+};
+
+async function run(argv: readonly string[], global: Global): Promise<number> {
+  const { args, id, store } = containerArguments(help, argv, global);
+  if (args.has("no-pivot")) {
+    throw new UnsupportedError("--no-pivot", "this version has no support for it", "leave it out");
+  }
+  const consoleSocket = args.value("console-socket");
+  const detach = args.has("detach");
+  if (consoleSocket !== undefined && !detach) {
+    throw new UsageError("cannot use console socket if runtime will not detach or allocate tty");
+  }
+  const pidFile = args.value("pid-file");
+  const restored = await restoreContainer(id, {
+    ...criuOptions(args, global),
+    bundle: args.value("bundle"),
+    consoleSocket,
+    lsmProfile: args.value("lsm-profile"),
+    lsmMountContext: args.value("lsm-mount-context"),
+    ...(pidFile !== undefined && { onPid: (pid: number) => writePid(pidFile, pid) }),
+  });
+  if (detach) return 0;
+  const { code, signal = 0 } = await attend(id, restored, store);
+  await deleteContainer(id, { ...store, force: true });
+  return code ?? 128 + signal;
+}
+
+/** Stays with the container until it ends, with its signals and its terminal. */
+async function attend(
+  id: string,
+  restored: RestoredContainer,
+  store: { readonly root?: string | undefined },
+): Promise<Ending> {
+  using stack = new DisposableStack();
+  for (const signal of FORWARDED) {
+    const pass = (): void => void killContainer(id, signal, store).catch(() => {});
+    Deno.addSignalListener(signal, pass);
+    stack.defer(() => Deno.removeSignalListener(signal, pass));
+  }
+  if (!restored.terminal) return await restored.wait();
+  const terminal = terminalOf(restored.terminal, stack);
+  await using _attached = attachTerminal(terminal, () => void killContainer(id, "SIGHUP", store));
+  return await restored.wait();
+}
+
+export const command: Command = { help, run };

@@ -1,0 +1,195 @@
+import { NETWORK_LOCK } from "../ffi/criu.ts";
+import { openDirectory } from "../ffi/directory.ts";
+import { EPOLLIN, reactor } from "../runtime/launch/reactor.ts";
+import { parseMountinfo } from "../runtime/attest/parse.ts";
+import { LifecycleError, UnsupportedError, UsageError } from "../runtime/errors.ts";
+import { probeHost } from "../runtime/host/probe.ts";
+import { groupOf, type Known, lockContainer, specOf } from "../runtime/lifecycle/container.ts";
+import { deleteLocked } from "../runtime/lifecycle/delete.ts";
+import { statusOf } from "../runtime/lifecycle/status.ts";
+import { NAMESPACE_FLAG } from "../runtime/plan/kernel.ts";
+import type { Spec } from "../runtime/spec/config.ts";
+import { hold } from "../runtime/state/liveness.ts";
+import { descriptorsOf, type ExternalFile, externalFiles } from "./descriptors.ts";
+import { type ExternalMount, externalMounts } from "./external_mounts.ts";
+import { makeDirectory, Stage } from "./images.ts";
+import { findCriu } from "./installed.ts";
+import { logExcerpt } from "./log.ts";
+import { encodeManifest, type Manifest, MANIFEST } from "./manifest.ts";
+import { cgroupModeOf, type CriuOptions, emptyNamespaces, refuseLazyPages, switchesOf } from "./options.ts";
+import { sealAll } from "./seals.ts";
+import { cpuFeatures, kernelRelease } from "./machine.ts";
+import { runCriu } from "./worker.ts";
+
+/** What CRIU's log of a checkpoint is called. */
+const LOG = "dump.log";
+const DESCRIPTORS = "descriptors.json";
+/** A removed file that is still open is kept with the images up to this size. */
+const GHOST_LIMIT_BYTES = 64 << 20;
+
+/** Options of {@linkcode checkpointContainer}. */
+export interface CheckpointOptions extends CriuOptions {
+  /** Images of before that these build upon, relative to their directory. */
+  readonly parentPath?: string | undefined;
+  /** The container goes on afterwards. @default {false} */
+  readonly leaveRunning?: boolean;
+  /** Only the memory is written, and the container goes on. */
+  readonly preDump?: boolean;
+  /** Address and port of a page server. */
+  readonly pageServer?: string | undefined;
+  readonly statusFd?: number | undefined;
+}
+
+/**
+ * Writes the state of a running container to a directory. Unless it is left running, it is gone afterwards with all
+ * that belonged to it. If anything fails it goes on as if nothing had been.
+ *
+ * @throws {LifecycleError} if it does not run, or CRIU cannot do it, which is said with what its log says.
+ * @throws {UnsupportedError} if something asked for cannot be done here.
+ */
+export async function checkpointContainer(id: string, options: CheckpointOptions = {}): Promise<void> {
+  refuseCheckpoint(options);
+  const mode = cgroupModeOf(options.manageCgroupsMode);
+  const empty = emptyNamespaces(options.emptyNs);
+  const criu = findCriu(options.criu);
+  using container = await lockContainer(id, options);
+  const status = statusOf(container, true);
+  if (status === "created" || status === "stopped") {
+    throw new LifecycleError(`Container cannot be checkpointed in ${status} state`);
+  }
+  const spec = await specOf(container);
+  const { init } = container.record;
+  using process = hold(init!);
+  if (!process) throw new LifecycleError("Container cannot be checkpointed in stopped state");
+  const found = look(container, spec);
+  const network = networkOf(spec, empty);
+  using stage = new Stage(options.imagePath ?? "checkpoint");
+  const logs = options.workPath === undefined ? stage.path : makeDirectory(options.workPath);
+  using imagesDir = openDirectory(stage.path)!;
+  using workDir = openDirectory(logs)!;
+  const answer = await runCriu(criu, { arch: probeHost().arch, program: criu.program, flags: [] }, {
+    what: options.preDump ? "pre_dump" : "dump",
+    request: {
+      pid: init!.pid,
+      imagesDir,
+      workDir,
+      parentImages: options.parentPath,
+      logFile: LOG,
+      root: container.record.rootfs,
+      freezeCgroup: freezerOf(container),
+      switches: [
+        ...switchesOf(options),
+        "orphan_pts_master",
+        "ext_masters",
+        "ext_sharing",
+        ...(options.leaveRunning ? ["leave_running" as const] : []),
+        ...(options.preDump ? ["track_mem" as const] : []),
+      ],
+      cgroupMode: mode,
+      networkLock: options.tcpEstablished ? NETWORK_LOCK.nftables : NETWORK_LOCK.skip,
+      emptyNamespaces: network === "empty" ? NAMESPACE_FLAG.network : 0,
+      ghostLimitBytes: GHOST_LIMIT_BYTES,
+      externals: [...externalKeys(found), ...externalNamespaces(spec, init!.pid)],
+    },
+  });
+  if ("refused" in answer) throw refusal("checkpoint", { id, log: `${logs}/${LOG}`, kept: options.workPath !== undefined });
+  Deno.writeTextFileSync(`${stage.path}/${DESCRIPTORS}`, JSON.stringify(found.links));
+  const goesOn = options.leaveRunning === true || options.preDump === true;
+  const manifest: Omit<Manifest, "version"> = {
+    id,
+    created: new Date().toISOString(),
+    kernel: kernelRelease(),
+    arch: Deno.build.arch,
+    cpu: cpuFeatures(),
+    kind: options.preDump ? "pre" : "full",
+    bundle: container.record.bundle,
+    mounts: found.mounts,
+    files: found.files,
+    network,
+    ...(options.parentPath !== undefined && { parent: options.parentPath }),
+    seals: await sealAll(stage.path),
+  };
+  Deno.writeTextFileSync(`${stage.path}/${MANIFEST}`, encodeManifest(manifest));
+  stage.commit(MANIFEST);
+  if (goesOn) return;
+  await reactor.ready(process, EPOLLIN); // CRIU has killed it
+  await deleteLocked(container);
+}
+
+function refuseCheckpoint(options: CheckpointOptions): void {
+  refuseLazyPages(options);
+  if (options.statusFd !== undefined) {
+    throw new UsageError("Cannot use --status-fd without --lazy-pages: nobody would write to it");
+  }
+  if (options.pageServer !== undefined) {
+    throw new UnsupportedError("--page-server", "libcriu of this version cannot be told of one", "leave it out");
+  }
+}
+
+interface Found {
+  readonly links: readonly string[];
+  readonly mounts: readonly ExternalMount[];
+  readonly files: readonly ExternalFile[];
+}
+
+/** What of a container is not its own. It is looked at while it runs: what it changes meanwhile CRIU refuses. */
+function look(container: Known, { linux }: Spec): Found {
+  const { init, groups } = container.record;
+  const pid = init!.pid;
+  const own = linux?.namespaces?.some(({ type }) => type === "mount") ?? false;
+  const read = (path: string): string => Deno.readTextFileSync(path);
+  return {
+    links: descriptorsOf(pid),
+    mounts: own
+      ? externalMounts(parseMountinfo(read(`/proc/${pid}/mountinfo`)), parseMountinfo(read("/proc/self/mountinfo")))
+      : [],
+    files: externalFiles(pid, groups.length > 0 ? groupOf(container).members : [pid]),
+  };
+}
+
+function externalKeys({ mounts, files }: Found): string[] {
+  return [
+    ...mounts.map(({ path }) => `mnt[${path}]:${path}`),
+    ...files.flatMap(({ key }) => key.startsWith("file[") ? [key] : []),
+  ];
+}
+
+/** Network namespaces that others made: CRIU finds them by inode, a restore by these names, which runc uses too. */
+function externalNamespaces({ linux }: Spec, pid: number): string[] {
+  const names = [["network", "net", "extRootNetNS"], ["pid", "pid", "extRootPidNS"]] as const;
+  return names.flatMap(([type, file, key]) => {
+    if (!linux?.namespaces?.some((each) => each.type === type && each.path !== undefined)) return [];
+    const inode = /\[(\d+)\]/.exec(Deno.readLinkSync(`/proc/${pid}/ns/${file}`))?.[1];
+    return [`${file}[${inode}]:${key}`];
+  });
+}
+
+/** A network that only has loopback is made anew; one that the program could change, or a sysctl did, is kept. */
+function networkOf(spec: Spec, empty: number): Manifest["network"] {
+  const namespace = spec.linux?.namespaces?.find(({ type }) => type === "network");
+  if (!namespace) return "shared";
+  if (namespace.path !== undefined) return "external";
+  const canChange = spec.process?.capabilities?.bounding?.includes("CAP_NET_ADMIN") ?? false;
+  const changed = Object.keys(spec.linux?.sysctl ?? {}).some((name) => name.startsWith("net."));
+  return empty || !(canChange || changed) ? "empty" : "kept";
+}
+
+function freezerOf({ record }: Known): string | undefined {
+  return record.groups.find(({ version, controllers }) => {
+    return version === 2 ? !record.groups.some((each) => hasFreezer(each.controllers)) : hasFreezer(controllers);
+  })?.directory;
+}
+
+function hasFreezer(controllers: string): boolean {
+  return controllers.split(",").includes("freezer");
+}
+
+/** What CRIU has refused, with the reason that its log gives. */
+export function refusal(
+  what: "checkpoint" | "restore",
+  { id, log, kept }: { readonly id: string; readonly log: string; readonly kept: boolean },
+): LifecycleError {
+  const why = logExcerpt(log) || "it ended without saying why";
+  const where = kept ? `; log file: ${log}` : "; keep its log by --work-path";
+  return new LifecycleError(`Cannot ${what} container "${id}": criu failed: ${why}${where}`);
+}

@@ -1,0 +1,60 @@
+import { LibCriu } from "../ffi/criu.ts";
+import { UnsupportedError } from "../runtime/errors.ts";
+
+/** CRIU as it is installed here: the program that does the work, and the library that talks to it. */
+export interface InstalledCriu {
+  readonly program: string;
+  readonly library: LibCriu;
+}
+
+const SYSTEM_LIBRARY = "libcriu.so.2";
+const SYSTEM_PROGRAMS = ["/usr/sbin/criu", "/usr/local/sbin/criu"];
+const REMEDY = "run ./setup, which unpacks one, or name one by --criu";
+
+/**
+ * Finds CRIU: what the caller names, else what `./setup` has unpacked, else the system's.
+ *
+ * @param program Path of the program, if the caller names one.
+ * @throws {UnsupportedError} if there is none, or its library cannot be loaded.
+ */
+export function findCriu(program?: string): InstalledCriu {
+  const unpacked = bases().map(readUnpacked).find((each) => each !== undefined);
+  const library = unpacked?.library ?? new LibCriu(SYSTEM_LIBRARY);
+  const found = program ?? unpacked?.program ?? SYSTEM_PROGRAMS.find(isThere);
+  if (found === undefined) throw new UnsupportedError("a checkpoint", "there is no CRIU here", REMEDY);
+  if (program !== undefined && !isThere(program)) {
+    throw new UnsupportedError("a checkpoint", `there is no CRIU at "${program}"`, REMEDY);
+  }
+  if (!library.isInstalled) {
+    throw new UnsupportedError("a checkpoint", `the library "${library.file}" cannot be loaded`, REMEDY);
+  }
+  return { program: found, library };
+}
+
+/** Where `./setup` unpacks CRIU: for root, for others. */
+function bases(): string[] {
+  const home = Deno.env.get("XDG_DATA_HOME") ?? `${Deno.env.get("HOME") ?? ""}/.local/share`;
+  return ["/opt/ai-sandbox/criu", `${home}/ai-sandbox/criu`];
+}
+
+/** A root must not run what another user could have put there. */
+function readUnpacked(base: string): InstalledCriu | undefined {
+  try {
+    const file = `${base}/criu.json`;
+    const { uid } = Deno.statSync(file);
+    if (uid !== 0 && uid !== Deno.uid()) return undefined;
+    const { criu, libcriu, libraryPath } = JSON.parse(Deno.readTextFileSync(file));
+    return { program: criu, library: new LibCriu(libcriu, [`${libraryPath}/libprotobuf-c.so.1`]) };
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
+    throw error;
+  }
+}
+
+function isThere(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,106 @@
+import { LifecycleError } from "../runtime/errors.ts";
+import { Problems } from "../runtime/spec/problems.ts";
+import { integer, list, map, need, object, oneOf, Place, type Shape, text } from "../runtime/spec/shape.ts";
+import type { ExternalFile } from "./descriptors.ts";
+import type { ExternalMount } from "./external_mounts.ts";
+
+/** The form of the manifests that this version writes. */
+const VERSION = 1;
+/** The name of a manifest in its directory of images. */
+export const MANIFEST = "ai-sandbox.json";
+const MOST_BYTES = 64 << 20;
+
+/** What a file of a checkpoint must be. */
+export interface FileSeal {
+  readonly bytes: number;
+  /** SHA-256 of the SHA-256 of each piece of 16 MiB, in hexadecimal. */
+  readonly sha256: string;
+}
+
+/** What is known of a checkpoint beside CRIU's images. It says nothing of what a restored container may do. */
+export interface Manifest {
+  readonly version: number;
+  /** The container that it was taken of. */
+  readonly id: string;
+  /** When, as ISO 8601. */
+  readonly created: string;
+  readonly kernel: string;
+  readonly arch: string;
+  /** Features of the processor that programs look at once and then rely on. */
+  readonly cpu: string;
+  /** `full`: it can be restored; `pre`: only memory, for a later one to build upon. */
+  readonly kind: "full" | "pre";
+  /** Absolute path of the bundle at that time. */
+  readonly bundle: string;
+  readonly mounts: readonly ExternalMount[];
+  readonly files: readonly ExternalFile[];
+  /** Whether the network namespace was left out: it had nothing but loopback. */
+  readonly network: "kept" | "empty" | "external" | "shared";
+  /** Relative path of the images that these build upon. */
+  readonly parent?: string;
+  readonly seals: Readonly<Record<string, FileSeal>>;
+}
+
+const shape: Shape<Manifest> = object<Manifest>({
+  version: need(integer(VERSION, VERSION)),
+  id: need(text(1024)),
+  created: need(text(64)),
+  kernel: need(text(256)),
+  arch: need(text(32)),
+  cpu: need(text(8192)),
+  kind: need(oneOf(["full", "pre"] as const)),
+  bundle: need(text(4096)),
+  mounts: need(list(
+    object<ExternalMount>({ path: need(text(4096)), type: need(text(64)), controllers: text(256) }),
+    10_000,
+  )),
+  files: need(list(object<ExternalFile>({ key: need(text(128)), stdio: need(stdio) }), 1024)),
+  network: need(oneOf(["kept", "empty", "external", "shared"] as const)),
+  parent: text(4096),
+  seals: need(map(
+    object<FileSeal>({ bytes: need(integer(0, Number.MAX_SAFE_INTEGER)), sha256: need(text(64)) }),
+  )),
+});
+
+function stdio(value: unknown, at: Place): 0 | 1 | 2 | undefined {
+  return value === 0 || value === 1 || value === 2 ? value : at.mismatch(value, "0, 1 or 2");
+}
+
+/** A manifest as text. */
+export function encodeManifest(manifest: Omit<Manifest, "version">): string {
+  return JSON.stringify({ version: VERSION, ...manifest }, null, 1);
+}
+
+/**
+ * The manifest of a directory of images; `undefined` if it has none, since another runtime has written it.
+ *
+ * @throws {LifecycleError} if nobody can go by it.
+ */
+export function readManifest(directory: string): Manifest | undefined {
+  const file = `${directory}/${MANIFEST}`;
+  let source: string;
+  try {
+    const info = Deno.lstatSync(file);
+    if (!info.isFile || info.size > MOST_BYTES) throw unusable(file, "it is no ordinary file");
+    source = Deno.readTextFileSync(file);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(source);
+  } catch (cause) {
+    throw unusable(file, cause instanceof Error ? cause.message : String(cause));
+  }
+  const problems = new Problems();
+  const manifest = shape(value, new Place(problems));
+  const [first] = problems.list;
+  if (first || !manifest) throw unusable(file, first ? `${first.pointer || "/"}: ${first.message}` : "it is empty");
+  return manifest;
+}
+
+/** A checkpoint that is refused. */
+export function unusable(path: string, why: string): LifecycleError {
+  return new LifecycleError(`Cannot restore from "${path}": ${why}; take another checkpoint`);
+}

@@ -1,0 +1,342 @@
+import { resolve } from "@std/path";
+import { CGROUP_MODE, type CriuStage } from "../ffi/criu.ts";
+import { openDirectory } from "../ffi/directory.ts";
+import type { Fd } from "../ffi/fd.ts";
+import { type Ending, openPidFd, reap, signalPidFd } from "../ffi/process.ts";
+import { open } from "../ffi/fd.ts";
+import { connect, sendWithFd } from "../ffi/socket.ts";
+import { parseMountinfo } from "../runtime/attest/parse.ts";
+import { loadBundle } from "../runtime/bundle.ts";
+import type { CgroupGroup } from "../runtime/cgroup/group.ts";
+import { LifecycleError, UnsupportedError, UsageError } from "../runtime/errors.ts";
+import { groupsOf, makeGroup } from "../runtime/lifecycle/create.ts";
+import { EPOLLIN, reactor } from "../runtime/launch/reactor.ts";
+import { NAMESPACE_FLAG } from "../runtime/plan/kernel.ts";
+import { hasNoDevices } from "../runtime/plan/rootfs.ts";
+import { prepare, type Prepared } from "../runtime/prepare.ts";
+import { checkId } from "../runtime/state/container_id.ts";
+import { nameProcess } from "../runtime/state/liveness.ts";
+import type { Record } from "../runtime/state/record.ts";
+import { type Entry, Store } from "../runtime/state/store.ts";
+import { attestRestored } from "./attest_restored.ts";
+import { refusal } from "./checkpoint.ts";
+import { configuredMounts, type LiveMounts, sourceOf } from "./external_mounts.ts";
+import { makeDirectory } from "./images.ts";
+import { findCriu } from "./installed.ts";
+import { loopbackUp } from "./loopback.ts";
+import { missingFeatures } from "./machine.ts";
+import { type Manifest, readManifest, unusable } from "./manifest.ts";
+import { cgroupModeOf, type CriuOptions, emptyNamespaces, refuseLazyPages, switchesOf } from "./options.ts";
+import { checkSeals } from "./seals.ts";
+import { keptFilters } from "./seccomp_image.ts";
+import { runCriu } from "./worker.ts";
+
+/** What CRIU's log of a restore is called. */
+const LOG = "restore.log";
+const DESCRIPTORS = "descriptors.json";
+const SIGKILL = 9;
+
+/** Options of {@linkcode restoreContainer}. */
+export interface RestoreOptions extends CriuOptions {
+  /** Directory of the bundle: its config.json decides what the container may do. @default the working directory */
+  readonly bundle?: string | undefined;
+  /** Path of the Unix socket that gets the terminal, if the program has one. */
+  readonly consoleSocket?: string | undefined;
+  readonly lsmProfile?: string | undefined;
+  readonly lsmMountContext?: string | undefined;
+  /** Hears the pid of its first process before the container counts as restored. */
+  readonly onPid?: ((pid: number) => void | Promise<void>) | undefined;
+}
+
+/** A container that runs again. */
+export interface RestoredContainer {
+  readonly pid: number;
+  /** The other side of its terminal, if it has one that went to no socket. */
+  readonly terminal?: Fd;
+  /** Resolves with the end of its first process, a child of this one. */
+  wait(): Promise<Ending>;
+}
+
+/**
+ * Makes a container from a checkpoint: its processes go on where they were, under what the bundle's config.json asks for
+ * now. stdin, stdout and stderr are those of this process.
+ *
+ * @throws {SpecError} if the bundle is wrong.
+ * @throws {LifecycleError} if there is a container of that name, or the images cannot be used.
+ * @throws {AttestationError} if what the images hold is not what the bundle asks for.
+ * @throws {UnsupportedError} if this version or host cannot do what was asked.
+ */
+export async function restoreContainer(id: string, options: RestoreOptions = {}): Promise<RestoredContainer> {
+  checkId(id);
+  refuseLazyPages(options);
+  const mode = cgroupModeOf(options.manageCgroupsMode) ?? CGROUP_MODE.ignore;
+  const emptied = emptyNamespaces(options.emptyNs);
+  const criu = findCriu(options.criu);
+  const bundle = loadBundle(options.bundle ?? ".");
+  const request = prepare({ bundle, id, overlay: { kind: "none" } }, { form: "detached" });
+  refuse(request, options);
+  const images = await openImages(options.imagePath ?? "checkpoint");
+  const { manifest } = images;
+  using entry = new Store(options.root).claim(id);
+  const intended: Omit<Record, "version"> = {
+    id,
+    bundle: bundle.path,
+    rootfs: resolve(bundle.path, bundle.spec.root.path),
+    annotations: bundle.spec.annotations ?? {},
+    created: new Date().toISOString(),
+    owner: Deno.uid()!,
+    phase: "creating",
+    ...groupsOf(request),
+  };
+  await using parts = new AsyncDisposableStack();
+  parts.defer(() => entry.remove());
+  entry.writeSpec(bundle.spec);
+  entry.write(intended);
+  const group = await makeGroup(request);
+  parts.use(group);
+  const logs = options.workPath === undefined ? images.path : makeDirectory(options.workPath);
+  using imagesDir = openDirectory(images.path)!;
+  using workDir = openDirectory(logs)!;
+  using fds = new DisposableStack();
+  const inherited = inheritedFds(images, request, fds);
+  const stages = new Stages(id, request, images, group);
+  const isEmpty = emptied !== 0 || (manifest ? manifest.network === "empty" : isNetworkMissing(images.path));
+  const answer = await runCriu(
+    criu,
+    {
+      arch: request.host.arch,
+      program: criu.program,
+      flags: ["--restore-sibling"],
+      groups: group?.directories ?? [],
+      ownGroups: request.spec.linux?.namespaces?.some(({ type }) => type === "cgroup") ?? false,
+      root: {
+        path: intended.rootfs,
+        place: placeIn(entry),
+        readonly: request.spec.root.readonly ?? false,
+        noDevices: hasNoDevices(request.spec),
+      },
+    },
+    {
+      what: "restore",
+      request: {
+        imagesDir,
+        workDir,
+        logFile: LOG,
+        root: placeIn(entry),
+        lsmProfile: options.lsmProfile,
+        lsmMountContext: options.lsmMountContext,
+        switches: [...switchesOf(options), "orphan_pts_master", "ext_masters", "ext_sharing"],
+        cgroupMode: mode,
+        emptyNamespaces: isEmpty ? NAMESPACE_FLAG.network : 0,
+        externals: [...mountKeys(images, { request, group, bundle: bundle.path })],
+      },
+      inherited,
+      onStage: (stage) => stages.reach(stage),
+    },
+  ).catch((error) => {
+    stages.end();
+    throw error;
+  });
+  if ("refused" in answer) {
+    stages.end();
+    throw refusal("restore", { id, log: `${logs}/${LOG}`, kept: true });
+  }
+  const pid = answer.result;
+  const process = openPidFd(pid);
+  parts.defer(() => {
+    signalPidFd(process, SIGKILL);
+  });
+  const terminal = sendTerminal(stages.terminal, options.consoleSocket);
+  await options.onPid?.(pid);
+  entry.write({ ...intended, phase: "created", init: nameProcess(pid) });
+  parts.move(); // the container's own from here on
+  return { pid, ...(terminal && { terminal }), wait: () => end(pid, process) };
+}
+
+async function end(pid: number, process: Fd): Promise<Ending> {
+  await reactor.ready(process, EPOLLIN);
+  process[Symbol.dispose]();
+  return reap(pid, true) ?? { code: 0, userMs: 0, systemMs: 0, peakMemoryBytes: 0 };
+}
+
+/** Follows CRIU through a restore. */
+class Stages {
+  terminal: Fd | undefined;
+  #pid = 0;
+
+  constructor(
+    readonly id: string,
+    readonly request: Prepared,
+    readonly images: Images,
+    readonly group: CgroupGroup | undefined,
+  ) {}
+
+  reach({ name, pid, terminal }: CriuStage): void {
+    if (pid > 0) this.#pid = pid;
+    if (terminal) {
+      this.terminal?.[Symbol.dispose]();
+      this.terminal = terminal;
+    }
+    if (name === "setup-namespaces" && this.#hasOwnNetwork) loopbackUp(pid, this.request.host.arch);
+    // All is there but nothing runs: CRIU holds every process.
+    if (name === "pre-resume") this.#attest();
+  }
+
+  #attest(): void {
+    try {
+      const pids = this.group ? inNamespaceOf(this.#pid, this.group.members) : [this.#pid];
+      const filters = keptFilters(this.images.path);
+      attestRestored({ id: this.id, pid: this.#pid, pids, request: this.request, filters });
+    } catch (error) {
+      this.end(); // CRIU would let it go on all the same
+      throw error;
+    }
+  }
+
+  /** Ends what there is of the container: with the first process of a pid namespace all others end. */
+  end(): void {
+    this.terminal?.[Symbol.dispose]();
+    this.terminal = undefined;
+    if (this.#pid === 0) return;
+    try {
+      using process = openPidFd(this.#pid);
+      signalPidFd(process, SIGKILL);
+      reap(this.#pid, true);
+    } catch {
+      // it has ended
+    }
+  }
+
+  get #hasOwnNetwork(): boolean {
+    const namespace = this.request.spec.linux?.namespaces?.find(({ type }) => type === "network");
+    return namespace !== undefined && namespace.path === undefined;
+  }
+}
+
+/** CRIU itself is in the cgroup as well, outside of the container's pid namespace. */
+function inNamespaceOf(init: number, pids: readonly number[]): number[] {
+  const namespace = (pid: number): string | undefined => {
+    try {
+      return Deno.readLinkSync(`/proc/${pid}/ns/pid`);
+    } catch {
+      return undefined;
+    }
+  };
+  const own = namespace(init);
+  return pids.filter((pid) => namespace(pid) === own);
+}
+
+function refuse({ spec, filter }: Prepared, { consoleSocket }: RestoreOptions): void {
+  if (consoleSocket !== undefined && !spec.process?.terminal) {
+    throw new UsageError("Cannot use --console-socket: the program has no terminal, process.terminal is not true");
+  }
+  if (filter?.notify) {
+    throw new UnsupportedError("/linux/seccomp", "CRIU cannot restore a filter that asks user space", "leave it out");
+  }
+}
+
+/** The images of a checkpoint. */
+export interface Images {
+  /** Absolute path of their directory. */
+  readonly path: string;
+  /** What is known of them; nothing if another runtime has written them. */
+  readonly manifest: Manifest | undefined;
+  /** What stdin, stdout and stderr led to. */
+  readonly links: readonly string[];
+}
+
+/**
+ * Looks at images before anything is done with them.
+ *
+ * @throws {LifecycleError} if they are not whole, or not for this machine.
+ */
+async function openImages(given: string): Promise<Images> {
+  const path = resolve(given);
+  if (!exists(path)) throw new LifecycleError(`Cannot restore from "${path}": there is no such directory`);
+  const manifest = readManifest(path);
+  if (manifest) {
+    if (manifest.kind === "pre") throw unusable(path, "it holds only memory, as --pre-dump asked for");
+    if (manifest.arch !== Deno.build.arch) throw unusable(path, `it is of a machine of ${manifest.arch}`);
+    const missing = missingFeatures(manifest.cpu);
+    if (missing.length > 0) {
+      throw unusable(path, `it is of a processor with ${missing.join(", ")}, which this one lacks`);
+    }
+    await checkSeals(path, manifest.seals);
+  } else if (!exists(`${path}/inventory.img`)) throw unusable(path, "it holds no images of CRIU");
+  return { path, manifest, links: readLinks(path) };
+}
+
+function readLinks(path: string): readonly string[] {
+  try {
+    const links: unknown = JSON.parse(Deno.readTextFileSync(`${path}/${DESCRIPTORS}`));
+    return Array.isArray(links) ? links.filter((each) => typeof each === "string") : [];
+  } catch {
+    return []; // CRIU says what it misses
+  }
+}
+
+function exists(path: string): boolean {
+  try {
+    return Deno.statSync(path) !== undefined;
+  } catch {
+    return false;
+  }
+}
+
+/** Whether the images say nothing of network devices, as runc's never do. */
+function isNetworkMissing(path: string): boolean {
+  return !Array.from(Deno.readDirSync(path)).some(({ name }) => name.startsWith("netdev-") || name.startsWith("netns-"));
+}
+
+/** Where the root is mounted for CRIU: the host sees nothing of that. */
+function placeIn(entry: Entry): string {
+  const place = `${entry.path}/root`;
+  Deno.mkdirSync(place, { recursive: true, mode: 0o700 });
+  return place;
+}
+
+/** The mounts that CRIU takes from the host, each with its source by the config of now. */
+function* mountKeys(
+  { path, manifest }: Images,
+  { request: { spec }, group, bundle }: {
+    readonly request: Prepared;
+    readonly group: CgroupGroup | undefined;
+    readonly bundle: string;
+  },
+): Iterable<string> {
+  if (!manifest) {
+    for (const [mount, source] of configuredMounts({ spec, bundle })) yield `mnt[${mount}]:${source}`;
+    return;
+  }
+  const host = parseMountinfo(Deno.readTextFileSync("/proc/self/mountinfo"));
+  const live: LiveMounts = { spec, bundle, host, groups: group?.directories ?? [] };
+  for (const mount of manifest.mounts) {
+    const source = sourceOf(mount, live);
+    if (source === undefined) throw unusable(path, `it has a mount at "${mount.path}", which config.json does not ask for`);
+    yield `mnt[${mount.path}]:${source}`;
+  }
+}
+
+/** What takes the place of the host's files, pipes and namespaces. */
+function inheritedFds(
+  { manifest, links }: Images,
+  { spec }: Prepared,
+  stack: DisposableStack,
+): { fd: number; key: string }[] {
+  const files = manifest?.files ??
+    links.flatMap((key, stdio) => key.includes("pipe:") ? [{ key, stdio }] : []);
+  const namespaces = [["network", "extRootNetNS"], ["pid", "extRootPidNS"]].flatMap(([type, key]) => {
+    const path = spec.linux?.namespaces?.find((each) => each.type === type)?.path;
+    return path === undefined ? [] : [{ fd: stack.use(open(path, 0)).raw, key: key! }];
+  });
+  return [...files.map(({ key, stdio }) => ({ fd: stdio, key })), ...namespaces];
+}
+
+function sendTerminal(terminal: Fd | undefined, path: string | undefined): Fd | undefined {
+  if (path === undefined || !terminal) return terminal;
+  using sent = terminal;
+  using socket = connect(path);
+  sendWithFd(socket, new TextEncoder().encode("/dev/ptmx"), sent);
+  return undefined;
+}
+export type { Ending };

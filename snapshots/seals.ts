@@ -1,0 +1,68 @@
+import { check } from "../ffi/errno.ts";
+import { open } from "../ffi/fd.ts";
+import { libc } from "../ffi/libc.ts";
+import { type FileSeal, MANIFEST, unusable } from "./manifest.ts";
+
+const PIECE_BYTES = 16 << 20;
+/** Links are not followed, and no fifo keeps anybody waiting. */
+const HOW = 0o4000 | (Deno.build.arch === "x86_64" ? 0o400000 : 0o100000); // O_NONBLOCK, O_NOFOLLOW
+
+/** The seal of every file of a directory of images, by name; what it has beside files is left out. */
+export async function sealAll(directory: string): Promise<Record<string, FileSeal>> {
+  const seals: Record<string, FileSeal> = {};
+  for (const name of imageNames(directory)) seals[name] = await seal(`${directory}/${name}`);
+  return seals;
+}
+
+/** CRIU's images of a directory, sorted: not its logs and figures. */
+function imageNames(directory: string): string[] {
+  const names = Array.from(Deno.readDirSync(directory)).filter(({ isFile }) => isFile);
+  return names.map(({ name }) => name).filter((name) => isSealed(name)).sort();
+}
+
+function isSealed(name: string): boolean {
+  return name !== MANIFEST && !name.endsWith(".log") && !name.startsWith("stats-");
+}
+
+/**
+ * Compares a directory of images with their seals.
+ *
+ * @throws {LifecycleError} naming the first file that is missing, altered, or not one of them.
+ */
+export async function checkSeals(directory: string, seals: Readonly<Record<string, FileSeal>>): Promise<void> {
+  const found = Array.from(Deno.readDirSync(directory)).filter(({ name }) => isSealed(name));
+  for (const { name, isFile } of found) {
+    if (name in seals && !isFile) throw unusable(`${directory}/${name}`, "it is no ordinary file");
+    // What the images do not know of CRIU would read all the same.
+    if (!(name in seals) && name.endsWith(".img")) throw unusable(`${directory}/${name}`, "it is foreign");
+  }
+  for (const [name, { bytes, sha256 }] of Object.entries(seals)) {
+    const path = `${directory}/${name}`;
+    if (!found.some((each) => each.name === name)) throw unusable(path, "it is missing");
+    const is = await seal(path);
+    if (is.bytes !== bytes) {
+      throw unusable(path, `it has ${is.bytes} bytes instead of ${bytes}, it was cut off or altered`);
+    }
+    if (is.sha256 !== sha256) throw unusable(path, "it was altered");
+  }
+}
+
+async function seal(path: string): Promise<FileSeal> {
+  using file = open(path, HOW);
+  const digests: ArrayBuffer[] = [];
+  let bytes = 0;
+  for (;;) {
+    const piece = new Uint8Array(PIECE_BYTES);
+    let length = 0;
+    for (let count = 1; count > 0 && length < piece.length; length += count) {
+      const rest = piece.subarray(length);
+      count = check(libc.read(file.raw, rest, BigInt(rest.length)), "read", path);
+    }
+    if (length > 0) digests.push(await crypto.subtle.digest("SHA-256", piece.subarray(0, length)));
+    bytes += length;
+    if (length < PIECE_BYTES) break;
+  }
+  const all = new Uint8Array(digests.flatMap((each) => [...new Uint8Array(each)]));
+  const sha256 = new Uint8Array(await crypto.subtle.digest("SHA-256", all)).toHex();
+  return { bytes, sha256 };
+}

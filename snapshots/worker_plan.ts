@@ -1,0 +1,93 @@
+import type { Arch } from "../runtime/plan/abi.ts";
+import { O, O_DIRECTORY } from "../runtime/plan/abi.ts";
+import { AT_FDCWD, CLONE, CLOSE_RANGE_CLOEXEC, MOUNT_ATTR, PROPAGATION } from "../runtime/plan/kernel.ts";
+import { attach, cloneMount, setAttributes } from "../runtime/plan/mount_ops.ts";
+import { flags, named, type Op, op, type Plan, slot, text } from "../runtime/plan/op.ts";
+
+/** The descriptor of CRIU's conversation, and the one on which a step that failed is told. */
+export const SERVICE_FD = 3;
+export const FAILURE_FD = 4;
+/** The first descriptor that is handed to CRIU for the container. */
+export const FIRST_INHERITED_FD = 5;
+
+/** The root that a container is restored on. */
+export interface WorkerRoot {
+  /** The directory on the host. */
+  readonly path: string;
+  /** Where it is mounted, in a mount namespace of CRIU's own: a directory. */
+  readonly place: string;
+  readonly readonly: boolean;
+  readonly noDevices: boolean;
+}
+
+/** How CRIU is started. */
+export interface WorkerRequest {
+  readonly arch: Arch;
+  /** Path of CRIU. */
+  readonly program: string;
+  /** Flags that libcriu has no function for. */
+  readonly flags: readonly string[];
+  /** The cgroups that the restored processes are to be in; CRIU joins them and bears the processes there. */
+  readonly groups?: readonly string[];
+  /** Whether the container has a cgroup namespace of its own. */
+  readonly ownGroups?: boolean;
+  readonly root?: WorkerRoot | undefined;
+}
+
+/** Everything CRIU finds in its environment: it runs tar for file systems in memory, and ip. */
+const ENVIRONMENT = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"];
+
+/**
+ * The steps of the process that becomes CRIU. What they mount is seen by nobody else and goes with CRIU, however that
+ * ends.
+ */
+export function workerPlan(request: WorkerRequest): Plan {
+  return {
+    arch: request.arch,
+    sections: [{ by: "launcher", ops: [...work(request)] }, { by: "end", ops: FAIL }],
+  };
+}
+
+function* work({ arch, program, flags: given, groups = [], ownGroups, root }: WorkerRequest): Iterable<Op> {
+  const does = "keep the failure pipe from CRIU";
+  yield op(does, "close_range", [FAILURE_FD, FAILURE_FD, CLOSE_RANGE_CLOEXEC]);
+  for (const directory of groups) {
+    const says = `join cgroup "${directory}"`;
+    const how = flags("O_", { WRONLY: O.WRONLY, CLOEXEC: O.CLOEXEC });
+    yield op(says, "openat", [AT_FDCWD, `${directory}/cgroup.procs`, how, 0], { into: "group" });
+    yield op(says, "write", [slot("group"), text("0"), 1]);
+    yield op(says, "close", [slot("group")]);
+  }
+  if (ownGroups) {
+    yield op("make a cgroup namespace", "unshare", [named("CLONE_NEWCGROUP", CLONE.NEWCGROUP)]);
+  }
+  if (root) yield* mountRoot(arch, root);
+  yield op("run CRIU", "execve", [
+    program,
+    { strings: ["criu", "--no-default-config", ...given, "swrk", String(SERVICE_FD)] },
+    { strings: ENVIRONMENT },
+  ]);
+}
+
+function* mountRoot(arch: Arch, { path, place, readonly, noDevices }: WorkerRoot): Iterable<Op> {
+  const slave = named("MS_SLAVE", PROPAGATION.SLAVE);
+  const spread = { propagation: slave, recursive: true };
+  yield op("make a mount namespace", "unshare", [named("CLONE_NEWNS", CLONE.NEWNS)]);
+  yield setAttributes("keep mounts from spreading to the host", AT_FDCWD, spread, "/");
+  const does = `mount "${path}" as the root`;
+  yield cloneMount(does, AT_FDCWD, path, true, "root");
+  yield setAttributes(does, slot("root"), spread);
+  const set = { ...(readonly && { RDONLY: MOUNT_ATTR.RDONLY }), ...(noDevices && { NODEV: MOUNT_ATTR.NODEV }) };
+  if (readonly || noDevices) yield setAttributes("restrict the root", slot("root"), { set });
+  const how = flags("O_", { PATH: O.PATH, DIRECTORY: O_DIRECTORY[arch], CLOEXEC: O.CLOEXEC });
+  yield op("open the place of the root", "openat", [AT_FDCWD, place, how, 0], { into: "place" });
+  yield attach(does, "root", "place");
+}
+
+const FAIL: readonly Op[] = [
+  op("report the failure", "write", [FAILURE_FD, { address: "failed" }, 16], {
+    label: "fail",
+    failed: "over",
+  }),
+  op("end", "exit_group", [1], { label: "over", failed: "over" }),
+];
