@@ -12,7 +12,7 @@
  * @module
  */
 export { Sandbox } from "./runtime/sandbox.ts";
-export { type Terminal, terminalOf } from "./runtime/supervise/terminal_streams.ts";
+export type { Terminal } from "./runtime/supervise/terminal_streams.ts";
 export type { StdioChoice } from "./runtime/supervise/ends.ts";
 export { type IoMax, NOT_APART, type SandboxOptions, type UntrustedOptions } from "./runtime/options.ts";
 export type { AllowedBind, Ceiling } from "./runtime/untrusted/ceiling.ts";
@@ -110,5 +110,5 @@ export { containerProcesses } from "./runtime/lifecycle/processes.ts";
 export { deleteContainer, type DeleteOptions } from "./runtime/lifecycle/delete.ts";
 export type { State, StateStatus, STATUSES } from "./runtime/spec/state.ts";
 export { checkpointContainer, type CheckpointOptions } from "./snapshots/checkpoint.ts";
-export { type Ending, type RestoredContainer, restoreContainer, type RestoreOptions } from "./snapshots/restore.ts";
+export { restoreContainer, type RestoredContainer, type RestoreOptions } from "./snapshots/restore.ts";
 export type { CriuOptions } from "./snapshots/options.ts";

@@ -187,7 +187,9 @@ export function isRefusal(result: number): boolean {
 
 function fill(library: Functions<typeof TABLE>, options: Deno.PointerObject, request: CriuRequest): void {
   const text = (name: TextSetter, value: string | undefined): void => {
-    if (value !== undefined) succeed(library[`criu_local_set_${name}`](options, cstring(value)), `set ${name}`);
+    if (value !== undefined) {
+      succeed(library[`criu_local_set_${name}`](options, cstring(value)), `set ${name}`);
+    }
   };
   // Descriptors are taken only while the service is a program (libcriu's criu_add_inherit_fd).
   succeed(library.criu_local_set_service_binary(options, cstring("criu")), "name CRIU");

@@ -20,6 +20,9 @@ export const libc = openLibrary("libc.so.6", {
   fdatasync: { parameters: ["i32"], result: "i32" },
   flock: { parameters: ["i32", "i32"], result: "i32" }, // (int fd, int operation)
   free: { parameters: ["pointer"], result: "void" }, // void free(void *)
+  fsconfig: { parameters: ["i32", "u32", "buffer", "buffer", "i32"], result: "i32" }, // (int fd, unsigned cmd, const char *key, const void *value, int aux)
+  fsmount: { parameters: ["i32", "u32", "u32"], result: "i32" }, // (int fd, unsigned flags, unsigned attributes)
+  fsopen: { parameters: ["buffer", "u32"], result: "i32" }, // (const char *file_system, unsigned flags)
   fsync: { parameters: ["i32"], result: "i32" },
   fstatfs: { parameters: ["i32", "buffer"], result: "i32" }, // (int fd, struct statfs *)
   getegid: { parameters: [], result: "u32" },

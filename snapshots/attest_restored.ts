@@ -67,7 +67,11 @@ function compareTask(
     const has = BigInt(`0x${statusLine(status, set) ?? "0"}`);
     const more = has & ~allowed;
     if (more !== 0n) {
-      found.push({ what: `${set} of ${who}`, asked: `at most 0x${allowed.toString(16)}`, is: `0x${has.toString(16)}` });
+      found.push({
+        what: `${set} of ${who}`,
+        asked: `at most 0x${allowed.toString(16)}`,
+        is: `0x${has.toString(16)}`,
+      });
     }
   }
   if (noNewPrivileges && statusLine(status, "NoNewPrivs") !== "1") {
@@ -82,7 +86,9 @@ function compareTask(
 /** The filter of now must be the first of every process: what it has installed itself comes behind it. */
 function compareFilters({ request: { filter }, filters }: Rebuilt): Difference[] {
   if (!filter) return [];
-  const same = filters.filter(({ isFirst }) => isFirst).every(({ program }) => equal(program, filter.program));
+  const same = filters.filter(({ isFirst }) => isFirst).every(({ program }) =>
+    equal(program, filter.program)
+  );
   if (same && filters.length > 0) return [];
   return [{ what: "seccomp filter", asked: "the one of config.json", is: "another one in the images" }];
 }

@@ -10,12 +10,12 @@ import { statusOf } from "../runtime/lifecycle/status.ts";
 import { NAMESPACE_FLAG } from "../runtime/plan/kernel.ts";
 import type { Spec } from "../runtime/spec/config.ts";
 import { hold } from "../runtime/state/liveness.ts";
-import { descriptorsOf, type ExternalFile, externalFiles } from "./descriptors.ts";
+import { type ExternalFile, externalFiles, linksOf } from "./descriptors.ts";
 import { type ExternalMount, externalMounts } from "./external_mounts.ts";
 import { makeDirectory, Stage } from "./images.ts";
 import { findCriu } from "./installed.ts";
 import { logExcerpt } from "./log.ts";
-import { encodeManifest, type Manifest, MANIFEST } from "./manifest.ts";
+import { encodeManifest, MANIFEST, type Manifest } from "./manifest.ts";
 import { cgroupModeOf, type CriuOptions, emptyNamespaces, refuseLazyPages, switchesOf } from "./options.ts";
 import { sealAll } from "./seals.ts";
 import { cpuFeatures, kernelRelease } from "./machine.ts";
@@ -37,6 +37,7 @@ export interface CheckpointOptions extends CriuOptions {
   readonly preDump?: boolean;
   /** Address and port of a page server. */
   readonly pageServer?: string | undefined;
+  /** Refused: it belongs to lazy pages. */
   readonly statusFd?: number | undefined;
 }
 
@@ -92,7 +93,9 @@ export async function checkpointContainer(id: string, options: CheckpointOptions
       externals: [...externalKeys(found), ...externalNamespaces(spec, init!.pid)],
     },
   });
-  if ("refused" in answer) throw refusal("checkpoint", { id, log: `${logs}/${LOG}`, kept: options.workPath !== undefined });
+  if ("refused" in answer) {
+    throw refusal("checkpoint", { id, log: `${logs}/${LOG}`, kept: options.workPath !== undefined });
+  }
   Deno.writeTextFileSync(`${stage.path}/${DESCRIPTORS}`, JSON.stringify(found.links));
   const goesOn = options.leaveRunning === true || options.preDump === true;
   const manifest: Omit<Manifest, "version"> = {
@@ -122,7 +125,11 @@ function refuseCheckpoint(options: CheckpointOptions): void {
     throw new UsageError("Cannot use --status-fd without --lazy-pages: nobody would write to it");
   }
   if (options.pageServer !== undefined) {
-    throw new UnsupportedError("--page-server", "libcriu of this version cannot be told of one", "leave it out");
+    throw new UnsupportedError(
+      "--page-server",
+      "libcriu of this version cannot be told of one",
+      "leave it out",
+    );
   }
 }
 
@@ -134,16 +141,19 @@ interface Found {
 
 /** What of a container is not its own. It is looked at while it runs: what it changes meanwhile CRIU refuses. */
 function look(container: Known, { linux }: Spec): Found {
-  const { init, groups } = container.record;
+  const { init, groups, stdio = [] } = container.record;
   const pid = init!.pid;
   const own = linux?.namespaces?.some(({ type }) => type === "mount") ?? false;
   const read = (path: string): string => Deno.readTextFileSync(path);
   return {
-    links: descriptorsOf(pid),
+    links: linksOf(pid),
     mounts: own
-      ? externalMounts(parseMountinfo(read(`/proc/${pid}/mountinfo`)), parseMountinfo(read("/proc/self/mountinfo")))
+      ? externalMounts(
+        parseMountinfo(read(`/proc/${pid}/mountinfo`)),
+        parseMountinfo(read("/proc/self/mountinfo")),
+      )
       : [],
-    files: externalFiles(pid, groups.length > 0 ? groupOf(container).members : [pid]),
+    files: externalFiles(stdio, groups.length > 0 ? groupOf(container).members : [pid]),
   };
 }
 
@@ -176,7 +186,9 @@ function networkOf(spec: Spec, empty: number): Manifest["network"] {
 
 function freezerOf({ record }: Known): string | undefined {
   return record.groups.find(({ version, controllers }) => {
-    return version === 2 ? !record.groups.some((each) => hasFreezer(each.controllers)) : hasFreezer(controllers);
+    return version === 2
+      ? !record.groups.some((each) => hasFreezer(each.controllers))
+      : hasFreezer(controllers);
   })?.directory;
 }
 

@@ -1,13 +1,10 @@
-import { placeAt } from "../ffi/look.ts";
 import { parseMountinfo } from "../runtime/attest/parse.ts";
 import { UnsupportedError } from "../runtime/errors.ts";
-
-/** What stdin, stdout and stderr of a container lead to, as links of /proc/<pid>/fd; runc keeps the same list. */
-export type Descriptors = readonly string[];
+import { descriptorName } from "../runtime/state/descriptor_name.ts";
 
 /** Something outside of a container that descriptors in it lead to. */
 export interface ExternalFile {
-  /** What CRIU calls it: `file[<mount>:<inode>]`, or `pipe:[<inode>]`, both in its own writing. */
+  /** Its name: `file[<mount>:<inode>]`, or `pipe:[<inode>]`. */
   readonly key: string;
   /** Which of stdin, stdout and stderr takes its place in a restore. */
   readonly stdio: 0 | 1 | 2;
@@ -15,52 +12,46 @@ export interface ExternalFile {
 
 const STDIO = [0, 1, 2] as const;
 
-/** The links of a process's stdin, stdout and stderr. */
-export function descriptorsOf(pid: number): Descriptors {
+/** The links of a process's stdin, stdout and stderr, as runc keeps them too. */
+export function linksOf(pid: number): string[] {
   return STDIO.map((fd) => linkOf(pid, fd) ?? "/dev/null");
 }
 
 /**
- * What of the first process's stdin, stdout and stderr is the host's, and what every other process has of that.
+ * What processes still have of the stdin, stdout and stderr that their container began with, wherever they have put it.
  *
+ * @param given The names of those three.
  * @throws {UnsupportedError} if another descriptor leads to a file of the host: nothing could take its place later.
  */
-export function externalFiles(init: number, pids: readonly number[]): ExternalFile[] {
+export function externalFiles(given: readonly string[], pids: readonly number[]): ExternalFile[] {
   const found = new Map<string, ExternalFile>();
-  const add = (key: string | undefined, stdio: 0 | 1 | 2): void => {
-    if (key !== undefined && !found.has(key)) found.set(key, { key, stdio });
-  };
-  for (const fd of STDIO) {
-    const link = linkOf(init, fd);
-    if (link?.startsWith("pipe:")) add(link, fd);
-    else add(fileKey(init, fd), fd);
-  }
   for (const pid of pids) {
-    for (const name of names(`/proc/${pid}/fd`)) {
-      const key = fileKey(pid, Number(name));
+    const mounts = mountsOf(pid);
+    for (const fd of names(`/proc/${pid}/fd`).map(Number)) {
+      const key = descriptorName(pid, fd);
       if (key === undefined || found.has(key)) continue;
-      throw new UnsupportedError(
-        "a checkpoint",
-        `descriptor ${name} of process ${pid} leads to "${linkOf(pid, Number(name))}" outside of the container`,
-        "close it before",
-      );
+      const stdio = STDIO.find((each) => given[each] === key);
+      const mount = /^file\[([0-9a-f]+):/.exec(key)?.[1];
+      if (mount !== undefined && mounts.has(parseInt(mount, 16))) continue;
+      if (stdio !== undefined) found.set(key, { key, stdio });
+      else if (mount !== undefined) {
+        throw new UnsupportedError(
+          "a checkpoint",
+          `descriptor ${fd} of process ${pid} leads to "${linkOf(pid, fd)}" outside of the container`,
+          "let the program close it before",
+        );
+      }
     }
   }
-  return [...found.values()];
+  return [...found.values()].sort((a, b) => a.stdio - b.stdio);
 }
 
-/** The key of a file that lies on no mount of the process; nothing for what is no file, or lies inside. */
-function fileKey(pid: number, fd: number): string | undefined {
-  const link = linkOf(pid, fd);
-  if (!link?.startsWith("/") || /^\/memfd:|^\/dmabuf:/.test(link)) return undefined;
-  const mount = Number(/^mnt_id:\s*(\d+)$/m.exec(read(`/proc/${pid}/fdinfo/${fd}`))?.[1]);
-  if (parseMountinfo(read(`/proc/${pid}/mountinfo`)).some(({ id }) => id === mount)) return undefined;
-  const { inode } = placeAt(`/proc/${pid}/fd/${fd}`);
-  return `file[${mount.toString(16)}:${inode.toString(16)}]`;
-}
-
-function read(path: string): string {
-  return Deno.readTextFileSync(path);
+function mountsOf(pid: number): Set<number> {
+  try {
+    return new Set(parseMountinfo(Deno.readTextFileSync(`/proc/${pid}/mountinfo`)).map(({ id }) => id));
+  } catch {
+    return new Set(); // it has ended
+  }
 }
 
 function linkOf(pid: number, fd: number): string | undefined {

@@ -61,7 +61,9 @@ export function sourceOf(mount: ExternalMount, live: LiveMounts): string | undef
   if (mount.type === "devtmpfs" && isDevice(mount.path, spec)) return mount.path;
   const asked = spec.mounts?.find(({ destination }) => plain(destination) === mount.path);
   // One of the host's own, since the namespace that decides over it is the host's.
-  if (asked?.type === mount.type) return host.find(({ type, root }) => type === mount.type && root === "/")?.path;
+  if (asked?.type === mount.type) {
+    return host.find(({ type, root }) => type === mount.type && root === "/")?.path;
+  }
   return undefined;
 }
 

@@ -2,7 +2,11 @@
 const TAIL_BYTES = 256 << 10;
 const MOST_LINES = 4;
 /** What CRIU says on every machine that gives it fewer rights than it hopes for. */
-const HARMLESS = [/rlimit: Can't setup RLIMIT_NOFILE/, /ip6?tables(-legacy)?-(save|restore)/, /exited, status=/];
+const HARMLESS = [
+  /rlimit: Can't setup RLIMIT_NOFILE/,
+  /ip6?tables(-legacy)?-(save|restore)/,
+  /exited, status=/,
+];
 /** What only repeats that something failed. */
 const FOLLOWING = [/(Dumping|Restoring|Pre-dumping) FAILED/, /Killed by signal/];
 
@@ -36,6 +40,8 @@ function readTail(path: string): string {
   file.seekSync(from, Deno.SeekMode.Start);
   const bytes = new Uint8Array(size - from);
   let length = 0;
-  for (let count: number | null = 1; count; length += count ?? 0) count = file.readSync(bytes.subarray(length));
+  for (let count: number | null = 1; count; length += count ?? 0) {
+    count = file.readSync(bytes.subarray(length));
+  }
   return new TextDecoder().decode(bytes.subarray(0, length));
 }

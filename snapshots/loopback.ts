@@ -1,7 +1,7 @@
 import { duplicate } from "../ffi/fd.ts";
 import { executable } from "../ffi/memfd.ts";
 import { reap, spawn } from "../ffi/process.ts";
-import { O, type Arch } from "../runtime/plan/abi.ts";
+import { type Arch, O } from "../runtime/plan/abi.ts";
 import { assemble } from "../runtime/launch/image.ts";
 import { AT_FDCWD, NAMESPACE_FLAG } from "../runtime/plan/kernel.ts";
 import { bringLoopbackUp } from "../runtime/plan/network.ts";

@@ -96,7 +96,9 @@ export function readManifest(directory: string): Manifest | undefined {
   const problems = new Problems();
   const manifest = shape(value, new Place(problems));
   const [first] = problems.list;
-  if (first || !manifest) throw unusable(file, first ? `${first.pointer || "/"}: ${first.message}` : "it is empty");
+  if (first || !manifest) {
+    throw unusable(file, first ? `${first.pointer || "/"}: ${first.message}` : "it is empty");
+  }
   return manifest;
 }
 

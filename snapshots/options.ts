@@ -9,13 +9,21 @@ export interface CriuOptions extends StoreOptions {
   readonly imagePath?: string | undefined;
   /** Directory of CRIU's logs. @default that of the images */
   readonly workPath?: string | undefined;
+  /** Open TCP connections are kept. */
   readonly tcpEstablished?: boolean;
+  /** TCP connections that nobody has accepted yet are left out. */
   readonly tcpSkipInFlight?: boolean;
+  /** Unix sockets whose other end is outside are kept. */
   readonly extUnixSk?: boolean;
+  /** Processes of a session that began outside are kept. */
   readonly shellJob?: boolean;
+  /** File locks are kept. */
   readonly fileLocks?: boolean;
+  /** Open files whose name is gone, but that have others, are kept. */
   readonly linkRemap?: boolean;
+  /** Pages that are there anew are dropped from the parent's images. */
   readonly autoDedup?: boolean;
+  /** Refused: memory is brought back at once. */
   readonly lazyPages?: boolean;
   /** `soft`, `full`, `strict` or `ignore`. */
   readonly manageCgroupsMode?: string | undefined;

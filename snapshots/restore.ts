@@ -2,8 +2,9 @@ import { resolve } from "@std/path";
 import { CGROUP_MODE, type CriuStage } from "../ffi/criu.ts";
 import { openDirectory } from "../ffi/directory.ts";
 import type { Fd } from "../ffi/fd.ts";
-import { type Ending, openPidFd, reap, signalPidFd } from "../ffi/process.ts";
+import { openPidFd, reap, signalPidFd } from "../ffi/process.ts";
 import { open } from "../ffi/fd.ts";
+import { layered } from "../ffi/layers.ts";
 import { connect, sendWithFd } from "../ffi/socket.ts";
 import { parseMountinfo } from "../runtime/attest/parse.ts";
 import { loadBundle } from "../runtime/bundle.ts";
@@ -15,12 +16,15 @@ import { NAMESPACE_FLAG } from "../runtime/plan/kernel.ts";
 import { hasNoDevices } from "../runtime/plan/rootfs.ts";
 import { prepare, type Prepared } from "../runtime/prepare.ts";
 import { checkId } from "../runtime/state/container_id.ts";
+import { ownStdio } from "../runtime/state/descriptor_name.ts";
 import { nameProcess } from "../runtime/state/liveness.ts";
 import type { Record } from "../runtime/state/record.ts";
 import { type Entry, Store } from "../runtime/state/store.ts";
+import { type Terminal, terminalOf } from "../runtime/supervise/terminal_streams.ts";
 import { attestRestored } from "./attest_restored.ts";
 import { refusal } from "./checkpoint.ts";
 import { configuredMounts, type LiveMounts, sourceOf } from "./external_mounts.ts";
+import { substituteFiles, substituteOf } from "./files_image.ts";
 import { makeDirectory } from "./images.ts";
 import { findCriu } from "./installed.ts";
 import { loopbackUp } from "./loopback.ts";
@@ -34,15 +38,20 @@ import { runCriu } from "./worker.ts";
 /** What CRIU's log of a restore is called. */
 const LOG = "restore.log";
 const DESCRIPTORS = "descriptors.json";
+const FILES = "files.img";
 const SIGKILL = 9;
 
 /** Options of {@linkcode restoreContainer}. */
 export interface RestoreOptions extends CriuOptions {
   /** Directory of the bundle: its config.json decides what the container may do. @default the working directory */
   readonly bundle?: string | undefined;
-  /** Path of the Unix socket that gets the terminal, if the program has one. */
+  /** Path of the Unix socket that gets the terminal, if the program has one; without it the caller must stay with it. */
   readonly consoleSocket?: string | undefined;
+  /** The caller goes away. @default {false} */
+  readonly detach?: boolean;
+  /** Another AppArmor profile or SELinux label, as `apparmor:NAME`. */
   readonly lsmProfile?: string | undefined;
+  /** Another SELinux context of mounts. */
   readonly lsmMountContext?: string | undefined;
   /** Hears the pid of its first process before the container counts as restored. */
   readonly onPid?: ((pid: number) => void | Promise<void>) | undefined;
@@ -50,11 +59,12 @@ export interface RestoreOptions extends CriuOptions {
 
 /** A container that runs again. */
 export interface RestoredContainer {
+  /** Its first process. */
   readonly pid: number;
-  /** The other side of its terminal, if it has one that went to no socket. */
-  readonly terminal?: Fd;
-  /** Resolves with the end of its first process, a child of this one. */
-  wait(): Promise<Ending>;
+  /** Its terminal, if it has one that went to no socket. */
+  readonly terminal?: Terminal;
+  /** Resolves with the exit code of its first process, a child of this one: 128 + n if signal n has ended it. */
+  wait(): Promise<number>;
 }
 
 /**
@@ -86,6 +96,7 @@ export async function restoreContainer(id: string, options: RestoreOptions = {})
     created: new Date().toISOString(),
     owner: Deno.uid()!,
     phase: "creating",
+    stdio: ownStdio(),
     ...groupsOf(request),
   };
   await using parts = new AsyncDisposableStack();
@@ -95,7 +106,7 @@ export async function restoreContainer(id: string, options: RestoreOptions = {})
   const group = await makeGroup(request);
   parts.use(group);
   const logs = options.workPath === undefined ? images.path : makeDirectory(options.workPath);
-  using imagesDir = openDirectory(images.path)!;
+  using imagesDir = liveImages(images, entry);
   using workDir = openDirectory(logs)!;
   using fds = new DisposableStack();
   const inherited = inheritedFds(images, request, fds);
@@ -141,22 +152,27 @@ export async function restoreContainer(id: string, options: RestoreOptions = {})
     stages.end();
     throw refusal("restore", { id, log: `${logs}/${LOG}`, kept: true });
   }
+  removeLive(entry);
   const pid = answer.result;
   const process = openPidFd(pid);
   parts.defer(() => {
     signalPidFd(process, SIGKILL);
   });
-  const terminal = sendTerminal(stages.terminal, options.consoleSocket);
+  const streams = new DisposableStack();
+  const side = sendTerminal(stages.terminal, options.consoleSocket);
+  const terminal = side && terminalOf(side, streams);
   await options.onPid?.(pid);
   entry.write({ ...intended, phase: "created", init: nameProcess(pid) });
   parts.move(); // the container's own from here on
-  return { pid, ...(terminal && { terminal }), wait: () => end(pid, process) };
+  return { pid, ...(terminal && { terminal }), wait: () => end(pid, process, streams) };
 }
 
-async function end(pid: number, process: Fd): Promise<Ending> {
+async function end(pid: number, process: Fd, streams: DisposableStack): Promise<number> {
   await reactor.ready(process, EPOLLIN);
   process[Symbol.dispose]();
-  return reap(pid, true) ?? { code: 0, userMs: 0, systemMs: 0, peakMemoryBytes: 0 };
+  const { code, signal = 0 } = reap(pid, true) ?? { code: 0 };
+  streams.dispose();
+  return code ?? 128 + signal;
 }
 
 /** Follows CRIU through a restore. */
@@ -226,12 +242,21 @@ function inNamespaceOf(init: number, pids: readonly number[]): number[] {
   return pids.filter((pid) => namespace(pid) === own);
 }
 
-function refuse({ spec, filter }: Prepared, { consoleSocket }: RestoreOptions): void {
+function refuse({ spec, filter }: Prepared, { consoleSocket, detach }: RestoreOptions): void {
+  if (spec.process?.terminal && detach && consoleSocket === undefined) {
+    throw new UsageError("cannot allocate tty if runtime will detach without setting console socket");
+  }
   if (consoleSocket !== undefined && !spec.process?.terminal) {
-    throw new UsageError("Cannot use --console-socket: the program has no terminal, process.terminal is not true");
+    throw new UsageError(
+      "Cannot use --console-socket: the program has no terminal, process.terminal is not true",
+    );
   }
   if (filter?.notify) {
-    throw new UnsupportedError("/linux/seccomp", "CRIU cannot restore a filter that asks user space", "leave it out");
+    throw new UnsupportedError(
+      "/linux/seccomp",
+      "CRIU cannot restore a filter that asks user space",
+      "leave it out",
+    );
   }
 }
 
@@ -285,7 +310,9 @@ function exists(path: string): boolean {
 
 /** Whether the images say nothing of network devices, as runc's never do. */
 function isNetworkMissing(path: string): boolean {
-  return !Array.from(Deno.readDirSync(path)).some(({ name }) => name.startsWith("netdev-") || name.startsWith("netns-"));
+  return !Array.from(Deno.readDirSync(path)).some(({ name }) =>
+    name.startsWith("netdev-") || name.startsWith("netns-")
+  );
 }
 
 /** Where the root is mounted for CRIU: the host sees nothing of that. */
@@ -293,6 +320,20 @@ function placeIn(entry: Entry): string {
   const place = `${entry.path}/root`;
   Deno.mkdirSync(place, { recursive: true, mode: 0o700 });
   return place;
+}
+
+/** The images as CRIU is to read them: with what stdin, stdout and stderr are now. Nothing is copied. */
+function liveImages({ path, manifest }: Images, entry: Entry): Fd {
+  const files = manifest?.files.filter(({ key }) => key.startsWith("file[")) ?? [];
+  if (files.length === 0) return openDirectory(path)!;
+  const changed = `${entry.path}/images`;
+  Deno.mkdirSync(changed, { mode: 0o700 });
+  const substitutes = new Map(files.map(({ key, stdio }) => [key, substituteOf(stdio)]));
+  Deno.writeFileSync(
+    `${changed}/${FILES}`,
+    substituteFiles(Deno.readFileSync(`${path}/${FILES}`), substitutes),
+  );
+  return layered([changed, path]);
 }
 
 /** The mounts that CRIU takes from the host, each with its source by the config of now. */
@@ -312,7 +353,9 @@ function* mountKeys(
   const live: LiveMounts = { spec, bundle, host, groups: group?.directories ?? [] };
   for (const mount of manifest.mounts) {
     const source = sourceOf(mount, live);
-    if (source === undefined) throw unusable(path, `it has a mount at "${mount.path}", which config.json does not ask for`);
+    if (source === undefined) {
+      throw unusable(path, `it has a mount at "${mount.path}", which config.json does not ask for`);
+    }
     yield `mnt[${mount.path}]:${source}`;
   }
 }
@@ -339,4 +382,14 @@ function sendTerminal(terminal: Fd | undefined, path: string | undefined): Fd | 
   sendWithFd(socket, new TextEncoder().encode("/dev/ptmx"), sent);
   return undefined;
 }
-export type { Ending };
+
+/** Removes what only CRIU needed. */
+function removeLive(entry: Entry): void {
+  for (const name of ["images", "root"]) {
+    try {
+      Deno.removeSync(`${entry.path}/${name}`, { recursive: true });
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+}

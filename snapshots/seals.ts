@@ -29,7 +29,10 @@ function isSealed(name: string): boolean {
  *
  * @throws {LifecycleError} naming the first file that is missing, altered, or not one of them.
  */
-export async function checkSeals(directory: string, seals: Readonly<Record<string, FileSeal>>): Promise<void> {
+export async function checkSeals(
+  directory: string,
+  seals: Readonly<Record<string, FileSeal>>,
+): Promise<void> {
   const found = Array.from(Deno.readDirSync(directory)).filter(({ name }) => isSealed(name));
   for (const { name, isFile } of found) {
     if (name in seals && !isFile) throw unusable(`${directory}/${name}`, "it is no ordinary file");

@@ -77,7 +77,10 @@ function* mountRoot(arch: Arch, { path, place, readonly, noDevices }: WorkerRoot
   const does = `mount "${path}" as the root`;
   yield cloneMount(does, AT_FDCWD, path, true, "root");
   yield setAttributes(does, slot("root"), spread);
-  const set = { ...(readonly && { RDONLY: MOUNT_ATTR.RDONLY }), ...(noDevices && { NODEV: MOUNT_ATTR.NODEV }) };
+  const set = {
+    ...(readonly && { RDONLY: MOUNT_ATTR.RDONLY }),
+    ...(noDevices && { NODEV: MOUNT_ATTR.NODEV }),
+  };
   if (readonly || noDevices) yield setAttributes("restrict the root", slot("root"), { set });
   const how = flags("O_", { PATH: O.PATH, DIRECTORY: O_DIRECTORY[arch], CLOEXEC: O.CLOEXEC });
   yield op("open the place of the root", "openat", [AT_FDCWD, place, how, 0], { into: "place" });

@@ -151,7 +151,7 @@ for (
       "unpacks a CRIU where the system's is too old",
       { ...fakeCriu("3.17.1"), deno: fakeDeno("2.9.6") },
       0,
-      /would unpack CRIU of Debian trixie to \S*\/home\/\.local\/share\/ai-sandbox\/criu/,
+      /would unpack CRIU of Debian forky to \S*\/home\/\.local\/share\/ai-sandbox\/criu/,
     ],
     [
       "says what only root can do",

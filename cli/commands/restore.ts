@@ -1,10 +1,8 @@
 import {
   deleteContainer,
-  type Ending,
   killContainer,
-  type RestoredContainer,
   restoreContainer,
-  terminalOf,
+  type RestoredContainer,
   UnsupportedError,
   UsageError,
 } from "../../mod.ts";
@@ -48,14 +46,15 @@ async function run(argv: readonly string[], global: Global): Promise<number> {
     ...criuOptions(args, global),
     bundle: args.value("bundle"),
     consoleSocket,
+    detach,
     lsmProfile: args.value("lsm-profile"),
     lsmMountContext: args.value("lsm-mount-context"),
     ...(pidFile !== undefined && { onPid: (pid: number) => writePid(pidFile, pid) }),
   });
   if (detach) return 0;
-  const { code, signal = 0 } = await attend(id, restored, store);
+  const exitCode = await attend(id, restored, store);
   await deleteContainer(id, { ...store, force: true });
-  return code ?? 128 + signal;
+  return exitCode;
 }
 
 /** Stays with the container until it ends, with its signals and its terminal. */
@@ -63,7 +62,7 @@ async function attend(
   id: string,
   restored: RestoredContainer,
   store: { readonly root?: string | undefined },
-): Promise<Ending> {
+): Promise<number> {
   using stack = new DisposableStack();
   for (const signal of FORWARDED) {
     const pass = (): void => void killContainer(id, signal, store).catch(() => {});
@@ -71,8 +70,7 @@ async function attend(
     stack.defer(() => Deno.removeSignalListener(signal, pass));
   }
   if (!restored.terminal) return await restored.wait();
-  const terminal = terminalOf(restored.terminal, stack);
-  await using _attached = attachTerminal(terminal, () => void killContainer(id, "SIGHUP", store));
+  await using _attached = attachTerminal(restored.terminal, () => void killContainer(id, "SIGHUP", store));
   return await restored.wait();
 }
 

@@ -8,6 +8,7 @@ import type { SandboxOptions } from "../options.ts";
 import type { Child } from "../launch/child.ts";
 import { readOverlay } from "../overlay_choice.ts";
 import { checkId } from "../state/container_id.ts";
+import { ownStdio } from "../state/descriptor_name.ts";
 import { nameProcess } from "../state/liveness.ts";
 import type { Record } from "../state/record.ts";
 import { type Entry, Store } from "../state/store.ts";
@@ -75,6 +76,7 @@ export async function createContainer(id: string, options: CreateOptions = {}): 
     created: new Date().toISOString(),
     owner: Deno.uid()!,
     phase: "creating",
+    stdio: ownStdio(),
     ...groupsOf(made),
     ...await hooksOf(made),
     ...(made.rdt && { resctrl: made.rdt.group.own }),

@@ -41,6 +41,8 @@ export interface Record {
   readonly phase: "creating" | "created";
   /** Its first process, as soon as it is known. */
   readonly init?: ProcessName;
+  /** What its stdin, stdout and stderr led to when it was made, each by a name that nothing else of this boot has. */
+  readonly stdio?: readonly string[];
   /** Its cgroups, and those above them that are made for it, outermost first. */
   readonly groups: readonly GroupRecord[];
   readonly parents: readonly string[];
@@ -72,6 +74,7 @@ const record: Shape<Record> = object<Record>({
     startTicks: need(integer(0, MOST_TICKS)),
     bootId: need(text(64)),
   }),
+  stdio: list(text(4096), 3),
   groups: need(
     list(
       object<GroupRecord>({

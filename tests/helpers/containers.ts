@@ -68,6 +68,11 @@ export class Containers implements AsyncDisposable {
     return { child, answer };
   }
 
+  /** How many commands were started. */
+  get commands(): number {
+    return this.#runs;
+  }
+
   /** What a command has said so far, and the container that it has made; commands are counted from 0. */
   said(command: number): Omit<Answer, "code"> {
     const base = `${this.bundle.path}/said-${command}`;
