@@ -10,7 +10,8 @@ import { parseMountinfo } from "../runtime/attest/parse.ts";
 import { loadBundle } from "../runtime/bundle.ts";
 import type { CgroupGroup } from "../runtime/cgroup/group.ts";
 import { LifecycleError, UnsupportedError, UsageError } from "../runtime/errors.ts";
-import { groupsOf, makeGroup } from "../runtime/lifecycle/create.ts";
+import { checkFit, groupsOf, makeGroup } from "../runtime/lifecycle/create.ts";
+import { writeMoves } from "../runtime/lifecycle/moves.ts";
 import { EPOLLIN, reactor } from "../runtime/launch/reactor.ts";
 import { NAMESPACE_FLAG } from "../runtime/plan/kernel.ts";
 import { hasNoDevices } from "../runtime/plan/rootfs.ts";
@@ -101,6 +102,7 @@ export async function restoreContainer(id: string, options: RestoreOptions = {})
   };
   await using parts = new AsyncDisposableStack();
   parts.defer(() => entry.remove());
+  await checkFit(intended);
   entry.writeSpec(bundle.spec);
   entry.write(intended);
   const group = await makeGroup(request);
@@ -162,7 +164,9 @@ export async function restoreContainer(id: string, options: RestoreOptions = {})
   const side = sendTerminal(stages.terminal, options.consoleSocket);
   const terminal = side && terminalOf(side, streams);
   await options.onPid?.(pid);
-  entry.write({ ...intended, phase: "created", init: nameProcess(pid) });
+  const record = { ...intended, phase: "created", init: nameProcess(pid) } as const;
+  entry.write(record);
+  writeMoves(entry, record);
   parts.move(); // the container's own from here on
   return { pid, ...(terminal && { terminal }), wait: () => end(pid, process, streams) };
 }
@@ -250,6 +254,12 @@ function refuse({ spec, filter }: Prepared, { consoleSocket, detach }: RestoreOp
     throw new UsageError(
       "Cannot use --console-socket: the program has no terminal, process.terminal is not true",
     );
+  }
+  if (Object.values(spec.hooks ?? {}).some((each) => each.length > 0)) {
+    throw new UnsupportedError("/hooks", "this version runs none in a restore", "leave them out");
+  }
+  if (Object.keys(spec.linux?.netDevices ?? {}).length > 0) {
+    throw new UnsupportedError("/linux/netDevices", "this version moves none in a restore", "leave them out");
   }
   if (filter?.notify) {
     throw new UnsupportedError(

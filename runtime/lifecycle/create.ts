@@ -179,7 +179,8 @@ export function groupsOf({ group }: Pick<Made, "group">): Pick<Record, "groups" 
   return { groups, parents: [...new Set(groups.flatMap(({ directory }) => missingAbove(directory)))] };
 }
 
-async function checkFit({ groups }: Pick<Record, "groups">): Promise<void> {
+/** @throws {LifecycleError} if a cgroup is there already and cannot be the container's. */
+export async function checkFit({ groups }: Pick<Record, "groups">): Promise<void> {
   if (groups.every(({ directory }) => !isThere(directory))) return;
   const { CgroupGroup } = await import("../cgroup/group.ts");
   CgroupGroup.restore(groups, []).checkFit();

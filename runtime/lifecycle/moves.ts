@@ -17,6 +17,7 @@ const KNOWN = new Set([
   "created",
   "owner",
   "phase",
+  "stdio",
   "init",
   "groups",
   "parents",
