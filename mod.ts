@@ -63,6 +63,7 @@ export { isTerminal, rawMode, type TerminalSize, terminalSize } from "./runtime/
 export type * from "./runtime/spec/config.ts";
 export { checkId } from "./runtime/state/container_id.ts";
 export type { StoreOptions } from "./runtime/lifecycle/container.ts";
+export { Container } from "./runtime/lifecycle/handle.ts";
 export { createContainer, type CreateOptions } from "./runtime/lifecycle/create.ts";
 export { isInherited } from "./runtime/inheritance.ts";
 export { HookError } from "./runtime/launch/hook_error.ts";

@@ -11,6 +11,8 @@ import type { SandboxExecOptions } from "./exec/sandbox.ts";
 import type { Child } from "./launch/child.ts";
 import type { Image } from "./launch/image.ts";
 import { launch } from "./launch/launch.ts";
+import type { StoreOptions } from "./lifecycle/container.ts";
+import type { Container } from "./lifecycle/handle.ts";
 import { KILLED_EARLY, LaunchError } from "./launch/launch_error.ts";
 import { reactor } from "./launch/reactor.ts";
 import { type InnerOptions, OBSERVE, type SandboxOptions } from "./options.ts";
@@ -131,6 +133,22 @@ export class Sandbox implements AsyncDisposable {
    */
   static create(options: SandboxOptions): Promise<Sandbox> {
     return Sandbox.#make(options, (sandbox) => sandbox.#whenReady());
+  }
+
+  /**
+   * A container that was made before, by this process or another: a sandbox that outlives who made it.
+   *
+   * @throws {LifecycleError} if there is none.
+   */
+  static async open(id: string, options: StoreOptions = {}): Promise<Container> {
+    const { Container } = await import("./lifecycle/handle.ts");
+    return Container.open(id, options);
+  }
+
+  /** All containers there are, sorted by name. */
+  static async list(options: StoreOptions = {}): Promise<Container[]> {
+    const { Container } = await import("./lifecycle/handle.ts");
+    return Container.list(options);
   }
 
   /** Builds a sandbox and starts its program at once. @throws as {@linkcode Sandbox.create} does. */
