@@ -28,7 +28,9 @@ export function joinImage(spec: Spec, { options, home, part }: JoinOptions): {
   const host = probeHost();
   const { seccomp } = spec.linux ?? {};
   const filter = seccomp && filterOf(seccomp, host, "config.json");
-  const image = assemble(joinPlan({ spec: { ...spec, process }, host, filter, ownUsers: false, ...part }));
+  const image = assemble(
+    joinPlan({ spec: { ...spec, process }, host, filter, ownUsers: false, everyCpu: true, ...part }),
+  );
   const { listenerPath: path, listenerMetadata: metadata } = seccomp ?? {};
   if (!filter?.notify || path === undefined) return { image, process };
   return { image, process, listener: { path, ...(metadata !== undefined && { metadata }) } };

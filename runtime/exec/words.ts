@@ -29,7 +29,9 @@ function words(error: LaunchError, program: string, cwd: string): string {
   if (call === "faccessat2" && does.startsWith("find ")) {
     return `${start} exec: ${program}: executable file not found in $PATH`;
   }
-  if (call === "faccessat2" || call === "execve") {
+  // The program is there: what its first line names is not.
+  if (call === "execve") return `${start} exec ${JSON.parse(program)}: ${why}`;
+  if (call === "faccessat2") {
     return errno === ERRNO.ENOENT
       ? `${start} exec: ${program}: stat ${JSON.parse(program)}: ${why}`
       : `${start} exec: ${program}: ${why}`;

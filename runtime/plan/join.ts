@@ -6,7 +6,7 @@ import { end } from "./end.ts";
 import { writeFile } from "./files.ts";
 import { becomeJoinedRoot } from "./identity.ts";
 import { AT_FDCWD, CLONE, CLOSE_RANGE_CLOEXEC, NAMESPACE_FLAG, NAMESPACE_NAME } from "./kernel.ts";
-import { execAffinity } from "./limits.ts";
+import { everyCpu, execAffinity } from "./limits.ts";
 import { flags, mark, type Named, named, type Op, op, type Plan, slot, text } from "./op.ts";
 import { firstPreserved } from "./preserved.ts";
 import { closeDescriptors, dumpable, leaveKeys, resetSignals } from "./process.ts";
@@ -26,6 +26,8 @@ export interface JoinRequest
   readonly groups: readonly GroupDirectory[];
   /** The group of version 2 that init is in: it may be that only groups below the sandbox's can have processes. */
   readonly initGroup?: string | undefined;
+  /** Whether the program has every CPU that its cgroups leave it, unless it asks for some; else those of the caller. */
+  readonly everyCpu?: boolean;
   /** Whether the users of the sandbox are nobody's on the host: pipes are opened to them. */
   readonly ownUsers: boolean;
   /** How many descriptors the program gets beside stdin, stdout and stderr. */
@@ -82,7 +84,7 @@ export function joinPlan(request: JoinRequest): Plan {
     arch: host.arch,
     sections: [
       { by: "launcher", ops: [...launcher(all, request)] },
-      { by: "program", ops: [...joined(all)] },
+      { by: "program", ops: [...joined(all, request)] },
       { by: "end", ops: [...end(all)] },
     ],
   };
@@ -153,7 +155,7 @@ function enter(all: Context, namespaces: readonly NamespaceType[]): Op {
 }
 
 /** What becomes the program: it is inside from its first moment. */
-function* joined(all: Context): Iterable<Op> {
+function* joined(all: Context, request: JoinRequest): Iterable<Op> {
   yield mark("joined");
   if (all.namespace("mount") === "shared") {
     const does = "enter the sandbox's root";
@@ -162,6 +164,8 @@ function* joined(all: Context): Iterable<Op> {
   }
   // Whoever may trace everybody inside gets nothing of the host's.
   yield* closeDescriptors(all);
+  const { initial, final } = all.spec.process?.execCPUAffinity ?? {};
+  if (request.everyCpu && !initial && !final) yield everyCpu();
   yield* execAffinity(all, "final");
   if (all.namespace("user") === "joined") yield* becomeJoinedRoot(all);
   yield op("leave the launcher's session", "setsid", []);

@@ -125,6 +125,13 @@ export function* execAffinity({ spec }: Context, when: "initial" | "final"): Ite
   yield op(`run on CPUs ${cpus}`, "sched_setaffinity", [0, mask.bytes.length, mask]);
 }
 
+const ALL_CPUS: Bytes = { bytes: new Uint8Array(1024).fill(0xff), shows: "{all}" };
+
+/** Every processor that its cgroups leave it, whatever those of the caller are. */
+export function everyCpu(): Op {
+  return op("run on every CPU", "sched_setaffinity", [0, ALL_CPUS.bytes.length, ALL_CPUS]);
+}
+
 /** `struct sched_attr` of sched_setattr(2), 48 bytes. */
 function schedAttr(
   { policy, nice = 0, priority = 0, flags = [], runtime = 0, deadline = 0, period = 0 }: Scheduler,

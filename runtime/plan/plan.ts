@@ -8,6 +8,7 @@ import { maskedPaths, readonlyPaths } from "./hidden.ts";
 import { becomeJoinedRoot, deathSignal } from "./identity.ts";
 import { CLONE } from "./kernel.ts";
 import { launcher, offsetLines, writeOffsets } from "./launcher.ts";
+import { everyCpu } from "./limits.ts";
 import { mounts } from "./mounts.ts";
 import { bringLoopbackUp } from "./network.ts";
 import { mark, named, type Op, op, type Plan, slot, zeros } from "./op.ts";
@@ -77,6 +78,7 @@ function* init(all: Context, { root, mounted, masks, devices }: Parts): Iterable
   const own = all.namespace("mount") === "new";
   yield form === "detached" ? mark("init") : { ...deathSignal(), label: "init" };
   yield* joinGroups(all);
+  if (form === "detached") yield everyCpu();
   if (all.namespace("user") === "new") yield* becomeRoot(all);
   if (all.namespace("user") === "joined") yield* becomeJoinedRoot(all);
   yield op("leave the launcher's session", "setsid", []);

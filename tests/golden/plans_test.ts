@@ -223,6 +223,7 @@ const MEMBERS: JoinRequest = {
     { directory: "/sys/fs/cgroup/pids/box", version: 1 },
     { directory: "/sys/fs/cgroup/unified/box", version: 2 },
   ],
+  everyCpu: true,
   ownUsers: false,
 };
 const JOINS: Readonly<Record<string, JoinRequest>> = {

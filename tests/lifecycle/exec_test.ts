@@ -284,6 +284,28 @@ containerTest("exec applies the filter of the container, and its limits", async 
   }
 });
 
+containerTest(
+  "a container and exec have the CPUs that are asked for, and not those of who calls",
+  async () => {
+    const [own] = /Cpus_allowed:.*/.exec(Deno.readTextFileSync("/proc/1/status"))!;
+    await using containers = new Containers(["taskset", "-c", "0", ...RUNTIME]);
+    await containers.output("run", "--detach", BOX);
+    const shown = ["grep", "Cpus_allowed:", "/proc/self/status"];
+    const first = JSON.parse(await containers.output("state", BOX)).pid;
+    equal(/Cpus_allowed:.*/.exec(Deno.readTextFileSync(`/proc/${first}/status`))![0], own);
+    equal(await containers.output("exec", BOX, ...shown), `${own}\n`);
+    const file = `${containers.bundle.path}/process.json`;
+    const process = {
+      cwd: "/",
+      args: shown,
+      env: ["PATH=/bin"],
+      execCPUAffinity: { initial: "0", final: "0" },
+    };
+    Deno.writeTextFileSync(file, JSON.stringify(process));
+    match(await containers.output("exec", "--process", file, BOX), /Cpus_allowed:\t0*1\n/);
+  },
+);
+
 containerTest("exec joins groups below the container's, and none elsewhere", async () => {
   await using containers = await running();
   const group = `/sys/fs/cgroup/pids/ai-sandbox-${BOX}`;
