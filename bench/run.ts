@@ -10,6 +10,7 @@ import { density } from "./density.ts";
 import { exec } from "./exec.ts";
 import { runWithoutUnified } from "./hybrid.ts";
 import { library } from "./library.ts";
+import { lifecycle } from "./lifecycle.ts";
 import { machine } from "./machine.ts";
 import { memory } from "./memory.ts";
 import { most } from "./most.ts";
@@ -24,6 +25,7 @@ const HELP = `Usage: deno task bench [NAME…] [--runs N] [--format text|json] [
 Measures the benches named, or all but the last:
   start    whole processes that run /bin/true in a sandbox    (--runs turns, default 200)
   library  sandboxes of one warm Deno process                 (--runs of each kind, default 200)
+  lifecycle commands of containers as whole processes         (--runs turns, default 50)
   exec     further programs in a sandbox                      (--runs of each, default 100)
   attest   looks at sandboxes before they begin               (--runs of each kind, default 200)
   memory   sandboxes that wait at their start gate            (--runs of each, default 10)
@@ -45,6 +47,7 @@ const RESULTS = fromFileUrl(new URL("results.md", import.meta.url));
 const BENCHES = {
   start: { bench: start, runs: 200 },
   library: { bench: library, runs: 200 },
+  lifecycle: { bench: lifecycle, runs: 50 },
   exec: { bench: exec, runs: 100 },
   attest: { bench: attestation, runs: 200 },
   memory: { bench: memory, runs: 10 },

@@ -17,6 +17,8 @@ const [O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_NONBLOCK, O_CLOEXEC] = [
 ];
 const [O_DIRECTORY, O_NOFOLLOW] = Deno.build.arch === "x86_64" ? [0o200000, 0o400000] : [0o40000, 0o100000];
 const [LOCK_EX, LOCK_NB] = [2, 4];
+/** What most files fit into. */
+const USUAL_BYTES = 8192;
 const [ENOENT, EAGAIN, ENXIO] = [2, 11, 6];
 
 /**
@@ -48,9 +50,14 @@ export function readFileAt(directory: Fd, name: string, mostBytes: number): stri
   const raw = libc.openat(directory.raw, cstring(name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
   if (raw === -1 && errno() === ENOENT) return undefined;
   using file = new Fd(check(raw, "read", name));
-  const buffer = new Uint8Array(mostBytes + 1);
+  let buffer = new Uint8Array(Math.min(USUAL_BYTES, mostBytes + 1));
   let length = 0;
-  for (let count = 1; count > 0 && length < buffer.length; length += count) {
+  for (let count = 1; count > 0 && length <= mostBytes; length += count) {
+    if (length === buffer.length) {
+      const larger = new Uint8Array(Math.min(2 * length, mostBytes + 1));
+      larger.set(buffer);
+      buffer = larger;
+    }
     const rest = buffer.subarray(length);
     count = check(libc.read(file.raw, rest, BigInt(rest.length)), "read", name);
   }

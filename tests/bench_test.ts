@@ -100,6 +100,9 @@ for (
     ["library", ["Sandbox.run, wait, dispose: overlay", "plan", "reaped"], [
       ["runc", "runc run, whole process"],
     ]],
+    ["lifecycle", ["bin/runtime create + start + delete", "bin/runtime list of 4"], [
+      ["runc", "runc create + start + delete"],
+    ]],
     ["memory", ["init, overlay", "its guard"], [
       ["crun", "init of crun create"],
       ["runc", "init of runc create"],
