@@ -1,6 +1,7 @@
 import { createContainer, type CreateOptions, type StoreOptions } from "../mod.ts";
 import type { Arguments, Flag } from "./args.ts";
 import { INHERITANCE_FLAGS, readInheritance } from "./inheritance.ts";
+import type { Global } from "./main.ts";
 import { writePid } from "./result_file.ts";
 
 /** What `create` and `run --detach` take. */
@@ -17,11 +18,16 @@ export function notifySocket(): string | undefined {
   return Deno.env.get("NOTIFY_SOCKET") || undefined;
 }
 
+/** Who makes the cgroups of containers. */
+export function managerOf({ systemdCgroup }: Global): Pick<CreateOptions, "cgroupManager"> {
+  return systemdCgroup ? { cgroupManager: "systemd" } : {};
+}
+
 /** Makes a container as the flags say, and returns the pid of its first process. @throws {UnsupportedError} for those that this version refuses. */
 export async function createFrom(
   id: string,
   args: Arguments,
-  store: StoreOptions & Pick<CreateOptions, "onWarning">,
+  store: StoreOptions & Pick<CreateOptions, "onWarning" | "cgroupManager">,
 ): Promise<number> {
   const pidFile = args.value("pid-file");
   return await createContainer(id, {

@@ -1,7 +1,7 @@
 import { deleteContainer, killContainer, startContainer, UsageError, waitForContainer } from "../mod.ts";
 import type { Arguments, CommandHelp } from "./args.ts";
 import { onSignals } from "./attach.ts";
-import { CREATE_FLAGS, createFrom, notifySocket } from "./create.ts";
+import { CREATE_FLAGS, createFrom, managerOf, notifySocket } from "./create.ts";
 import type { Global } from "./main.ts";
 import { warn } from "./report.ts";
 
@@ -25,7 +25,7 @@ export async function runContainer(
   const { root } = global;
   const onWarning = (warning: string): void => warn(warning, global);
   const store = { ...(root !== undefined && { root }), onWarning };
-  const pid = await createFrom(id, args, store);
+  const pid = await createFrom(id, args, { ...store, ...managerOf(global) });
   const ended = args.has("detach") ? Promise.resolve(0) : waitForContainer(pid);
   using _signals = args.has("detach") ? undefined : onSignals((signal) => {
     void killContainer(id, signal, store).catch(() => {}); // it has ended

@@ -18,6 +18,8 @@ export interface Global {
   readonly criu?: string;
   /** Errors come with the places in the code that they come from. */
   readonly debug?: boolean;
+  /** systemd makes the cgroups of containers. */
+  readonly systemdCgroup?: boolean;
 }
 
 /** Loaded when they are called, so that none costs the others time. */
@@ -89,6 +91,7 @@ function usage(): string {
     "      --log FILE              write errors to this file too",
     "      --log-format text|json  how they are written there (default text)",
     "      --debug                 say where in the code an error comes from",
+    "      --systemd-cgroup        let systemd make the cgroups of containers, each in a scope",
     "      --rootless true|auto    accepted for runc's sake: it is found out",
     "  -v, --version               print the version",
     "  -h, --help                  print this help; runtime COMMAND --help prints a command's",
@@ -108,8 +111,7 @@ async function main(argv: readonly string[]): Promise<number> {
       if (flag === "help" || flag === "h") return print(usage());
       if (flag === "debug" || flag === "systemd-cgroup") {
         if (inline !== undefined && inline !== "true") continue;
-        if (flag === "debug") global = { ...global, debug: true };
-        else throw new Error("Cannot use --systemd-cgroup: this version makes cgroups itself; leave it out");
+        global = { ...global, [flag === "debug" ? "debug" : "systemdCgroup"]: true };
         continue;
       }
       if (!VALUED.includes(flag!)) {

@@ -5,7 +5,8 @@ import { UnsupportedError, UsageError } from "./errors.ts";
 import type { CgroupHierarchy, Host } from "./host/facts.ts";
 import type { IoMax, SandboxOptions } from "./options.ts";
 import type { GroupDirectory, PlanRequest } from "./plan/context.ts";
-import type { BlockIoLimits, BlockIoRate, Mount, Resources, Spec } from "./spec/config.ts";
+import { baseOfManager, type Unit, unitOf } from "./systemd/unit.ts";
+import type { BlockIoLimits, BlockIoRate, Mount, Resources, Spec, StringMap } from "./spec/config.ts";
 
 /** One period of the CPU bandwidth controller, the kernel's default (Documentation/scheduler/sched-bwc.rst). */
 const PERIOD_US = 100_000;
@@ -85,6 +86,17 @@ function deviceNumbers(device: string): { major: number; minor: number } {
   return { major: (rdev >> 8) & 0xfff, minor: (rdev & 0xff) | ((rdev >> 12) & 0xfff00) };
 }
 
+/** The unit of systemd that a container is to be in. */
+export interface UnitRequest {
+  readonly unit: Unit;
+  /** Whether it is one of the user's instance. */
+  readonly user: boolean;
+  /** Of the cgroup hierarchies. */
+  readonly version: 1 | 2;
+  /** Those of the bundle, which may ask for properties. */
+  readonly annotations: StringMap<string>;
+}
+
 /** The cgroup that a sandbox is to be born into. */
 export interface GroupRequest {
   /** As {@linkcode CgroupGroup.create} takes it. */
@@ -95,6 +107,8 @@ export interface GroupRequest {
   readonly reachable: boolean;
   /** Whether it is there in every hierarchy, and may have been before. */
   readonly complete: boolean;
+  /** What systemd makes of it, if that is to do so. */
+  readonly unit?: UnitRequest;
   /** What will be made. */
   readonly groups: readonly GroupDirectory[];
 }
@@ -128,28 +142,49 @@ export function groupRequest(
   }
   // What nobody watches is found, paused and ended by its group, and its limits can be changed: it has one where it can.
   const complete = form === "detached";
-  const mustHave = complete && (host.privileged || isDelegated(host));
+  const bySystemd = cgroupManager === "systemd";
+  if (bySystemd && !complete) {
+    throw new UsageError("Cannot use --systemd-cgroup for a sandbox that is not detached: leave it out");
+  }
+  const mustHave = complete && (bySystemd || host.privileged || isDelegated(host));
   if (isEmpty(limits) && !cgroupsPath && !needsRules && !mustHave) return undefined;
   const devices = complete ? withUsualDevices(rules) : rules;
   const resources = host.privileged ? { ...limits, ...(devices && { devices }) } : limits;
   const hierarchies = host.cgroups.map((each) => {
     return each.version === 2 ? { ...each, own: baseOf(each, host.privileged) } : each;
   });
-  if (!host.privileged) {
+  if (!host.privileged && !bySystemd) {
     const controllers = CgroupGroup.controllersFor(resources, hierarchies);
     const mountinfo = Deno.readTextFileSync("/proc/self/mountinfo");
     const reason = undelegated(hierarchies, { controllers, uid: host.uid, mountinfo });
     if (reason !== undefined) throw new UnsupportedError("/linux/resources", reason, DELEGATE);
   }
-  const path = cgroupsPath || `ai-sandbox-${id}`;
+  const unit = bySystemd ? unitRequest(spec, id, host) : undefined;
+  const path = unit ? unit.unit.path : cgroupsPath || `ai-sandbox-${id}`;
   return {
     path,
+    ...(unit && { unit }),
     resources,
     hierarchies,
     reachable: spec.mounts?.some(showsCgroups) ?? false,
     complete,
     groups: CgroupGroup.directoriesFor(path, resources, hierarchies, { complete }),
   };
+}
+
+function unitRequest(
+  { linux, annotations = {} }: Spec,
+  id: string,
+  { privileged, uid, cgroups }: Host,
+): UnitRequest {
+  const user = !privileged;
+  const base = baseOfManager(
+    Deno.readTextFileSync(user ? "/proc/self/cgroup" : "/proc/1/cgroup"),
+    user ? uid : undefined,
+  );
+  const version = cgroups.some((each) => each.version === 1) ? 1 : 2;
+  const slice = user && version === 2 ? "user.slice" : "system.slice";
+  return { unit: unitOf(linux?.cgroupsPath, { id, base, slice }), user, version, annotations };
 }
 
 /** Whether a user without rights has a group to make others in. */

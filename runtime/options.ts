@@ -69,7 +69,7 @@ export interface SandboxOptions {
   /** How fast it may read from and write to block devices. */
   readonly ioMax?: readonly IoMax[];
   /** Who makes a cgroup for its limits; without one the limits of a bundle are not applied. @default {"cgroupfs"} */
-  readonly cgroupManager?: "cgroupfs" | "disabled";
+  readonly cgroupManager?: "cgroupfs" | "systemd" | "disabled";
   /**
    * Whether Landlock keeps the program in its place beside everything else: `"available"` only where the kernel has
    * it, `true` is refused elsewhere. @default as the policy says; without one {false}

@@ -271,6 +271,15 @@ for (
   });
 }
 
+Deno.test("toChunk() finds the exports in front of licenses, and libraries that are chunks", () => {
+  const { text } = toChunk('import("lib");f();export{f as default}\n/*! A license. */\n/* Another. */\n', [
+    "lib",
+  ]);
+  ok(text.includes('__load("lib");f();'));
+  match(text, /Another\. \*\/\nreturn \{ get default\(\) \{ return f; \} \};\n\}$/);
+  match(toChunk('import("lib")').text, /import\("lib"\)/);
+});
+
 Deno.test("direct() takes imports from where the library's door has them", () => {
   const origins = exportsOf(
     'export { a, type T } from "./runtime/a.ts";\nexport { b } from "./runtime/b.ts";\nexport type { U } from "./u.ts";\n',

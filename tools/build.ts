@@ -23,6 +23,8 @@ const MAIN = join(ROOT, "cli/main.ts");
 const HELLO = join(ROOT, "bundles/hello");
 /** What exec takes; what runs take: all, those that are attested, those with limits, those without a kept image. */
 const HOT = ["exec", "run", "attest", "group", "image_of"];
+/** What only few commands need, and what is no ES module. */
+const APART = ["dbus"];
 /** Each `run` twice: the second finds its image made. */
 const RUNS = [`run ${HELLO}`, `run --policy default ${HELLO}`, "run -- true", "run --memory 64MB -- true"];
 /** The name of a container that is there while the code caches are made; it takes root. */
@@ -105,7 +107,7 @@ async function bundled({ entry, minify = true }: Build): Promise<Program> {
   if (entry !== MAIN) return await bundle(entry, { minify });
   const copy = await withDirectImports(ROOT);
   try {
-    return await bundle(join(copy, "cli/main.ts"), { minify, hot: HOT });
+    return await bundle(join(copy, "cli/main.ts"), { minify, hot: HOT, apart: APART });
   } finally {
     await Deno.remove(copy, { recursive: true });
   }

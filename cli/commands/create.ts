@@ -1,6 +1,6 @@
 import type { CommandHelp } from "../args.ts";
 import { containerArguments } from "../containers.ts";
-import { CREATE_FLAGS, createFrom } from "../create.ts";
+import { CREATE_FLAGS, createFrom, managerOf } from "../create.ts";
 import type { Command, Global } from "../main.ts";
 import { warn } from "../report.ts";
 
@@ -14,7 +14,8 @@ const help: CommandHelp = {
 
 async function run(argv: readonly string[], global: Global): Promise<number> {
   const { args, id, store } = containerArguments(help, argv, global);
-  await createFrom(id, args, { ...store, onWarning: (warning) => warn(warning, global) });
+  const onWarning = (warning: string): void => warn(warning, global);
+  await createFrom(id, args, { ...store, ...managerOf(global), onWarning });
   return 0;
 }
 

@@ -111,6 +111,11 @@ async function run(argv: readonly string[], global: Global): Promise<number> {
   const args = readArguments(help, argv, { stopEarly: true });
   const detached = await detachedForm(argv);
   if (detached) return await (await import("../detach.ts")).runContainer(help, detached, global);
+  if (global.systemdCgroup) {
+    throw new UsageError(
+      "Cannot use --systemd-cgroup for a sandbox: only containers, as create makes them, have a unit",
+    );
+  }
   for (const { name } of DETACHED_FLAGS) {
     if (args.given(name)) throw new UsageError(`Cannot use --${name} without --detach`);
   }

@@ -1,4 +1,5 @@
 import type { CpuLimits } from "../spec/linux.ts";
+import { weightOfShares } from "./weights.ts";
 import { type Hierarchies, isSet, limit, onlyVersion1, RESOURCES, type Write } from "./hierarchy.ts";
 
 const POINTER = `${RESOURCES}/cpu`;
@@ -53,12 +54,4 @@ function* version2({ shares, quota, period, burst, idle }: CpuLimits): Iterable<
   }
   if (burst !== undefined) yield ["cpu.max.burst", String(burst), "burst"];
   if (idle !== undefined) yield ["cpu.idle", String(idle), "idle"];
-}
-
-/** From the 2 to 262,144 of `cpu.shares` to the 1 to 10,000 of `cpu.weight`, as runc and crun convert. */
-function weightOfShares(shares: number | bigint): number {
-  const least = 2;
-  const most = 262_144;
-  const inRange = Math.min(Math.max(Number(shares), least), most);
-  return 1 + Math.floor(((inRange - least) * 9999) / (most - least));
 }

@@ -1,20 +1,9 @@
 import { UnsupportedError } from "../errors.ts";
 import type { DeviceRule } from "../spec/linux.ts";
+import { accessOf, ALWAYS, isForAll, shared } from "./device_rules.ts";
 import { type Hierarchies, RESOURCES, type Write } from "./hierarchy.ts";
 
 const POINTER = `${RESOURCES}/devices`;
-
-/**
- * What every sandbox may use whatever the rules say, as with runc: making nodes, the devices of OCI config-linux.md
- * ("Default Devices"), and its own terminals.
- */
-export const ALWAYS: readonly DeviceRule[] = [
-  { allow: true, type: "c", access: "m" },
-  { allow: true, type: "b", access: "m" },
-  ...[[1, 3], [1, 8], [1, 7], [5, 0], [1, 5], [1, 9], [136, -1], [5, 2]].map(([major, minor]) => (
-    { allow: true, type: "c", major: major!, minor: minor!, access: "rwm" } as const
-  )),
-];
 
 /** A rule about one kind of device, with -1 for every number. */
 interface Exact {
@@ -78,11 +67,6 @@ export function* deviceWrites(rules: readonly DeviceRule[], hierarchies: Hierarc
   }
 }
 
-/** The kernel reads "a" as everything, whatever follows it. */
-export function isForAll({ type = "a", major = -1, minor = -1, access }: DeviceRule): boolean {
-  return type === "a" && Number(major) === -1 && Number(minor) === -1 && accessOf(access) === "rwm";
-}
-
 function exactRules({ type = "a", major = -1, minor = -1, access }: DeviceRule): Exact[] {
   const types = type === "a" ? ["b", "c"] as const : [type];
   return types.map((each) => ({
@@ -91,15 +75,6 @@ function exactRules({ type = "a", major = -1, minor = -1, access }: DeviceRule):
     minor: Number(minor),
     access: accessOf(access),
   }));
-}
-
-/** The letters of an access, all if there are none. */
-export function accessOf(access = ""): string {
-  return access === "" ? "rwm" : shared("rwm", access);
-}
-
-function shared(one: string, other: string): string {
-  return [...one].filter((letter) => other.includes(letter)).join("");
 }
 
 function text({ type, major, minor, access }: Exact): string {

@@ -6,10 +6,12 @@ import type { Stoppable } from "./_stop.ts";
  * Refuses a group that a new container cannot have: one with processes, whose limits and end they would share, and one
  * that is frozen, in which nothing would ever begin.
  *
+ * @param holder A process that may be in it, as it keeps it.
  * @throws {LifecycleError} in the words of runc, which engines know.
  */
-export function checkFit({ directories, unified, freezer }: Stoppable): void {
+export function checkFit({ directories, unified, freezer }: Stoppable, holder = 0): void {
   const found = new Set(directories.flatMap(tree).flatMap(processes));
+  found.delete(holder);
   if (found.size > 0) {
     throw new LifecycleError(`container's cgroup is not empty: ${found.size} process(es) found`);
   }

@@ -1,5 +1,5 @@
 import type { DeviceRule } from "../spec/linux.ts";
-import { accessOf, ALWAYS, isForAll } from "./_devices.ts";
+import { accessOf, ALWAYS, isForAll } from "./device_rules.ts";
 
 /** `BPF_DEVCG_ACC_*` and `BPF_DEVCG_DEV_*` of linux/bpf.h. */
 const ACCESS: Readonly<Record<string, number>> = { m: 1, r: 2, w: 4 };

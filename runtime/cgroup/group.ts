@@ -30,6 +30,8 @@ export interface CreateGroupOptions {
   readonly complete?: boolean;
   /** Whether the group may be there already, if nothing is in it; then it stays when this one is disposed of. */
   readonly rejoin?: boolean;
+  /** A process that is in it already, as it keeps it. */
+  readonly holder?: number;
 }
 
 /** A sandbox's cgroup: one directory in every hierarchy that it needs. Disposing kills all in it and removes it. */
@@ -60,7 +62,7 @@ export class CgroupGroup implements AsyncDisposable {
     path: string,
     resources: Resources,
     mounted: readonly Hierarchy[],
-    { owner, complete = false, rejoin = false }: CreateGroupOptions = {},
+    { owner, complete = false, rejoin = false, holder }: CreateGroupOptions = {},
   ): Promise<CgroupGroup> {
     checkPath(path);
     const hierarchies = withControllers(mounted);
@@ -79,7 +81,7 @@ export class CgroupGroup implements AsyncDisposable {
       (at === -1 ? found : places).push({ hierarchy, directory });
       if (at !== -1) made.splice(at, 1);
     }
-    if (rejoin) new CgroupGroup([...places, ...found], []).checkFit();
+    if (rejoin) new CgroupGroup([...places, ...found], []).checkFit(holder);
     found.flatMap(({ directory }) => tree(directory)).forEach((each) => older.add(each));
     places.push(...found);
     applyAll(writes.map((one) => {
@@ -173,10 +175,11 @@ export class CgroupGroup implements AsyncDisposable {
   /**
    * Refuses what a new container cannot be put in; one that is not there yet is fit.
    *
-   * @throws {LifecycleError} if there are processes in it, or it is frozen.
+   * @param holder A process that may be in it.
+   * @throws {LifecycleError} if there are others in it, or it is frozen.
    */
-  checkFit(): void {
-    checkFit(this.#stoppable);
+  checkFit(holder?: number): void {
+    checkFit(this.#stoppable, holder);
   }
 
   /** The processes in it and in the groups below, each once. */

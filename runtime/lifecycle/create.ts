@@ -14,6 +14,7 @@ import type { Record } from "../state/record.ts";
 import { type Entry, Store } from "../state/store.ts";
 import { sendPidFd, sendTerminal } from "./console.ts";
 import type { StoreOptions } from "./container.ts";
+import type { Scope } from "./scope.ts";
 
 /** What lies over the rootfs, unless nothing does: the annotation of a bundle. */
 const OVERLAY = "dev.ai-sandbox.overlay";
@@ -23,6 +24,8 @@ export interface CreateOptions
   extends StoreOptions, Pick<SandboxOptions, "env" | "preserveFds" | "pivot" | "newKeyring"> {
   /** Directory of the bundle. @default the working directory */
   readonly bundle?: string | undefined;
+  /** Who makes its cgroup: `systemd` by a scope of its own. @default "cgroupfs" */
+  readonly cgroupManager?: "cgroupfs" | "systemd" | undefined;
   /** Path of the Unix socket that gets the terminal, if the program has one. */
   readonly consoleSocket?: string | undefined;
   /** Whether somebody waits for the program to say that it is ready: it finds a socket for that, as with systemd. */
@@ -64,7 +67,8 @@ export async function createContainer(id: string, options: CreateOptions = {}): 
   };
   // What is mounted must be there when it is looked at.
   const early = options.notify ? claim() : undefined;
-  const asked = { bundle, id, overlay, ...await inherited(options, early) };
+  const { cgroupManager = "cgroupfs" } = options;
+  const asked = { bundle, id, overlay, cgroupManager, ...await inherited(options, early) };
   const made = imageOf(asked, { form: "detached" });
   refuse(made, options);
   const entry = early ?? claim();
@@ -86,7 +90,9 @@ export async function createContainer(id: string, options: CreateOptions = {}): 
   entry.writeSpec(bundle.spec);
   // Before anything is done: from here on whoever deletes the container knows what there may be.
   entry.write(intended);
-  parts.use(await makeGroup(made));
+  const scope = await makeScope(id, made);
+  if (scope) parts.use(scope);
+  parts.use(await makeGroup(made, scope?.holder));
   const rdt = made.rdt && await import("../rdt.ts");
   if (rdt) {
     parts.defer(() => rdt.removeRdt(made.rdt!.group.own));
@@ -117,6 +123,7 @@ export async function createContainer(id: string, options: CreateOptions = {}): 
   writeMoves(entry, record);
   const { pid } = child;
   child.letGo();
+  scope?.letGo();
   whole.move(); // the container's own from here on
   return pid;
 }
@@ -168,14 +175,17 @@ function refuse({ image, listener, request }: Made, { consoleSocket }: CreateOpt
 }
 
 /** The directories that will be made, those above them included. */
-export function groupsOf({ group }: Pick<Made, "group">): Pick<Record, "groups" | "parents"> {
+export function groupsOf({ group }: Pick<Made, "group">): Pick<Record, "groups" | "parents" | "unit"> {
   if (!group) return { groups: [], parents: [] };
+  const { unit } = group;
   const groups = group.groups.map(({ directory, version }) => {
     const { controllers = "" } = group.hierarchies.find((each) => {
       return directory.startsWith(`${each.mountPoint}/`);
     }) ?? {};
     return { directory, version, controllers };
   });
+  // What lies above a unit is systemd's.
+  if (unit) return { groups, parents: [], unit: { name: unit.unit.name, user: unit.user } };
   return { groups, parents: [...new Set(groups.flatMap(({ directory }) => missingAbove(directory)))] };
 }
 
@@ -199,12 +209,25 @@ function isThere(path: string): boolean {
   }
 }
 
-/** Makes the cgroup, if there is to be one. */
-export async function makeGroup({ group }: Pick<Made, "group">): Promise<CgroupGroup | undefined> {
+async function makeScope(id: string, { group }: Made): Promise<Scope | undefined> {
+  if (!group?.unit) return undefined;
+  const { startScope } = await import("./scope.ts");
+  return await startScope(id, group.unit, group.resources);
+}
+
+/** Makes the cgroup, if there is to be one; `holder` may be in it already. */
+export async function makeGroup(
+  { group }: Pick<Made, "group">,
+  holder?: number,
+): Promise<CgroupGroup | undefined> {
   if (!group) return undefined;
   const { CgroupGroup } = await import("../cgroup/group.ts");
   const { path, resources, hierarchies, complete } = group;
-  return await CgroupGroup.create(path, resources, hierarchies, { complete, rejoin: true });
+  return await CgroupGroup.create(path, resources, hierarchies, {
+    complete,
+    rejoin: true,
+    ...(holder !== undefined && { holder }),
+  });
 }
 
 async function hooksOf({ hooked }: Made): Promise<Pick<Record, "hooks">> {

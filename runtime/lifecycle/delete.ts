@@ -57,6 +57,12 @@ export async function deleteLocked(container: Known): Promise<void> {
 }
 
 async function destroy(container: Pick<Known, "entry" | "record">): Promise<void> {
+  await endAll(container);
+  const { unit } = container.record;
+  if (unit) await (await import("./scope.ts")).stopScope(unit);
+}
+
+async function endAll(container: Pick<Known, "entry" | "record">): Promise<void> {
   const { entry, record } = container;
   await using group = record.groups.length > 0 ? groupOf(container) : undefined;
   if (record.init) {

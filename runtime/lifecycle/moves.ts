@@ -22,6 +22,7 @@ const KNOWN = new Set([
   "groups",
   "parents",
   "hooks",
+  "unit",
 ]);
 /** Longer states take as long to write as Deno to start. */
 const MOST_TEXT = 16 << 10;
@@ -63,8 +64,9 @@ export function writeMoves(entry: Entry, record: Omit<Record, "version">): void 
   entry.writeMoves(assembleTable(plan));
 }
 
-/** Hooks are programs, and whoever waits to be told of the start is told by Deno. */
-function movesOf({ hooks = [] }: Pick<Record, "hooks">): MoveName[] {
+/** Hooks are programs, and whoever waits to be told of the start, or of the end as systemd, is told by Deno. */
+function movesOf({ hooks = [], unit }: Pick<Record, "hooks" | "unit">): MoveName[] {
   const isLater = hooks.length > 0 || Deno.env.get("NOTIFY_SOCKET");
-  return isLater ? ["state", "kill"] : ["state", "start", "delete", "kill"];
+  if (isLater) return ["state", "kill"];
+  return unit ? ["state", "start", "kill"] : ["state", "start", "delete", "kill"];
 }

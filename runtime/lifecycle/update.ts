@@ -1,9 +1,10 @@
+import { changed } from "../cgroup/merge.ts";
 import { updateGroup } from "../cgroup/update.ts";
 import { UnsupportedError } from "../errors.ts";
 import type { Resources } from "../spec/config.ts";
 import { checkResources } from "../spec/resources.ts";
 import { checkMove } from "../state/moves.ts";
-import { groupsOf, lockContainer, specOf, type StoreOptions } from "./container.ts";
+import { groupsOf, type Known, lockContainer, specOf, type StoreOptions } from "./container.ts";
 import { type CacheClass, updateCache } from "./resource_director.ts";
 import { statusOf } from "./status.ts";
 
@@ -34,14 +35,33 @@ export async function updateContainer(
   }
   const spec = await specOf(container);
   const intelRdt = updateCache(id, { l3CacheSchema, memBwSchema }, spec);
-  const { resources: now, undo } = updateGroup(groups, resources, spec.linux?.resources ?? {});
+  const before = spec.linux?.resources ?? {};
+  await using scope = await updateScope(container, resources, before);
   try {
-    container.entry.writeSpec({
-      ...spec,
-      linux: { ...spec.linux, resources: now, ...(intelRdt && { intelRdt }) },
-    });
+    const { resources: now, undo } = updateGroup(groups, resources, before);
+    try {
+      container.entry.writeSpec({
+        ...spec,
+        linux: { ...spec.linux, resources: now, ...(intelRdt && { intelRdt }) },
+      });
+    } catch (error) {
+      undo();
+      throw error;
+    }
   } catch (error) {
-    undo();
+    await scope?.undo();
     throw error;
   }
+}
+
+/** systemd has to know, or it would set its own values back one day. */
+async function updateScope(
+  { record: { unit, groups } }: Known,
+  resources: Resources,
+  before: Resources,
+): Promise<Awaited<ReturnType<typeof import("./scope.ts").changeScope>> | undefined> {
+  if (!unit) return undefined;
+  const { changeScope } = await import("./scope.ts");
+  const version = groups.some((each) => each.version === 1) ? 1 : 2;
+  return await changeScope({ ...unit, version }, changed(resources, before).limits, before);
 }

@@ -2,7 +2,19 @@ import { LifecycleError } from "../errors.ts";
 import type { HookName, StringMap } from "../spec/config.ts";
 import { HOOKS } from "../spec/words.ts";
 import { Problems } from "../spec/problems.ts";
-import { integer, list, map, need, object, oneOf, Place, type Shape, text, textLike } from "../spec/shape.ts";
+import {
+  flag,
+  integer,
+  list,
+  map,
+  need,
+  object,
+  oneOf,
+  Place,
+  type Shape,
+  text,
+  textLike,
+} from "../spec/shape.ts";
 
 /** The form of the records that this version writes. */
 const VERSION = 1;
@@ -50,6 +62,15 @@ export interface Record {
   readonly resctrl?: readonly string[];
   /** The kinds of hooks that are still to run, which are in its config.json. */
   readonly hooks?: readonly HookName[];
+  /** The unit of systemd that made its cgroups. */
+  readonly unit?: UnitRecord;
+}
+
+/** A unit of systemd. */
+export interface UnitRecord {
+  readonly name: string;
+  /** Whether it is one of the instance of the user who made it. */
+  readonly user: boolean;
 }
 
 const path: Shape<string> = textLike(/^\//, "an absolute path");
@@ -88,6 +109,7 @@ const record: Shape<Record> = object<Record>({
   parents: need(list(plainPath, 1024)),
   resctrl: list(plainPath, 2),
   hooks: list(oneOf(HOOKS), HOOKS.length),
+  unit: object<UnitRecord>({ name: need(text(255)), user: need(flag) }),
 });
 
 /** A record as text. */

@@ -22,13 +22,15 @@ export class Containers implements AsyncDisposable {
   readonly bundle: TestBundle = new TestBundle();
   readonly root: string;
   readonly program: readonly string[];
+  /** What the bundle runs unless it is written anew. */
+  args: readonly string[] = ["/bin/sleep", "300"];
   #runs = 0;
 
   /** @param program The runtime, with the flags that all its commands have. */
   constructor(program: readonly string[] = RUNTIME) {
     this.program = program;
     this.root = `${this.bundle.path}/containers`;
-    this.write(["/bin/sleep", "300"]);
+    this.write(this.args);
   }
 
   /** Writes config.json: the sandbox that `spec` begins with, with another program. */

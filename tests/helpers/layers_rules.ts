@@ -31,6 +31,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "runtime/supervise": ["runtime/launch", "ffi", ERRORS],
   "runtime/state": ["runtime/spec", "ffi", ERRORS],
   "runtime/cgroup": ["runtime/spec", "ffi", ERRORS],
+  "runtime/systemd": ["runtime/cgroup", "runtime/spec", ERRORS],
   "runtime": ["ffi", "runtime"],
   "snapshots": ["runtime", "ffi"],
   "network": ["runtime", "ffi"],

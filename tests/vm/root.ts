@@ -9,6 +9,7 @@ const PACKAGES = [
   "busybox-static",
   "coreutils",
   "dash",
+  "dbus",
   "diffutils",
   "e2fsprogs",
   "findutils",
@@ -26,6 +27,7 @@ const PACKAGES = [
   "procps",
   "python3",
   "sed",
+  "systemd",
   "tar",
   "util-linux",
 ];

@@ -20,6 +20,11 @@ export interface BundleOptions {
   readonly minify: boolean;
   /** Names of modules, without their ending, that are loaded most often: what each takes is a script of its own. */
   readonly hot?: readonly string[];
+  /**
+   * Names of libraries that are bundled by themselves, each a chunk that is loaded when it is imported: the bundler would
+   * let all chunks wait for what it adds to one that is no ES module.
+   */
+  readonly apart?: readonly string[];
 }
 
 /** What runtime/build_id.ts holds in a checkout. */
@@ -37,26 +42,56 @@ async function nameOf(text: string): Promise<string> {
  * @param entry Path of the main module.
  * @throws {Error} With the bundler's own words when it fails.
  */
-export async function bundle(entry: string, { minify, hot = [] }: BundleOptions): Promise<Program> {
+export async function bundle(
+  entry: string,
+  { minify, hot = [], apart = [] }: BundleOptions,
+): Promise<Program> {
   const output = await Deno.makeTempDir();
   try {
-    const args = ["bundle", "--quiet", "--platform", "deno", "--format", "esm", "--code-splitting"];
-    if (minify) args.push("--minify");
-    const command = new Deno.Command(Deno.execPath(), {
-      args: [...args, "--outdir", output, entry],
-      cwd: dirname(entry),
-      env: { NO_COLOR: "1" },
-    });
-    const { success, stderr } = await command.output();
-    if (!success) throw new Error(`Cannot bundle "${entry}": ${new TextDecoder().decode(stderr).trim()}`);
+    const outside = apart.flatMap((name) => ["--external", name]);
+    await run(entry, ["--code-splitting", ...outside, "--outdir", output], minify);
     const chunks = new Map<string, Chunk>();
     for await (const { name } of Deno.readDir(output)) {
-      chunks.set(name, toChunk(await Deno.readTextFile(join(output, name))));
+      chunks.set(name, toChunk(await Deno.readTextFile(join(output, name)), apart));
     }
+    for (const name of apart) chunks.set(name, toChunk(await library(name, dirname(entry), minify)));
     return await programOf(chunks, `${basename(entry, ".ts")}.js`, hot);
   } finally {
     await Deno.remove(output, { recursive: true });
   }
+}
+
+/** A library and all that it needs as one module. */
+async function library(name: string, directory: string, minify: boolean): Promise<string> {
+  const door = join(directory, `${name}-${crypto.randomUUID()}.ts`);
+  const output = await Deno.makeTempFile({ suffix: ".js" });
+  try {
+    await Deno.writeTextFile(door, `export { default } from ${JSON.stringify(name)};\n`);
+    await run(door, ["--output", output], minify);
+    return await Deno.readTextFile(output);
+  } finally {
+    await Deno.remove(output);
+    await Deno.remove(door);
+  }
+}
+
+async function run(entry: string, more: readonly string[], minify: boolean): Promise<void> {
+  const args = [
+    "bundle",
+    "--quiet",
+    "--platform",
+    "deno",
+    "--format",
+    "esm",
+    ...(minify ? ["--minify"] : []),
+  ];
+  const command = new Deno.Command(Deno.execPath(), {
+    args: [...args, ...more, entry],
+    cwd: dirname(entry),
+    env: { NO_COLOR: "1" },
+  });
+  const { success, stderr } = await command.output();
+  if (!success) throw new Error(`Cannot bundle "${entry}": ${new TextDecoder().decode(stderr).trim()}`);
 }
 
 async function programOf(
@@ -119,22 +154,26 @@ export interface Chunk {
 
 // The bundler leaves these at the top level only, each at the start of a line or after a `;` of its own.
 const IMPORT = /(?<=^|[;\n])import\s*(?:([\w$*{][^"';()]*?)\s*from\s*)?"([^"]+)";?/g;
-const EXPORT = /(^|[;\n}])export\s*\{([^}]*)\};?\s*$/;
+const EXPORT = /(^|[;\n}])export\s*\{([^}]*)\};?(\s*(?:\/\*(?:(?!\*\/)[\s\S])*\*\/\s*)*)$/; // licenses stand behind it
+const LIBRARY = /\bimport\("([^"./:]+)"\)/g;
 const LOAD = /\bimport\("\.\/([^"]+)"\)/g;
 
 /**
  * Makes a function of a bundled ES module: V8 keeps its code cache for classic scripts only where we can reach it.
  *
  * Top-level `await` and `import.meta` go on working.
+ *
+ * @param apart Names of libraries that are chunks.
  */
-export function toChunk(module: string): Chunk {
+export function toChunk(module: string, apart: readonly string[] = []): Chunk {
   const [imports, needs]: [string[], string[]] = [[], []];
   let exported = "";
   let text = module
-    .replace(EXPORT, (_, before, names) => {
+    .replace(EXPORT, (_, before, names, licenses) => {
       exported = `\nreturn { ${getters(names)} };`;
-      return before;
+      return before + licenses.trimEnd();
     })
+    .replace(LIBRARY, (all, name) => apart.includes(name) ? `__load(${JSON.stringify(name)})` : all)
     .replace(LOAD, (_, name) => `__load(${JSON.stringify(name)})`)
     .replace(IMPORT, (_, names, specifier) => {
       const own = /^\.\/(.*)$/.exec(specifier)?.[1];
