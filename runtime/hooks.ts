@@ -20,9 +20,19 @@ export async function runCreateHooks(hooked: Hooked, pid: number, until?: Promis
   }
 }
 
-/** Runs the hooks behind the start of the program. @throws {HookError} for the first that fails. */
-export async function runPoststartHooks(hooked: Hooked, pid: number): Promise<void> {
-  await runHooks("poststart", hooked.hooks.poststart, { state: hookState(hooked, "running", pid) });
+/**
+ * Runs the hooks behind the start of the program.
+ *
+ * @param until Ends the hook that runs.
+ * @throws {HookError} for the first that fails.
+ */
+export async function runPoststartHooks(
+  hooked: Hooked,
+  pid: number,
+  until?: Promise<unknown>,
+): Promise<void> {
+  const state = hookState(hooked, "running", pid);
+  await runHooks("poststart", hooked.hooks.poststart, { state, ...(until && { until }) });
 }
 
 /** Runs the hooks behind the end of a sandbox; what is wrong with those that fail, which nobody can mend any more. */

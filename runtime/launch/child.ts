@@ -13,6 +13,8 @@ const SIGKILL = 9;
 const EPIPE = 32;
 /** Hang-ups are told without asking (epoll_ctl(2)). */
 const NO_EVENTS = 0;
+/** What the launcher says before and when it tells of init. */
+const BY_LAUNCHER: readonly number[] = [MESSAGE.tracked, MESSAGE.cloned, MESSAGE.kept];
 
 /** The first id of a range, and the open file that the range is kept by: the launcher holds it too. */
 export interface IdRange extends Disposable {
@@ -29,12 +31,14 @@ interface Held {
   readonly ids: IdRange | undefined;
   readonly grouped: boolean;
   readonly forOthers: boolean;
+  /** Whether every message is to be heard as it comes. */
+  readonly hears: boolean;
 }
 
 /** The init of a sandbox, from its birth to its end. */
 export class Child implements AsyncDisposable {
   readonly #image: Image;
-  readonly #launcher: number;
+  #launcher = 0;
   readonly #status: Fd;
   readonly #gate: Fd;
   readonly #ready = Promise.withResolvers<void>();
@@ -57,6 +61,10 @@ export class Child implements AsyncDisposable {
   /** Whether the launcher has ended and was waited for. */
   #reaped = false;
   #watch: Watch;
+  /** Whether every message is heard as it comes, and not only the end of all. */
+  #hears: boolean;
+  /** Tells of the end of a launcher that init was faster than. */
+  #suspect: Watch | undefined;
   /** Tells of the end of init. */
   #exit: Watch | undefined;
   #failure: Error | undefined;
@@ -77,18 +85,28 @@ export class Child implements AsyncDisposable {
   readonly #silent = Promise.withResolvers<void>();
 
   /** @internal Use {@linkcode launch}. */
-  constructor(image: Image, launcher: number, { status, gate, ids, grouped, forOthers }: Held) {
+  constructor(image: Image, { status, gate, ids, grouped, forOthers, hears }: Held) {
     this.#ids = ids;
     this.#grouped = grouped;
     this.#forOthers = forOthers;
     this.#admitted = !grouped;
     this.#image = image;
-    this.#launcher = launcher;
     this.#status = status;
     this.#gate = gate;
     for (const { promise } of [this.#ready, this.#executed]) promise.catch(() => {});
     // The end of the conversation tells all that was said: one wake-up instead of one for each message.
-    this.#watch = reactor.watch(status, NO_EVENTS, () => this.#listen());
+    this.#watch = reactor.watch(status, hears ? EPOLLIN : NO_EVENTS, () => this.#listen());
+    this.#hears = hears;
+  }
+
+  /** @internal Its launcher is born: from now on there may be an init. */
+  launched(launcher: number): void {
+    this.#launcher = launcher;
+  }
+
+  /** @internal It has come to nothing: there is no launcher. */
+  abandon(): void {
+    this.#watch[Symbol.dispose]();
   }
 
   /** The pid of init in this process's pid namespace; 0 before its birth. */
@@ -212,9 +230,9 @@ export class Child implements AsyncDisposable {
 
   /** Hears every message as it comes. */
   #hear(): void {
-    if (this.#status.closed) return;
-    this.#watch[Symbol.dispose]();
-    this.#watch = reactor.watch(this.#status, EPOLLIN, () => this.#listen());
+    if (this.#status.closed || this.#hears) return;
+    this.#watch.change(EPOLLIN);
+    this.#hears = true;
   }
 
   #listen(): void {
@@ -240,6 +258,26 @@ export class Child implements AsyncDisposable {
     else if (what === MESSAGE.hooks) void this.#runHooks();
     else if (this.#hookOutput) this.#hearOfHook(what, value, fd);
     if (what >= DATA_ADDRESS) this.#fail(this.#launchError(what, value));
+    else if (this.#pid === 0 && !BY_LAUNCHER.includes(what)) this.#suspectLauncher();
+  }
+
+  /** Init has come before its launcher has told of it: which it never does if somebody has killed it. */
+  #suspectLauncher(): void {
+    if (this.#suspect) return;
+    try {
+      const pidFd = openPidFd(this.#launcher);
+      const watch = this.#suspect = reactor.watch(pidFd, EPOLLIN, () => {
+        watch[Symbol.dispose]();
+        pidFd[Symbol.dispose]();
+        this.#listen(); // what it said last
+        if (this.#pid !== 0 || this.#status.closed) return;
+        if (!this.#gate.closed) this.#gate[Symbol.dispose](); // ends init where nobody else holds it
+        this.#reaped = true;
+        void this.#end(reap(this.#launcher, true) ?? NOTHING);
+      });
+    } catch (error) {
+      this.#fail(error as Error);
+    }
   }
 
   #takeTerminal(fd: Fd | undefined): void {
@@ -310,13 +348,14 @@ export class Child implements AsyncDisposable {
     this.#pid = pid;
     try {
       this.#pidFd = openPidFd(pid);
+      this.#awaitEnd(this.#pidFd, pid);
     } catch (error) {
       // No room for a descriptor: then the end of the status socket tells of init's.
       this.#fail(error as Error);
       kill(pid, SIGKILL);
-      return;
+      this.#pidFd?.[Symbol.dispose]();
+      this.#pidFd = undefined;
     }
-    this.#awaitEnd(this.#pidFd, pid);
   }
 
   /** Init is the launcher's child, which ends as init does when nothing is left of it: that is the end that counts. */

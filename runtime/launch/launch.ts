@@ -63,9 +63,12 @@ export function launch(
   for (const fd of [...preserved, ...beside.map(({ raw }) => raw)]) {
     fds.push(fd >= fds.length ? fd : ours.use(duplicate(fd, fds.length)).raw); // not one that is overwritten before
   }
-  const launcher = spawn(`/proc/self/fd/${file.raw}`, "ai-sandbox", fds);
+  // Before there is a launcher: who can be heard can be ended.
+  const child = new Child(image, { status, gate: write, ids, grouped, forOthers, hears: gate !== undefined });
+  kept.defer(() => child.abandon());
+  child.launched(spawn(`/proc/self/fd/${file.raw}`, "ai-sandbox", fds));
   kept.move(); // the child owns them now
-  return new Child(image, launcher, { status, gate: write, ids, grouped, forOthers });
+  return child;
 }
 
 /** The descriptor with a number that no descriptor of the launcher has. */

@@ -5,6 +5,7 @@ import { libc } from "../../ffi/libc.ts";
 const EPOLL_CLOEXEC = 0o2000000;
 const EPOLL_CTL_ADD = 1;
 const EPOLL_CTL_DEL = 2;
+const EPOLL_CTL_MOD = 3;
 export const EPOLLIN = 1;
 export const EPOLLOUT = 4;
 const EFD_NONBLOCK = 0o4000;
@@ -17,6 +18,8 @@ const CLOCK_BOOTTIME = 7;
 /** Something that is watched until it is disposed of. */
 export interface Watch extends Disposable {
   readonly fd: number;
+  /** Watches for these events from now on; if that fails, for those of before. */
+  change(events: number): void;
 }
 
 /**
@@ -39,9 +42,11 @@ class Reactor {
     void this.#run();
     return {
       fd: raw,
+      change: (events) => this.#control(EPOLL_CTL_MOD, raw, events, token),
       [Symbol.dispose]: () => {
         if (!this.#handlers.delete(token)) return;
-        if (!fd.closed) this.#control(EPOLL_CTL_DEL, raw, 0, 0);
+        // Where that fails, nobody hears of it any more, and closing it takes it out.
+        if (!fd.closed) libc.epoll_ctl(this.#epoll!.raw, EPOLL_CTL_DEL, raw, new ArrayBuffer(EVENT_BYTES));
         // The last one out ends the wait, so that the process can end.
         if (this.#handlers.size === 0 && this.#waiting) {
           libc.write(this.#wake!.raw, new BigUint64Array([1n]), 8n);

@@ -99,6 +99,7 @@ export async function createContainer(id: string, options: CreateOptions = {}): 
     rdt.makeRdt(made.rdt!.root, made.rdt!.group);
   }
   if (hooked) parts.defer(() => runPoststop(hooked, options));
+  parts.defer(() => endNameless(entry));
   const child = parts.use(await launchInto(entry, made, options));
   if (hooked) {
     const { runCreateHooks } = await import("../hooks.ts");
@@ -137,6 +138,12 @@ async function inherited(
   if (!entry) return { ...(env.length > 0 && { env }), ...same };
   const { NOTIFY_ENV, notifyMount } = await import("./notify.ts");
   return { env: [...env, NOTIFY_ENV], mounts: [notifyMount(entry)], ...same };
+}
+
+/** Whoever killed the launcher has kept it from telling who init is. */
+async function endNameless(entry: Entry): Promise<void> {
+  const { endWaiting } = await import("./end.ts");
+  await endWaiting(entry);
 }
 
 function overlayOf(annotation: string | undefined): OverlayChoice {

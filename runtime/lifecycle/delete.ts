@@ -1,20 +1,10 @@
-import { SyscallError } from "../../ffi/errno.ts";
-import type { Fd } from "../../ffi/fd.ts";
-import { placeAt } from "../../ffi/look.ts";
-import { openPidFd, signalPidFd } from "../../ffi/process.ts";
-import { LifecycleError } from "../errors.ts";
-import { EPOLLIN, reactor } from "../launch/reactor.ts";
-import { GATE_FD } from "../plan/protocol.ts";
 import { hold } from "../state/liveness.ts";
 import { checkMove } from "../state/moves.ts";
 import { unreadable } from "../state/record.ts";
 import { type Entry, Store } from "../state/store.ts";
 import { groupOf, type Known, noContainer, type StoreOptions } from "./container.ts";
+import { end, endWaiting } from "./end.ts";
 import { statusOf } from "./status.ts";
-
-const SIGKILL = 9;
-/** How long a killed process may take to end. */
-const END_MS = 10_000;
 
 /** Options of {@linkcode deleteContainer}. */
 export interface DeleteOptions extends StoreOptions {
@@ -34,7 +24,7 @@ export async function deleteContainer(
   id: string,
   { force = false, onWarning, ...options }: DeleteOptions = {},
 ): Promise<void> {
-  using entry = await new Store(options.root).lock(id);
+  using entry = await new Store(options.root).lock(id, force ? endStuck : undefined);
   const record = entry?.read();
   if (!record && !force) throw noContainer();
   if (!entry) return;
@@ -63,12 +53,9 @@ async function destroy(container: Pick<Known, "entry" | "record">): Promise<void
 }
 
 async function endAll(container: Pick<Known, "entry" | "record">): Promise<void> {
-  const { entry, record } = container;
-  await using group = record.groups.length > 0 ? groupOf(container) : undefined;
-  if (record.init) {
-    using fd = hold(record.init);
-    if (fd) await end(fd, `${record.init.pid}`, () => group?.thaw());
-  } else await endWaiting(entry);
+  const { record } = container;
+  await using _group = record.groups.length > 0 ? groupOf(container) : undefined;
+  await endInit(container);
   if (record.resctrl?.length) (await import("../rdt.ts")).removeRdt(resctrlOf(container));
 }
 
@@ -84,44 +71,18 @@ function resctrlOf({ entry, record }: Pick<Known, "entry" | "record">): readonly
   throw unreadable(`${entry.path}/record.json`, `"${wrong}" is not in resctrl`);
 }
 
-/** Kills a process and waits for its end; `free` lets it die where it was frozen. */
-async function end(fd: Fd, pid: string, free: () => void = () => {}): Promise<void> {
-  signalPidFd(fd, SIGKILL);
-  free();
-  const { promise: late, resolve } = Promise.withResolvers<"late">();
-  using _timer = reactor.after(END_MS, () => resolve("late"));
-  if (await Promise.race([reactor.ready(fd, EPOLLIN), late]) !== "late") return;
-  throw new LifecycleError(`Cannot end process ${pid}: it waits in the kernel, where it cannot be killed`);
+async function endInit(container: Pick<Known, "entry" | "record">): Promise<void> {
+  const { entry, record } = container;
+  if (!record.init) return await endWaiting(entry);
+  using fd = hold(record.init);
+  if (!fd) return;
+  await end(fd, `${record.init.pid}`, () => {
+    if (record.groups.length > 0) groupOf(container).thaw();
+  });
 }
 
-/**
- * Ends the launcher and the init of a container whose creator was killed before it knew them: nobody else has this
- * start gate open.
- */
-async function endWaiting(entry: Entry): Promise<void> {
-  const { gate } = entry;
-  if (!gate) return;
-  const waits = (pid: string): boolean => {
-    try {
-      const place = placeAt(`/proc/${pid}/fd/${GATE_FD.value}`);
-      return place.inode === gate.inode && place.device === gate.device;
-    } catch (error) {
-      if (error instanceof SyscallError) return false; // it has ended, or has nothing there
-      throw error;
-    }
-  };
-  // A launcher may have borne init while it was looked for.
-  for (let found = true; found;) {
-    found = false;
-    for (const { name } of Deno.readDirSync("/proc")) {
-      if (!/^\d+$/.test(name) || !waits(name)) continue;
-      found = true;
-      try {
-        using fd = openPidFd(Number(name));
-        if (waits(name)) await end(fd, name);
-      } catch (error) {
-        if (!(error instanceof SyscallError)) throw error; // it has ended meanwhile
-      }
-    }
-  }
+/** Ends what another command may wait for that does not come to an end, such as `start` for a hook. */
+async function endStuck(entry: Entry): Promise<void> {
+  const record = entry.read();
+  if (record) await endInit({ entry, record });
 }

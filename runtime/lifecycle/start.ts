@@ -1,5 +1,6 @@
 import { signalPidFd } from "../../ffi/process.ts";
 import { LifecycleError } from "../errors.ts";
+import type { Hooked } from "../image_of.ts";
 import { EPOLLIN, reactor } from "../launch/reactor.ts";
 import { hold } from "../state/liveness.ts";
 import { checkMove } from "../state/moves.ts";
@@ -42,26 +43,42 @@ async function letBegin(locked: Known): Promise<void> {
 }
 
 function open({ entry }: Known): void {
-  if (!entry.openGate(EXECUTE_MS)) throw new LifecycleError("cannot start a container that has stopped");
+  using gate = entry.openGate();
+  if (!gate) throw new LifecycleError("cannot start a container that has stopped");
+  if (gate.passed(EXECUTE_MS)) return;
+  throw new LifecycleError(
+    `Cannot start the container: its first process has not become the program in ${EXECUTE_MS} ms; see whether its ` +
+      "cgroup is frozen",
+  );
 }
 
 async function startWithHooks(container: Known): Promise<void> {
   const { entry, record } = container;
   const { awaitStartHooks, hookedOf } = await import("./hooks.ts");
-  const { runPoststartHooks } = await import("../hooks.ts");
   const hooked = (await hookedOf(container))!;
   try {
     if (record.hooks!.includes("startContainer")) {
       // Before the gate is open: init looks for who calls as soon as it is.
       using socket = entry.callInit();
-      if (!entry.openGate(0)) throw new LifecycleError("cannot start a container that has stopped");
+      using gate = entry.openGate();
+      if (!gate) throw new LifecycleError("cannot start a container that has stopped");
       await awaitStartHooks(socket, hooked.hooks);
     } else open(container);
-    await runPoststartHooks(hooked, record.init!.pid);
+    await runPoststart(container, hooked);
   } catch (error) {
     await end(container);
     throw error;
   }
+}
+
+/** The hooks end with the container: who deletes it need not wait for them. */
+async function runPoststart({ record }: Known, hooked: Hooked): Promise<void> {
+  if (!hooked.hooks.poststart?.length) return;
+  const { runPoststartHooks } = await import("../hooks.ts");
+  using fd = hold(record.init!);
+  const { promise: ended, resolve } = Promise.withResolvers<void>();
+  using _watch = fd && reactor.watch(fd, EPOLLIN, () => resolve());
+  await runPoststartHooks(hooked, record.init!.pid, fd && ended);
 }
 
 /** What a hook forbids does not go on. */

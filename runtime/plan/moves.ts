@@ -182,7 +182,7 @@ function* whenCreated({ executeMs }: MovesRequest): Iterable<Op> {
   const members = [["sec", 8, Math.floor(executeMs / 1000)], ["nsec", 8, executeMs % 1000 * 1e6]] as const;
   yield op("wait for the program", "let", [0, slot("gate"), 1], { into: "poll" });
   yield op("wait for the program", "ppoll", [{ address: "poll" }, 1, { struct: "timespec", members }, 0, 8], {
-    zero: "done",
+    zero: "fail",
     positive: "done",
     failed: "done",
   });

@@ -35,9 +35,12 @@ export const FILES: readonly string[] = [
   `${RECORD}.new`,
   RECORD,
 ];
+const ENOENT = 2;
 const MAX_RECORD_BYTES = 8 << 20;
 /** How long a command waits for another one on the same container. */
 const [LOCK_MS, PAUSE_MS] = [20_000, 5];
+/** After this long another one is not only busy but waits for something. */
+const STUCK_MS = 1_000;
 
 /** Where records are kept unless somebody says otherwise: for root in /run, for others in XDG_RUNTIME_DIR. */
 export function defaultRoot(): string {
@@ -45,6 +48,12 @@ export function defaultRoot(): string {
   if (Deno.uid() === 0) return DEFAULT;
   if (own) return `${own}/ai-sandbox/containers`;
   throw new UsageError("Cannot keep containers: XDG_RUNTIME_DIR is not set; name a directory by --root");
+}
+
+/** A start gate that was opened. */
+export interface GateOpened extends Disposable {
+  /** Whether nobody waits at it any more, which is waited for. */
+  readonly passed: (timeoutMs: number) => boolean;
 }
 
 /** The directory of one container, held open and, if it is to be changed, locked. */
@@ -110,13 +119,15 @@ export class Entry implements Disposable {
     return gate !== undefined;
   }
 
-  /** Opens the start gate, and waits until who waited there has become the program; false if nobody waits. */
-  openGate(timeoutMs: number): boolean {
-    using gate = openFifoAt(this.#directory, GATE);
-    if (!gate) return false;
+  /** Opens the start gate; what waits until who waited there has become the program, nothing if nobody waits. */
+  openGate(): GateOpened | undefined {
+    using stack = new DisposableStack();
+    const gate = openFifoAt(this.#directory, GATE);
+    if (!gate) return undefined;
+    stack.use(gate);
     writeAll(gate, new Uint8Array(1), "the start gate");
-    awaitNoReader(gate, timeoutMs);
-    return true;
+    const kept = stack.move();
+    return { passed: (timeoutMs) => awaitNoReader(gate, timeoutMs), [Symbol.dispose]: () => kept.dispose() };
   }
 
   /** A socket at which whoever starts the container calls; it is for init. */
@@ -161,7 +172,7 @@ export class Entry implements Disposable {
     try {
       return placeAt(`/proc/self/fd/${this.#directory.raw}/${GATE}`);
     } catch (error) {
-      if (error instanceof SyscallError) return undefined;
+      if (error instanceof SyscallError && error.errno === ENOENT) return undefined;
       throw error;
     }
   }
@@ -176,7 +187,7 @@ export class Entry implements Disposable {
     try {
       return placeAt(this.path).inode === placeOf(this.#directory).inode;
     } catch (error) {
-      if (error instanceof SyscallError) return false;
+      if (error instanceof SyscallError && error.errno === ENOENT) return false;
       throw error;
     }
   }
@@ -216,10 +227,12 @@ export class Store {
   /**
    * A container that nobody else changes meanwhile; `undefined` if there is none.
    *
+   * @param free Called once if another command has it for long: takes away what that may wait for.
    * @throws {LifecycleError} if another command has it for too long.
    */
-  async lock(id: string): Promise<Entry | undefined> {
-    const end = performance.now() + LOCK_MS;
+  async lock(id: string, free?: (entry: Entry) => Promise<void>): Promise<Entry | undefined> {
+    const began = performance.now();
+    let isFreed = free === undefined;
     for (;;) {
       const entry = this.find(id);
       if (!entry) return undefined;
@@ -227,8 +240,13 @@ export class Store {
         // Whoever had it before may have removed it.
         if (entry.isCurrent) return entry;
       }
-      entry[Symbol.dispose]();
-      if (performance.now() > end) {
+      using _entry = entry;
+      const waitedMs = performance.now() - began;
+      if (!isFreed && waitedMs > STUCK_MS) {
+        isFreed = true;
+        await free!(entry);
+      }
+      if (waitedMs > LOCK_MS) {
         throw new LifecycleError(
           `Cannot change container "${id}": another command has been at it for ${LOCK_MS} ms`,
         );

@@ -1,5 +1,6 @@
 /** Makes every call of every command fail, or kills at it, and looks for what is left: `deno task faults`. */
 import { parseArgs } from "@std/cli/parse-args";
+import { resolve } from "@std/path";
 import { ROOT } from "../helpers/cli.ts";
 import { describe } from "./outcomes.ts";
 import { sweepInParts } from "./parts.ts";
@@ -42,7 +43,8 @@ async function main(): Promise<void> {
     if (value === undefined || Number.isInteger(value) && value >= 0) return value;
     throw new Error(`--${name} takes a number, not "${args[name]}"`);
   };
-  const program = [args.runtime ?? await build()];
+  const named = args.runtime?.includes("/") ? resolve(args.runtime) : args.runtime;
+  const program = [named ?? await build()];
   const tallies = new Map<string, Tally>();
   let [done, bad] = [0, 0];
   const seed = number("seed") ?? 1;

@@ -42,6 +42,18 @@ export const SCENARIOS: readonly Scenario[] = [
   { name: "state", before: [CREATE, START], command: ["state", "ID"], check: checkState },
   { name: "ps", before: [CREATE, START], command: ["ps", "--format", "json", "ID"], check: checkState },
   {
+    name: "exec",
+    before: [CREATE, START],
+    command: ["exec", "ID", "/bin/sh", "-c", "echo joined"],
+    check: checkExec,
+  },
+  {
+    name: "exec --detach",
+    before: [CREATE, START],
+    command: ["exec", "--detach", "--pid-file", "PIDFILE", "ID", "/bin/sleep", "300"],
+    check: checkDetached,
+  },
+  {
     name: "update",
     before: [CREATE, START],
     command: ["update", "--memory", UPDATED[0], "--pids-limit", UPDATED[1], "ID"],
@@ -84,7 +96,11 @@ export async function baselineOf(world: World): Promise<Baseline> {
   const created = portrait((await world.state())!.pid);
   await prepare(world, [START]);
   await untilRun(world);
-  const running = portrait((await world.state())!.pid);
+  const { pid } = (await world.state())!;
+  while (!Deno.readTextFileSync(`/proc/${pid}/cmdline`).startsWith("sleep")) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  const running = portrait(pid);
   await world.run("delete", "--force", world.id);
   await world.left();
   world.forget();
@@ -159,6 +175,34 @@ async function checkState(world: World, baseline: Baseline, said: Injected): Pro
   return [...wrong, ...await runs(world, baseline)];
 }
 
+async function checkExec(world: World, baseline: Baseline, { code, stdout }: Injected): Promise<string[]> {
+  const wrong = code === 0 && stdout !== "joined\n"
+    ? [`it succeeded and printed ${JSON.stringify(stdout)}`]
+    : [];
+  return [...wrong, ...await runs(world, baseline)];
+}
+
+async function checkDetached(world: World, baseline: Baseline, { code }: Injected): Promise<string[]> {
+  const wrong: string[] = [];
+  if (code === 0) {
+    const pid = Number(Deno.readTextFileSync(world.pidFile));
+    const init = (await world.state())?.pid ?? 0;
+    const same = (name: string): boolean => linkOf(pid, name) === linkOf(init, name);
+    if (!["mnt", "pid", "net", "ipc", "uts", "cgroup"].every((name) => same(`ns/${name}`))) {
+      wrong.push(`process ${pid} is not in the container`);
+    }
+  }
+  return [...wrong, ...await runs(world, baseline)];
+}
+
+function linkOf(pid: number, name: string): string {
+  try {
+    return Deno.readLinkSync(`/proc/${pid}/${name}`);
+  } catch {
+    return "";
+  }
+}
+
 /** Limits are as they were or as they are to be, and nothing else has changed. */
 async function checkUpdate(world: World, { running }: Baseline, { code }: Injected): Promise<string[]> {
   const state = await world.state();
@@ -210,7 +254,12 @@ async function runs(world: World, { running }: Baseline): Promise<string[]> {
   if (!await untilRun(world)) return ["the program did not begin"];
   const state = await world.state();
   if (state?.status !== "running") return [`the container is ${state?.status ?? "missing"} and not running`];
-  return compare(running, portrait(state.pid));
+  // The shell becomes another program a moment after it has said that it runs.
+  for (const end = performance.now() + SETTLE_MS;;) {
+    const wrong = compare(running, portrait(state.pid));
+    if (wrong.length === 0 || performance.now() > end) return wrong;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
 }
 
 /** Where a container is that somebody may just have killed. */

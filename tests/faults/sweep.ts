@@ -98,7 +98,12 @@ function shuffled<T>(list: readonly T[], seed: number): T[] {
 
 async function attempt(world: World, baseline: Baseline, { scenario, point }: Case): Promise<Outcome> {
   const problems: string[] = [];
-  await prepare(world, scenario.before);
+  try {
+    await prepare(world, scenario.before);
+  } catch {
+    world.clear(); // of what the point before has left
+    await prepare(world, scenario.before);
+  }
   if (scenario.cold) world.forgetKept();
   const said = await world.inject(point, ...argumentsOf(world, scenario.command));
   if (said.code === 124) problems.push("it did not end");

@@ -10,6 +10,8 @@ const PR_SET_CHILD_SUBREAPER = 36;
 const [LIMIT_S, TIMEOUT_MS] = [30, 40_000];
 /** How long what is on its way out may take. */
 const WAIT_MS = 3_000;
+/** How often orphans that have ended are waited for. */
+const REAP_MS = 20;
 /** What the runtime keeps for later commands. */
 export const CACHE = "/run/ai-sandbox";
 
@@ -113,7 +115,10 @@ export class World implements Disposable {
       stderr: "null",
     }).spawn();
     const timer = setTimeout(() => child.kill("SIGKILL"), TIMEOUT_MS);
+    // A pid namespace lives until all who joined it are waited for: by their parent, which may have left them to us.
+    const orphans = setInterval(() => reapAllBut(child.pid), REAP_MS);
     const { code } = await child.status;
+    clearInterval(orphans);
     clearTimeout(timer);
     return { code, stdout: Deno.readTextFileSync(out), stderr: Deno.readTextFileSync(err) };
   }
@@ -229,6 +234,18 @@ function descendants(parent = Deno.pid): number[] {
     }
     return [pid, ...descendants(pid)];
   });
+}
+
+function reapAllBut(own: number): void {
+  for (const { name } of list("/proc/self/task")) {
+    for (
+      const pid of read(`/proc/self/task/${name}/children`).split(" ").filter((word) => word !== "").map(
+        Number,
+      )
+    ) {
+      if (pid !== own && /^State:\s*Z/m.test(read(`/proc/${pid}/status`))) reap(pid, false);
+    }
+  }
 }
 
 function nameOf(pid: number): string {

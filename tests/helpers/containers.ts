@@ -26,7 +26,6 @@ export class Containers implements AsyncDisposable {
   args: readonly string[] = ["/bin/sleep", "300"];
   #runs = 0;
 
-  /** @param program The runtime, with the flags that all its commands have. */
   constructor(program: readonly string[] = RUNTIME) {
     this.program = program;
     this.root = `${this.bundle.path}/containers`;
