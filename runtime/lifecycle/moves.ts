@@ -22,6 +22,7 @@ const KNOWN = new Set([
   "groups",
   "parents",
   "hooks",
+  "resctrl",
   "unit",
 ]);
 /** Longer states take as long to write as Deno to start. */
@@ -64,9 +65,16 @@ export function writeMoves(entry: Entry, record: Omit<Record, "version">): void 
   entry.writeMoves(assembleTable(plan));
 }
 
-/** Hooks are programs, and whoever waits to be told of the start, or of the end as systemd, is told by Deno. */
-function movesOf({ hooks = [], unit }: Pick<Record, "hooks" | "unit">): MoveName[] {
-  const isLater = hooks.length > 0 || Deno.env.get("NOTIFY_SOCKET");
-  if (isLater) return ["state", "kill"];
-  return unit ? ["state", "start", "kill"] : ["state", "start", "delete", "kill"];
+/**
+ * The moves that are system calls alone. Hooks are programs, whoever waits to be told of the start is told by Deno, and
+ * what systemd and resctrl have of a container is removed by Deno.
+ */
+export function movesOf(
+  { hooks = [], resctrl, unit }: Pick<Record, "hooks" | "resctrl" | "unit">,
+): MoveName[] {
+  const isPlain = hooks.length === 0 && !Deno.env.get("NOTIFY_SOCKET");
+  const moves: MoveName[] = ["state", "kill"];
+  if (isPlain) moves.push("start");
+  if (isPlain && !resctrl && !unit) moves.push("delete");
+  return moves;
 }

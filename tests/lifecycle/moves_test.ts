@@ -2,6 +2,7 @@ import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { assembleTable, MOVES_FORM } from "../../runtime/launch/image.ts";
 import { formatPlan } from "../../runtime/plan/format.ts";
 import { MOVES, type MovesRequest, planMoves } from "../../runtime/plan/moves.ts";
+import { movesOf } from "../../runtime/lifecycle/moves.ts";
 import { DEFAULT, FILES, GATE, Store } from "../../runtime/state/store.ts";
 import { STUBS } from "../../tools/build/stubs.ts";
 import { Temporary } from "../helpers/cli.ts";
@@ -31,6 +32,13 @@ Deno.test("planMoves() looks, then moves", () => {
 
 Deno.test("planMoves() leaves moves at once that need more", () => {
   golden("moves_with_hooks.txt", formatPlan(planMoves({ ...REQUEST, moves: ["state", "kill"] })));
+});
+
+Deno.test("movesOf() leaves out what takes more than system calls", () => {
+  deepEqual(movesOf({ hooks: [] }), ["state", "kill", "start", "delete"]);
+  deepEqual(movesOf({ hooks: ["poststop"] }), ["state", "kill"]);
+  deepEqual(movesOf({ unit: { name: "box.scope", user: false } }), ["state", "kill", "start"]);
+  deepEqual(movesOf({ resctrl: ["/sys/fs/resctrl/box"] }), ["state", "kill", "start"]);
 });
 
 Deno.test("the stubs know what else is written down in TypeScript", () => {
