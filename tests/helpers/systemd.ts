@@ -46,6 +46,7 @@ ${probeHost().cgroups.some(({ version }) => version === 1) ? MOUNT_1 : MOUNT_2}
 exec env -i container=test PATH="$PATH" ${PROGRAM} --system --unit=nothing.target --log-target=null --show-status=no`;
     const spaces =
       "--pid --mount --uts --ipc --cgroup --fork --kill-child --mount-proc --propagation private";
+    passControllersOn();
     for (const directory of this.#directories()) make(directory);
     this.#process = this.#start(
       "sh",
@@ -235,6 +236,16 @@ awk -F: '$2 != "" {print $2}' /proc/self/cgroup | while read each; do
 done
 mkdir /sys/fs/cgroup/unified; mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified`;
 const MOUNT_2 = "mount -t cgroup2 -o nsdelegate cgroup2 /sys/fs/cgroup";
+
+/** On version 2 a group has only the controllers that the one above passes on: here the root of all. */
+function passControllersOn(): void {
+  for (const { version, mountPoint } of probeHost().cgroups) {
+    if (version === 1) continue;
+    const controllers = Deno.readTextFileSync(`${mountPoint}/cgroup.controllers`).trim().split(" ");
+    const all = controllers.filter((each) => each !== "").map((each) => `+${each}`).join(" ");
+    if (all !== "") Deno.writeTextFileSync(`${mountPoint}/cgroup.subtree_control`, all, { create: false });
+  }
+}
 
 function make(directory: string): void {
   Deno.mkdirSync(directory, { recursive: true });
