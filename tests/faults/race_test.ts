@@ -42,16 +42,23 @@ containerTest("process groups that are killed at any moment under load leave not
     const command = random() % 3 === 0 ? ["delete", "--force", BOX] : ["run", "--detach", BOX];
     const { child, answer } = containers.begin(...command);
     await new Promise((resolve) => setTimeout(resolve, random() % before));
-    try {
-      Deno.kill(-child.pid, "SIGKILL");
-    } catch {
-      child.kill("SIGKILL"); // it leads no group yet
-    }
+    killGroup(child.pid);
     await answer;
     if (random() % 2 === 0) await containers.output("delete", "--force", BOX);
   }
   await containers.output("delete", "--force", BOX);
 });
+
+/** The group of a process, or itself while it leads none yet; it may have ended. */
+function killGroup(pid: number): void {
+  for (const each of [-pid, pid]) {
+    try {
+      return Deno.kill(each, "SIGKILL");
+    } catch {
+      // There is none.
+    }
+  }
+}
 
 async function took(containers: Containers): Promise<number> {
   const began = performance.now();

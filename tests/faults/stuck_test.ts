@@ -4,7 +4,7 @@ import { BOX, Containers } from "../helpers/containers.ts";
 import { containerTest } from "../helpers/container_test.ts";
 
 /** What a command may take that must not wait for anybody, on a busy machine. */
-const SOON_MS = 12_000;
+const SOON_MS = 18_000;
 const FOREVER = [{ path: "/bin/sleep", args: ["sleep", "300"] }];
 
 /** With as many a container fits. */

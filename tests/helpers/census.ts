@@ -46,7 +46,7 @@ function differences(before: readonly string[], after: readonly string[]): strin
 }
 
 /** The cgroups that tests of another run on this kernel make for themselves. */
-const OTHER_RUN = new RegExp(`/ai-sandbox-test-(?!${Deno.pid}\\b)\\d+`);
+const OTHER_RUN = new RegExp(`/ai-sandbox-(?:test|box)-(?!${Deno.pid}\\b)\\d+`);
 
 /** Everything there is, a line each. */
 export function census(directories: readonly string[]): string[] {
