@@ -1,6 +1,7 @@
 import { resolve } from "@std/path";
 import { CGROUP_MODE, type CriuStage } from "../ffi/criu.ts";
 import { openDirectory } from "../ffi/directory.ts";
+import { SyscallError } from "../ffi/errno.ts";
 import type { Fd } from "../ffi/fd.ts";
 import { openPidFd, reap, signalPidFd } from "../ffi/process.ts";
 import { open } from "../ffi/fd.ts";
@@ -203,33 +204,37 @@ class Stages {
   }
 
   #attest(): void {
+    const pids = this.group ? inNamespaceOf(this.#pid, this.group.members) : [this.#pid];
     try {
-      const pids = this.group ? inNamespaceOf(this.#pid, this.group.members) : [this.#pid];
       const filters = keptFilters(this.images.path);
       attestRestored({ id: this.id, pid: this.#pid, pids, request: this.request, filters });
     } catch (error) {
-      this.end(); // CRIU would let it go on all the same
+      for (const each of pids) kill(each); // CRIU would let them go on all the same
       throw error;
     }
   }
 
-  /** Ends what there is of the container: with the first process of a pid namespace all others end. */
+  /** Ends what there is of the container, when CRIU has ended: before that it keeps the dead from their parent. */
   end(): void {
     this.terminal?.[Symbol.dispose]();
     this.terminal = undefined;
     if (this.#pid === 0) return;
-    try {
-      using process = openPidFd(this.#pid);
-      signalPidFd(process, SIGKILL);
-      reap(this.#pid, true);
-    } catch {
-      // it has ended
-    }
+    kill(this.#pid); // with the first process of a pid namespace all others end
+    reap(this.#pid, true);
   }
 
   get #hasOwnNetwork(): boolean {
     const namespace = this.request.spec.linux?.namespaces?.find(({ type }) => type === "network");
     return namespace !== undefined && namespace.path === undefined;
+  }
+}
+
+function kill(pid: number): void {
+  try {
+    using process = openPidFd(pid);
+    signalPidFd(process, SIGKILL);
+  } catch (error) {
+    if (!(error instanceof SyscallError)) throw error; // it has ended
   }
 }
 

@@ -54,12 +54,18 @@ export async function runCriu(
     pid = spawn(`/proc/self/fd/${file.raw}`, "criu", [...fds, ...inherited.map(({ fd }) => high(fd))]);
   }
   try {
-    using _process = openPidFd(pid);
+    using criu = openPidFd(pid);
     throwIfFailed(failure.read, image);
     const numbered = inherited.map(({ key }, index) => [FIRST_INHERITED_FD + index, key] as const);
-    const result = await library.run(what, { ...request, inherited: numbered }, socket, onStage);
+    const result = await library.run(what, { ...request, inherited: numbered }, socket, onStage).catch(
+      (error) => {
+        // A stage was refused. CRIU would wait for the dead, who wait for CRIU, if there are several.
+        signalPidFd(criu, SIGKILL);
+        throw error;
+      },
+    );
     if (result >= 0) return { result };
-    if (!isRefusal(result)) signalPidFd(_process, SIGKILL); // it does not talk any more
+    if (!isRefusal(result)) signalPidFd(criu, SIGKILL); // it does not talk any more
     return { refused: result };
   } finally {
     await waitFor(pid);
