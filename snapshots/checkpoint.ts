@@ -59,6 +59,7 @@ export async function checkpointContainer(id: string, options: CheckpointOptions
     throw new LifecycleError(`Container cannot be checkpointed in ${status} state`);
   }
   const spec = await specOf(container);
+  refuseOverlay(container.record.annotations);
   const { init } = container.record;
   using process = hold(init!);
   if (!process) throw new LifecycleError("Container cannot be checkpointed in stopped state");
@@ -131,6 +132,17 @@ function refuseCheckpoint(options: CheckpointOptions): void {
       "leave it out",
     );
   }
+}
+
+/** What the program has written over its rootfs lies in a memory that CRIU does not keep. */
+export function refuseOverlay(annotations: Readonly<Record<string, string>> = {}): void {
+  const overlay = annotations["dev.ai-sandbox.overlay"];
+  if (overlay === undefined || overlay === "none") return;
+  throw new UnsupportedError(
+    "annotation dev.ai-sandbox.overlay",
+    "a checkpoint of this version does not keep the upper layer of an overlay",
+    "leave it out, or write to a mounted tmpfs or directory",
+  );
 }
 
 interface Found {

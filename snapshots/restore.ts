@@ -24,7 +24,7 @@ import type { Record } from "../runtime/state/record.ts";
 import { type Entry, Store } from "../runtime/state/store.ts";
 import { type Terminal, terminalOf } from "../runtime/supervise/terminal_streams.ts";
 import { attestRestored } from "./attest_restored.ts";
-import { refusal } from "./checkpoint.ts";
+import { refusal, refuseOverlay } from "./checkpoint.ts";
 import { configuredMounts, type LiveMounts, sourceOf } from "./external_mounts.ts";
 import { substituteFiles, substituteOf } from "./files_image.ts";
 import { makeDirectory } from "./images.ts";
@@ -87,6 +87,7 @@ export async function restoreContainer(id: string, options: RestoreOptions = {})
   const bundle = loadBundle(options.bundle ?? ".");
   const request = prepare({ bundle, id, overlay: { kind: "none" } }, { form: "detached" });
   refuse(request, options);
+  refuseOverlay(bundle.spec.annotations);
   const images = await openImages(options.imagePath ?? "checkpoint");
   const { manifest } = images;
   using entry = new Store(options.root).claim(id);
@@ -342,7 +343,7 @@ function liveImages({ path, manifest }: Images, entry: Entry): Fd {
   const files = manifest?.files.filter(({ key }) => key.startsWith("file[")) ?? [];
   if (files.length === 0) return openDirectory(path)!;
   const changed = `${entry.path}/images`;
-  Deno.mkdirSync(changed, { mode: 0o700 });
+  Deno.mkdirSync(changed, { mode: 0o711 });
   const substitutes = new Map(files.map(({ key, stdio }) => [key, substituteOf(stdio)]));
   Deno.writeFileSync(
     `${changed}/${FILES}`,
