@@ -42,7 +42,8 @@ export {
   type RunToEnd,
   writtenPolicy,
 } from "./runtime/learn.ts";
-export { starterSpec } from "./runtime/starter_spec.ts";
+export { BUILD_ID } from "./runtime/build_id.ts";
+export { type StarterOptions, starterSpec } from "./runtime/starter_spec.ts";
 export {
   AttestationError,
   type Difference,

@@ -118,13 +118,36 @@ function normalized(flags: readonly Flag[], argv: readonly string[], stopEarly: 
   });
 }
 
+/** The commands that take runc's arguments. */
+const LIKE_RUNC = new Set([
+  ...[
+    "checkpoint",
+    "create",
+    "delete",
+    "events",
+    "exec",
+    "features",
+    "kill",
+    "list",
+    "pause",
+    "ps",
+    "restore",
+  ],
+  ...["resume", "run", "spec", "start", "state", "update"],
+]);
+
 /** The help of a command as text. */
 export function helpText({ name, usage, summary, flags, examples }: CommandHelp): string {
   const rows = [...flags, HELP].map(({ name, short, value, help }) => {
     return [`${short ? `-${short}, ` : "    "}--${name}${value ? ` ${value}` : ""}`, help] as const;
   });
   const width = Math.max(...rows.map(([flag]) => flag.length));
+  // Whoever looks for runc's words finds them in their place.
+  const also = LIKE_RUNC.has(name) ? `, as runc ${name}` : "";
   return [
+    "NAME:",
+    `   runtime ${name}${also}`,
+    "",
     summary,
     "",
     "Usage:",

@@ -71,13 +71,17 @@ const SUMMARIES: Record<string, string> = {
   update: "change limits of a container",
 };
 
+/** The version of runc whose commands these take the place of. */
+const LIKE_RUNC = "1.3.0";
+
 /** Flags that take a value. */
 const VALUED = ["criu", "log", "log-format", "root", "rootless"];
 
 function usage(): string {
   const width = Math.max(...Object.keys(SUMMARIES).map((name) => name.length));
   return [
-    "runtime runs untrusted programs, each in a sandbox of its own.",
+    "NAME:",
+    "   runtime, in place of runc - Open Container Initiative runtime for untrusted programs",
     "",
     "Usage:",
     "  runtime [FLAGS] COMMAND …",
@@ -90,7 +94,7 @@ function usage(): string {
     "      --criu PATH             the CRIU that checkpoints and restores (default the one of ./setup)",
     "      --log FILE              write errors to this file too",
     "      --log-format text|json  how they are written there (default text)",
-    "      --debug                 say where in the code an error comes from",
+    "      --debug                 say what is done, and where in the code an error comes from",
     "      --systemd-cgroup        let systemd make the cgroups of containers, each in a scope",
     "      --rootless true|auto    accepted for runc's sake: it is found out",
     "  -v, --version               print the version",
@@ -106,7 +110,7 @@ async function main(argv: readonly string[]): Promise<number> {
     for (; index < argv.length && argv[index]!.startsWith("-"); index++) {
       const [flag, inline] = argv[index]!.replace(/^-+/, "").split(/=(.*)/s);
       if (flag === "version" || flag === "v") {
-        return print(`ai-sandbox version ${config.version}\nspec: 1.3.0\ndeno: ${Deno.version.deno}\n`);
+        return print(await versionText());
       }
       if (flag === "help" || flag === "h") return print(usage());
       if (flag === "debug" || flag === "systemd-cgroup") {
@@ -136,7 +140,7 @@ async function main(argv: readonly string[]): Promise<number> {
     }
     if (name === "help") return print(usage());
     const load = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-    if (!load) throw new Error(`Cannot run "${name}": there is no such command; see "runtime --help"`);
+    if (!load) throw new Error(`No help topic for '${name}': there is no such command; see "runtime --help"`);
     const { command } = await load();
     const rest = argv.slice(index + 1);
     const own = rest.slice(0, rest.includes("--") ? rest.indexOf("--") : undefined);
@@ -144,11 +148,28 @@ async function main(argv: readonly string[]): Promise<number> {
       const { helpText } = await import("./args.ts");
       return print(helpText(command.help));
     }
-    return await command.run(rest, global);
+    if (!global.debug) return await command.run(rest, global);
+    return await (await import("./debug.ts")).traced(
+      name,
+      global,
+      async () => await command.run(rest, global),
+    );
   } catch (error) {
     const { report } = await import("./report.ts");
     return report(error, global);
   }
+}
+
+/** What engines read: the first line names the runtime, the others the commit and the specification. */
+async function versionText(): Promise<string> {
+  const { BUILD_ID } = await import("../mod.ts");
+  return [
+    `ai-sandbox version ${config.version}, in place of runc version ${LIKE_RUNC}`,
+    `commit: ${BUILD_ID || "checkout"}`,
+    "spec: 1.3.0",
+    `deno: ${Deno.version.deno}`,
+    "",
+  ].join("\n");
 }
 
 function print(text: string): number {

@@ -22,9 +22,16 @@ export function warn(warning: string, { log, logFormat }: Global): void {
   if (log !== undefined) writeLog(log, logFormat, { level: "warning", msg: message });
 }
 
+/** Says for people who look for a defect how far a command is: in the log, without one on stderr. */
+export function trace(message: string, { log, logFormat }: Global): void {
+  const line = { level: "debug", msg: message } as const;
+  if (log !== undefined) writeLog(log, logFormat, line);
+  else Deno.stderr.writeSync(new TextEncoder().encode(lineOf("text", line)));
+}
+
 /** One line of the log. */
 interface Line {
-  readonly level: "error" | "warning";
+  readonly level: "debug" | "error" | "warning";
   readonly msg: string;
 }
 
@@ -55,16 +62,19 @@ export function exitCode(error: unknown): number {
 }
 
 /** Appends a line as runc does, for those who parse it. */
-function writeLog(file: string, format: Global["logFormat"], { level, msg }: Line): void {
-  const time = new Date().toISOString();
-  const line = format === "json"
-    ? JSON.stringify({ level, msg, time })
-    : `time="${time}" level=${level} msg=${JSON.stringify(msg)}`;
+function writeLog(file: string, format: Global["logFormat"], line: Line): void {
   try {
-    Deno.writeTextFileSync(file, line + "\n", { append: true, create: true });
+    Deno.writeTextFileSync(file, lineOf(format, line), { append: true, create: true });
   } catch (cause) {
     Deno.stderr.writeSync(
       new TextEncoder().encode(`runtime: Cannot write the log "${file}": ${messageOf(cause)}\n`),
     );
   }
+}
+
+function lineOf(format: Global["logFormat"], { level, msg }: Line): string {
+  const time = new Date().toISOString();
+  return format === "json"
+    ? `${JSON.stringify({ level, msg, time })}\n`
+    : `time="${time}" level=${level} msg=${JSON.stringify(msg)}\n`;
 }

@@ -2,11 +2,13 @@ import { isAbsolute, join, normalize, resolve } from "@std/path";
 import { whyClosed } from "./closed.ts";
 import { readConfig } from "./config_file.ts";
 import { SpecError } from "./errors.ts";
+import { filled } from "./from_rootfs.ts";
 import type { Host } from "./host/facts.ts";
 import type { Filter, PlanRequest, Root } from "./plan/context.ts";
 import type { Kind } from "./plan/files.ts";
 import { mountOptions } from "./plan/mount_options.ts";
-import type { Spec } from "./spec/config.ts";
+import { pathInRoot } from "./plan/rootfs.ts";
+import type { Mount, Spec } from "./spec/config.ts";
 import { parseSpec } from "./spec/validate.ts";
 
 /** An OCI bundle: a directory with a config.json (OCI bundle.md). */
@@ -61,22 +63,42 @@ export function request(
   { host, overlay, form, filter, root, beneath }: RequestOptions,
 ): PlanRequest {
   const sources = new Map<string, Kind>();
+  const from = root ?? bundleRoot({ path, spec }, overlay);
   spec.mounts?.forEach((mount, index) => {
     if (!mountOptions(mount.options ?? [], mount.type).bind) return;
     const source = mount.source ?? "";
     const whole = source.startsWith("/") ? source : `${path}/${source}`;
-    sources.set(whole, kindOf(whole, path, `/mounts/${index}/source`));
+    // What an earlier mount will show in the root is not there yet.
+    const isLater = pathInRoot(from, whole) !== undefined && !isThere(whole);
+    sources.set(whole, isLater ? "directory" : kindOf(whole, path, `/mounts/${index}/source`));
   });
+  const mounts = spec.mounts?.map((mount) => placed(mount, from));
+  const whole = filled({ ...spec, ...(mounts && { mounts }) }, from);
   return {
-    spec,
+    spec: whole.spec,
+    seen: whole.seen,
     bundle: path,
-    root: root ?? bundleRoot({ path, spec }, overlay),
+    root: from,
     host,
     sources,
     beneath,
     filter,
     form,
   };
+}
+
+/** A destination may be named by its path on the host, as runc takes it. */
+function placed(mount: Mount, root: Root): Mount {
+  const destination = pathInRoot(root, mount.destination);
+  return destination === undefined ? mount : { ...mount, destination };
+}
+
+function isThere(path: string): boolean {
+  try {
+    return Deno.statSync(path) !== undefined;
+  } catch {
+    return false;
+  }
 }
 
 function kindOf(source: string, bundle: string, pointer: string): Kind {

@@ -8,6 +8,7 @@ import { plan } from "./plan/plan.ts";
 import { type Preparation, prepare, type Prepared } from "./prepare.ts";
 import { findResctrl, planRdt, type RdtGroup } from "./rdt.ts";
 import type { Hooks, Linux, Spec } from "./spec/config.ts";
+import { specWarnings } from "./spec/validate.ts";
 import type { Cut } from "./untrusted/rule.ts";
 
 /** A new image, and what it depends on besides its configuration. */
@@ -104,8 +105,8 @@ export function imageOf(options: InnerOptions, preparation?: Preparation): Made 
   };
 }
 
-function kindsOf({ root, sources }: PlanRequest): Record<string, string> {
-  const kinds: Record<string, string> = Object.fromEntries(sources);
+function kindsOf({ root, sources, seen }: PlanRequest): Record<string, string> {
+  const kinds: Record<string, string> = { ...Object.fromEntries(sources), ...seen };
   if (root.kind === "directory") kinds[root.path] = "root";
   if (root.kind === "overlay") { for (const lower of root.lowers) kinds[lower] = "root"; }
   return kinds;
@@ -116,7 +117,7 @@ function kindsOf({ root, sources }: PlanRequest): Record<string, string> {
  * does a group for limits, which bears the sandbox's name too, as does what hooks are told. What an untrusted bundle names is looked at each time.
  */
 function isReusable({ spec, group, cuts, hooked }: Prepared): boolean {
-  if (group || cuts || hooked) return false;
+  if (group || cuts || hooked || specWarnings(spec).length > 0) return false; // warnings are told each time
   const ownPids = spec.linux?.namespaces?.some(({ type, path }) => type === "pid" && path === undefined) ??
     false;
   return ownPids && !spec.mounts?.some(({ type }) => type === "cgroup" || type === "cgroup2");

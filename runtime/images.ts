@@ -3,6 +3,7 @@ import { probeCaller } from "./host/probe.ts";
 import { readCached, writeCached } from "./image_cache.ts";
 import type { Expected } from "./attest/expectation.ts";
 import { INHERITED } from "./inherited.ts";
+import { lookAt } from "./seen.ts";
 import type { Bundle } from "./bundle.ts";
 import type { Hooked, Listener, Rdt } from "./image_of.ts";
 import type { Image } from "./launch/image.ts";
@@ -97,12 +98,12 @@ function commandKey(options: SandboxOptions): string {
 }
 
 function nameOf(options: SandboxOptions, bundle: string): string {
-  const { env, cwd, mounts, terminal, overlay, landlock, policy, attest } = options;
+  const { env, cwd, mounts, terminal, overlay, landlock, policy, attest, newlines } = options;
   const { preserveFds, pivot, newKeyring } = options;
   const { cpus, cpuset, memoryBytes, memorySwapBytes, pids, ioMax, cgroupManager }: Limits = options;
   const limits = [cpus, cpuset, memoryBytes, memorySwapBytes, pids, ioMax, cgroupManager];
   const path = bundle.startsWith("/") ? bundle : `${Deno.cwd()}/${bundle}`;
-  const parts = [path, env, cwd, mounts, terminal, overlay, ...limits, landlock, policy, attest];
+  const parts = [path, env, cwd, mounts, terminal, overlay, ...limits, landlock, policy, attest, newlines];
   if (preserveFds || pivot === false || newKeyring === false) {
     parts.push(preserveFds?.length, pivot, newKeyring);
   }
@@ -119,6 +120,10 @@ function remember(name: string, keyed: KeyedImage): void {
 /** Whether every path is still what it was; a missing one is found by the planner, which says so. */
 function stillThere(kinds: KeyedImage["kinds"]): boolean {
   for (const path in kinds) {
+    if (kinds[path]!.startsWith("as ")) {
+      if (kinds[path] !== lookAt(path)) return false;
+      continue;
+    }
     try {
       const { isDirectory, isSymlink } = kinds[path] === "root" ? Deno.lstatSync(path) : Deno.statSync(path);
       if (isSymlink || isDirectory !== (kinds[path] !== "file")) return false;

@@ -92,6 +92,11 @@ export interface SandboxOptions {
   readonly fallback?: "landlock";
   /** What lies over the root file system; `command` always has a root in memory. @default {"tmpfs"} */
   readonly overlay?: OverlayChoice;
+  /**
+   * How newlines come out of the program's terminal: `plain` as they are written, for who shows them on a terminal or
+   * keeps them in a file. @default with a carriage return before each
+   */
+  readonly newlines?: "plain";
   /** Takes the bundle's config.json for a request, and cuts it down to a ceiling. @default {false} */
   readonly untrusted?: boolean | UntrustedOptions;
   /** Open descriptors of this process that the program gets, as 3 and so on. */
@@ -100,7 +105,10 @@ export interface SandboxOptions {
   readonly pivot?: boolean | undefined;
   /** Whether the program gets an empty keyring in place of the caller's keys. @default {true} */
   readonly newKeyring?: boolean | undefined;
-  /** Hears what is wrong with hooks that run when the sandbox is gone: they cannot stop anything any more. */
+  /**
+   * Hears what does not stop anything: capabilities that cannot be granted, and what is wrong with hooks that run when
+   * the sandbox is gone.
+   */
   readonly onWarning?: (warning: string) => void;
 }
 

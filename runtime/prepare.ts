@@ -17,7 +17,7 @@ import type { Policy } from "./policy/policy.ts";
 import { rootless } from "./rootless.ts";
 import { checkModules } from "./security_modules.ts";
 import type { Spec } from "./spec/config.ts";
-import { validateSpec } from "./spec/validate.ts";
+import { specWarnings, validateSpec } from "./spec/validate.ts";
 import { hasHooks, OCI_VERSION } from "./spec/state.ts";
 import { tame } from "./untrusted.ts";
 import type { Cut } from "./untrusted/rule.ts";
@@ -61,6 +61,7 @@ export function prepare(
   const read = typeof bundle === "string" ? loadBundle(bundle) : bundle!;
   const { bundle: loaded, beneath, cuts } = options.untrusted ? tame(read, options, host) : { bundle: read };
   checkModules(loaded.spec);
+  for (const { message } of specWarnings(loaded.spec)) options.onWarning?.(message);
   if (!loaded.spec.process) {
     const message = "there is no process: say what to run";
     throw new SpecError(`${loaded.path}/config.json`, [{ pointer: "/process", message }]);
@@ -139,6 +140,7 @@ function finish(
     ...(preserved > 0 && { preserved }),
     ...(!pivot && { noPivot: true }),
     ...(!newKeyring && { keepKeys: true }),
+    ...(options.newlines === "plain" && { plainNewlines: true }),
   };
   const whole = withLandlock(asking, { ...options, policy });
   const asked = options.attest ?? policy?.attest ? attestable(whole) : whole;

@@ -3,9 +3,22 @@ import type { Mount, Spec } from "./spec/config.ts";
 
 const CAPABILITIES = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"];
 
+/** Options of {@linkcode starterSpec}. */
+export interface StarterOptions {
+  /** For users without root's rights. */
+  readonly rootless?: boolean;
+  /** The user and group that root inside is outside. @default 0 */
+  readonly uid?: number;
+  /** See `uid`. */
+  readonly gid?: number;
+  /** Shows the container its cgroup: as this layout of the host wants it. */
+  readonly cgroups?: "v1" | "v2";
+}
+
 /** The config.json to begin a bundle with: a shell in a read-only root. `rootless` for users without root's rights. */
-export function starterSpec({ rootless = false, uid = 0, gid = 0 } = {}): Spec {
-  const namespaces = ["pid", "network", "ipc", "uts", "mount", "cgroup"] as const;
+export function starterSpec({ rootless = false, uid = 0, gid = 0, cgroups }: StarterOptions = {}): Spec {
+  const own = cgroups === "v1" ? [] : ["cgroup" as const]; // as runc: with v1 its own hierarchies are shown anyhow
+  const namespaces = ["pid", "network", "ipc", "uts", "mount", ...own] as const;
   return {
     ociVersion: "1.2.0",
     process: {
@@ -20,8 +33,9 @@ export function starterSpec({ rootless = false, uid = 0, gid = 0 } = {}): Spec {
     },
     root: { path: "rootfs", readonly: true },
     hostname: "sandbox",
-    mounts: starterMounts(rootless),
+    mounts: [...starterMounts(rootless), ...(cgroups ? [CGROUP_MOUNT] : [])],
     linux: {
+      ...(cgroups && !rootless && { resources: { devices: [{ allow: false, access: "rwm" }] } }),
       namespaces: [...namespaces, ...(rootless ? ["user" as const] : [])].map((type) => ({ type })),
       ...(rootless && {
         uidMappings: [{ containerID: 0, hostID: uid, size: 1 }],
@@ -32,6 +46,13 @@ export function starterSpec({ rootless = false, uid = 0, gid = 0 } = {}): Spec {
     },
   };
 }
+
+const CGROUP_MOUNT: Mount = {
+  destination: "/sys/fs/cgroup",
+  type: "cgroup",
+  source: "cgroup",
+  options: ["nosuid", "noexec", "nodev", "relatime", "ro"],
+};
 
 /** The usual mounts as `runc spec` writes them: named, proc as it is, terminals for Debian's group tty. */
 function starterMounts(rootless: boolean): Mount[] {

@@ -4,6 +4,7 @@ import {
   isPolicyName,
   isShareable,
   isTerminal,
+  LaunchError,
   NOT_APART,
   type Policy,
   type PolicyName,
@@ -25,6 +26,7 @@ import { readLimits } from "../limits.ts";
 import { warn } from "../report.ts";
 import { readMount } from "../mounts.ts";
 import { hearing, readUntrusted, reportCuts, UNTRUSTED_FLAGS } from "../untrusted.ts";
+import { exitCode } from "../report.ts";
 import { writeError, writePid, writeResult } from "../result_file.ts";
 import { whyEnded } from "../why_ended.ts";
 
@@ -140,8 +142,25 @@ async function run(argv: readonly string[], global: Global): Promise<number> {
   } catch (error) {
     await sandbox?.[Symbol.asyncDispose]();
     if (resultFile !== undefined) await writeError(resultFile, options.id, error, cuts);
-    throw error;
+    const said = args.value("bundle") !== undefined || options.overlay?.kind === "none"
+      ? programError(error)
+      : undefined;
+    if (said === undefined) throw error;
+    Deno.stderr.writeSync(new TextEncoder().encode(said));
+    return exitCode(error);
   }
+}
+
+/** What runc says, and nothing else, of a program that the kernel does not run although it is there. */
+function programError(error: unknown): string | undefined {
+  if (!(error instanceof LaunchError) || error.op.call !== "execve") return undefined;
+  const words = {
+    ENOENT: "no such file or directory",
+    EACCES: "permission denied",
+    ENOEXEC: "exec format error",
+  };
+  const known = Object.entries(words).find(([name]) => error.message.includes(`: ${name}`))?.[1];
+  return known && `exec ${error.op.does.replace(/^run "|"$/g, "")}: ${known}\n`;
 }
 
 /** The program finds its terminal as large as ours, and others its pid, from its first moment. */
@@ -249,6 +268,7 @@ export function commonOptions(args: Arguments): SandboxOptions {
   env.push(...listening);
   return {
     ...inherited,
+    newlines: "plain",
     ...readUntrusted(args),
     ...(id !== undefined && { id }),
     ...(timeout !== undefined && { timeoutMs: durationMs(timeout, "timeout") }),

@@ -20,7 +20,11 @@ async function run(argv: readonly string[]): Promise<number> {
   }
   const file = `${args.value("bundle") ?? "."}/config.json`;
   const { uid, gid } = await Deno.stat("/proc/self");
-  const spec = starterSpec({ rootless: args.has("rootless"), uid: uid ?? 0, gid: gid ?? 0 });
+  const cgroups = await Deno.stat("/sys/fs/cgroup/cgroup.controllers").then(
+    () => "v2" as const,
+    () => "v1" as const,
+  );
+  const spec = starterSpec({ rootless: args.has("rootless"), uid: uid ?? 0, gid: gid ?? 0, cgroups });
   try {
     await Deno.writeTextFile(file, JSON.stringify(spec, null, "\t") + "\n", { createNew: true, mode: 0o666 });
   } catch (cause) {

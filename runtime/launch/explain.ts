@@ -37,7 +37,9 @@ export function explain({ call, does }: StepWords, errno: number): string {
       }
       break;
     case "openat2":
-      if (is("ELOOP")) return "a symbolic link is in the way: the rootfs must have a real directory there";
+      if (is("ELOOP")) {
+        return "a symbolic link is in the way: it must be mounted on ordinary directory, let the rootfs have one there";
+      }
       if (is("ENOTDIR")) return "the rootfs has something else there";
       if (is("EACCES")) return "permission denied: a directory on the way is closed to the sandbox's user";
       break;
@@ -64,6 +66,11 @@ export function explain({ call, does }: StepWords, errno: number): string {
       break;
     case "prlimit64":
       if (is("EPERM")) return "only CAP_SYS_RESOURCE may raise a hard limit: ask for no more than the host's";
+      break;
+    case "sched_setattr":
+      if (is("EPERM")) {
+        return "process scheduler can't be used together with AllowedCPUs (resources.cpu.cpus): its deadlines are for all CPUs; or permission denied";
+      }
       break;
     case "seccomp":
       if (is("EINVAL", "EFAULT")) {

@@ -67,8 +67,16 @@ export async function createContainer(id: string, options: CreateOptions = {}): 
   };
   // What is mounted must be there when it is looked at.
   const early = options.notify ? claim() : undefined;
+  const { onWarning } = options;
   const { cgroupManager = "cgroupfs" } = options;
-  const asked = { bundle, id, overlay, cgroupManager, ...await inherited(options, early) };
+  const asked = {
+    bundle,
+    id,
+    overlay,
+    ...(onWarning && { onWarning }),
+    cgroupManager,
+    ...await inherited(options, early),
+  };
   const made = imageOf(asked, { form: "detached" });
   refuse(made, options);
   const entry = early ?? claim();

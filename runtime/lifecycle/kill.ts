@@ -4,7 +4,7 @@ import { LifecycleError, UnsupportedError, UsageError } from "../errors.ts";
 import { hold } from "../state/liveness.ts";
 import { checkMove } from "../state/moves.ts";
 import { fateOnInit, type Signal, SIGNALS } from "../supervise/signals.ts";
-import { findContainer, groupOf, type StoreOptions } from "./container.ts";
+import { findContainer, groupOf, type Known, specOf, type StoreOptions } from "./container.ts";
 import { statusOf } from "./status.ts";
 
 const EINVAL = 22;
@@ -43,6 +43,11 @@ export async function killContainer(
     await group.signal(number);
     return;
   }
+  if (number === SIGNALS.SIGKILL && group && group.members.length > 0 && await sharesPids(container)) {
+    await group.signal(number); // as runc: otherwise the first process would leave the others behind
+    group.thaw();
+    return;
+  }
   checkMove("kill", status, id);
   using fd = hold(container.record.init!);
   if (!fd) throw new LifecycleError("container not running");
@@ -56,6 +61,12 @@ export async function killContainer(
     throw new LifecycleError("unable to signal init: invalid argument");
   }
   if (sent === SIGNALS.SIGKILL) group?.thaw(); // the freezer of cgroup v1 would keep it
+}
+
+/** Whether the container has no pid namespace of its own, whose first process takes all others with it. */
+async function sharesPids(container: Known): Promise<boolean> {
+  const { linux } = await specOf(container);
+  return !linux?.namespaces?.some(({ type, path }) => type === "pid" && path === undefined);
 }
 
 function isLost(pid: number, signal: number): boolean {

@@ -60,9 +60,18 @@ export function writeMoves(entry: Entry, record: Omit<Record, "version">): void 
     files: FILES,
     gate: GATE,
     executeMs: EXECUTE_MS,
-    moves: movesOf(record),
+    moves: movesOf(record).filter((move) => move !== "kill" || !sharesPids(init.pid)),
   });
   entry.writeMoves(assembleTable(plan));
+}
+
+/** Whether the end of a process leaves others of its container: SIGKILL then goes to all. */
+function sharesPids(pid: number): boolean {
+  try {
+    return Deno.readLinkSync(`/proc/${pid}/ns/pid`) === Deno.readLinkSync("/proc/self/ns/pid");
+  } catch {
+    return true;
+  }
 }
 
 /**

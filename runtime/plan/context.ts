@@ -56,6 +56,8 @@ export interface PlanRequest {
   readonly sources: ReadonlyMap<string, Kind>;
   /** The sources of mounts and of the root that must lie beneath a directory, by path. */
   readonly beneath?: ReadonlyMap<string, Beneath> | undefined;
+  /** How files looked that the spec was completed from, by their paths. */
+  readonly seen?: Readonly<Record<string, string>>;
   readonly filter?: Filter | undefined;
   /** What Landlock keeps the program from, beside everything else. */
   readonly landlock?: LandlockRules | undefined;
@@ -72,6 +74,8 @@ export interface PlanRequest {
   readonly noPivot?: boolean | undefined;
   /** Leaves the program the keys of the caller. */
   readonly keepKeys?: boolean | undefined;
+  /** Whether the terminal passes newlines on as they are written. */
+  readonly plainNewlines?: boolean | undefined;
   /** Without any namespace: the program stays in the host's, under Landlock and a filter alone. */
   readonly bare?: boolean;
   /**

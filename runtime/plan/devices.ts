@@ -48,6 +48,7 @@ function devices({ spec }: Context): { near: Map<string, Device>; far: Device[] 
   const far: Device[] = [];
   for (const device of [...DEFAULT_DEVICES, ...(spec.linux?.devices ?? [])]) {
     const name = /^\/dev\/([^/]+)$/.exec(device.path)?.[1];
+    if (LINKS.some(([link]) => link === name)) continue; // what is there anyhow, as in runc
     if (name !== undefined) near.set(name, device);
     else far.push(device);
   }
@@ -70,20 +71,27 @@ export function boundDevices(context: Context): { readonly near: string[]; reado
   return { near: isDevDirectory(context, dev) ? paths(near.values()) : [], far: paths(far) };
 }
 
-/** Fills the new, still unmounted file system of slot `dev`: no path in the rootfs is involved. */
-export function* populateDev(context: Context, dev: string): Iterable<Op> {
+/**
+ * Fills the new, still unmounted file system of slot `dev`: no path in the rootfs is involved. One that will be made
+ * `readOnly` must have no file open for writing.
+ */
+export function* populateDev(context: Context, dev: string, readOnly = false): Iterable<Op> {
   const { spec, arch } = context;
   for (const [name, device] of devices(context).near) {
     const bound = mustBind(context) && device.type !== "p";
     yield bound
       ? createFile(arch, dev, name, `make file "/dev/${name}"`, "file")
       : makeNode(device, dev, name);
+    if (bound && readOnly) yield op(`make file "/dev/${name}"`, "close", [slot("file")]);
     yield* bound
       ? [cloneMount(`bind device "${device.path}"`, AT_FDCWD, device.path, false, `device:${name}`)]
       : ownership(device, dev, name);
   }
   for (const [name, to] of LINKS) yield op(`link "/dev/${name}"`, "symlinkat", [to, slot(dev), name]);
-  if (spec.process?.terminal) yield createFile(arch, dev, "console", `make file "/dev/console"`, "file");
+  if (spec.process?.terminal) {
+    yield createFile(arch, dev, "console", `make file "/dev/console"`, "file");
+    if (readOnly) yield op('make file "/dev/console"', "close", [slot("file")]);
+  }
   const made = new Set<string>();
   for (const mount of spec.mounts ?? []) {
     const name = /^\/dev\/([^/]+)\/*$/.exec(mount.destination)?.[1];

@@ -6,7 +6,10 @@ import { type Bytes, named, type Op, op } from "./op.ts";
 
 /** The capability set as a bit mask. */
 export function capabilityMask(names: readonly string[] = []): bigint {
-  return names.reduce((mask, name) => mask | (1n << BigInt(CAPABILITIES.indexOf(name as "CAP_CHOWN"))), 0n);
+  const numbers = names.map((name) => CAPABILITIES.indexOf(name as "CAP_CHOWN")).filter((number) =>
+    number >= 0
+  );
+  return numbers.reduce((mask, number) => mask | (1n << BigInt(number)), 0n);
 }
 
 /** Takes away what the program may never have: before the user changes, while that is still allowed. */

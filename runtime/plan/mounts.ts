@@ -4,10 +4,19 @@ import { type Context, type Steps } from "./context.ts";
 import { connectDevices, isDevDirectory, populateDev } from "./devices.ts";
 import { resolve, resolveOrCreate } from "./files.ts";
 import { PROPAGATION } from "./kernel.ts";
-import { attach, mapFiles, newFileSystem, optionAttributes, setAttributes, sourcePath } from "./mount_ops.ts";
+import {
+  attach,
+  cloneMount,
+  mapFiles,
+  newFileSystem,
+  optionAttributes,
+  setAttributes,
+  sourcePath,
+} from "./mount_ops.ts";
 import { type MountOptions, mountOptions } from "./mount_options.ts";
 import { named, type Op, slot } from "./op.ts";
 import { copyUp } from "./overlay.ts";
+import { pathInRoot } from "./rootfs.ts";
 import { openSource } from "./sources.ts";
 import { mapMountIds } from "./userns.ts";
 
@@ -42,7 +51,7 @@ function oneMount(context: Context, mount: Mount, index: number): Steps {
   const before = [
     ...newFileSystem(does, { type, source: mount.source ?? type, data, set }, fd),
   ];
-  if (isDev) before.push(...populateDev(context, fd));
+  if (isDev) before.push(...populateDev(context, fd, RDONLY !== undefined));
   if (isDev && RDONLY !== undefined) before.push(setAttributes(does, slot(fd), { set: { RDONLY } }));
   before.push(...optionAttributes(does, slot(fd), { ...options, set: {}, clear: {} }));
   const place = resolveOrCreate(`find the place of "${destination}"`, destination, target, {
@@ -75,12 +84,15 @@ interface Names {
 function bind(context: Context, mount: Mount, options: MountOptions, { does, fd, target }: Names): Steps {
   const source = sourcePath(context, mount.source ?? "");
   const kind = context.sources.get(source) ?? "directory";
+  const insidePath = pathInRoot(context.root, source);
   // A copy of a shared mount stays in its peer group: without this, mounts made inside would appear on the host. As in
   // runc that takes a shared root to ask for.
   const spreads = context.spec.linux?.rootfsPropagation?.endsWith("shared") ?? false;
   const first = spreads ? undefined : named("MS_SLAVE", PROPAGATION.SLAVE);
   const open = [
-    ...openSource(context, does, source, { recursive: options.recursive, into: fd }),
+    ...(insidePath === undefined
+      ? openSource(context, does, source, { recursive: options.recursive, into: fd })
+      : openInside(context, insidePath, options.recursive, { does, fd, target })),
     ...idMaps(context, mount, options, { does, fd, target }),
     ...optionAttributes(does, slot(fd), options, first),
   ];
@@ -88,9 +100,22 @@ function bind(context: Context, mount: Mount, options: MountOptions, { does, fd,
     arch: context.arch,
     kind,
   });
+  if (insidePath !== undefined) return { inside: [...open, ...place, attach(does, fd, target)] };
   const inside = [...place, attach(does, fd, target)];
   if (!context.launcherOpens) return { before: open, inside };
   return { launcher: open, mapped: mount.uidMappings ? [] : mapFiles(context, does, fd), inside };
+}
+
+/** A source that lies in the root file system is what is there when its turn comes: earlier mounts may have made it. */
+function* openInside(
+  { arch }: Context,
+  path: string,
+  recursive: boolean,
+  { does, fd }: Names,
+): Iterable<Op> {
+  const source = `${fd}:source`;
+  yield resolve(`find "${path}" in the root`, path, source, { arch });
+  yield cloneMount(does, slot(source), "", recursive, fd);
 }
 
 function* idMaps(context: Context, mount: Mount, options: MountOptions, { does, fd }: Names): Iterable<Op> {

@@ -41,10 +41,24 @@ export function setUmask({ spec }: Context): Op {
   return op(`set the umask to 0${mask.toString(8)}`, "umask", [named(`0${mask.toString(8)}`, mask)]);
 }
 
-/** Enters the working directory and makes sure that it lies inside the root (CVE-2024-21626). */
-export function* enterDirectory({ spec }: Context): Iterable<Op> {
+/** The working directory may be closed to the user of the program and open to root, who tries it first, as in runc. */
+export function* tryDirectory({ spec }: Context): Iterable<Op> {
   const cwd = spec.process?.cwd ?? "/";
+  const does = `change directory to "${cwd}"`;
+  yield op(does, "chdir", [cwd], { ignore: ["EACCES", "EPERM"], zero: "cwd:tried" });
+  yield op("try again as the user", "let", [1], { into: "cwd:closed" });
+  yield mark("cwd:tried");
+}
+
+/**
+ * Enters the working directory, unless {@linkcode tryDirectory} could, and makes sure that it lies inside the root
+ * (CVE-2024-21626).
+ */
+export function* enterDirectory({ spec }: Context, tried = false): Iterable<Op> {
+  const cwd = spec.process?.cwd ?? "/";
+  if (tried) yield op("stay in the working directory", "let", [slot("cwd:closed")], { zero: "cwd:entered" });
   yield op(`change directory to "${cwd}"`, "chdir", [cwd]);
+  if (tried) yield mark("cwd:entered");
   // The byte that a load of 8 ends with is the first of the path; "(unreachable)" is what lies outside.
   const path = zeros(8 + 4096, "path");
   const does = `keep the working directory "${cwd}" inside the root`;

@@ -16,6 +16,7 @@ import {
   seccomp,
   setUmask,
   startGate,
+  tryDirectory,
 } from "./process.ts";
 
 /**
@@ -36,9 +37,14 @@ export function* becomeProgram(all: Context): Iterable<Op> {
   // One that asks does, for a detached sandbox: whoever starts it knows nothing of the agent.
   const asks = all.filter?.notify === true && form === "detached";
   const gateLast = !all.filter || all.attest === true || asks;
+  const changes = Boolean(spec.process?.user?.uid);
+  if (changes) {
+    yield* closeDescriptors(all); // before any path is looked up
+    yield* tryDirectory(all);
+  }
   yield* setUser(all);
-  yield* closeDescriptors(all);
-  yield* enterDirectory(all);
+  if (!changes) yield* closeDescriptors(all);
+  yield* enterDirectory(all, changes);
   if (early) yield reserveAdmin(all);
   else yield* setCapabilities(all);
   if (spec.process?.noNewPrivileges) yield noNewPrivileges();

@@ -1,12 +1,19 @@
 import { O, O_DIRECTORY, O_NOFOLLOW } from "./abi.ts";
 import type { Spec } from "../spec/config.ts";
-import type { Context, Entry, Steps } from "./context.ts";
+import type { Context, Entry, Root, Steps } from "./context.ts";
 import { AT_FDCWD, MNT_DETACH, MOUNT_ATTR, PROPAGATION } from "./kernel.ts";
 import { hasEarlyHooks } from "./hooks.ts";
 import { attach, mapFiles, newFileSystem, setAttributes } from "./mount_ops.ts";
 import { flags, mark, named, type Op, op, slot, text } from "./op.ts";
 import { openOwn, overlay } from "./overlay.ts";
 import { openSource } from "./sources.ts";
+
+/** The path from the root on, of what lies in a root file system that is used as it is. */
+export function pathInRoot(root: Root, path: string): string | undefined {
+  return root.kind === "directory" && path.startsWith(`${root.path}/`) && root.path !== "/"
+    ? path.slice(root.path.length)
+    : undefined;
+}
 
 /**
  * Where the new root hangs until pivot_root: a directory that every host has and that init does not look into any

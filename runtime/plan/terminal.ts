@@ -7,6 +7,7 @@ import { flags, named, type Op, op, slot, type Struct } from "./op.ts";
 import { sendDescriptor } from "./message.ts";
 import { MESSAGE } from "./protocol.ts";
 
+const TCSETS = named("TCSETS", 0x5402);
 const TIOCSCTTY = named("TIOCSCTTY", 0x540e);
 const TIOCSWINSZ = named("TIOCSWINSZ", 0x5414);
 const TIOCSPTLCK = named("TIOCSPTLCK", 0x40045431);
@@ -50,12 +51,29 @@ export function* joinTerminal(context: Context): Iterable<Op> {
 const OPEN = "open a terminal";
 const RDWR = flags("O_", { RDWR: O.RDWR, NOCTTY: O.NOCTTY, CLOEXEC: O.CLOEXEC });
 
+/** What a new terminal has, but for ONLCR: nobody has changed it yet. */
+const PLAIN: Struct = {
+  struct: "termios",
+  members: [
+    ["c_iflag", 4, named("ICRNL|IXON", 0x500)],
+    ["c_oflag", 4, named("OPOST", 1)],
+    ["c_cflag", 4, named("B38400|CS8|CREAD", 0xbf)],
+    ["c_lflag", 4, named("ISIG|ICANON|ECHO|ECHOE|ECHOK|ECHOCTL|ECHOKE|IEXTEN", 0x8a3b)],
+    ["c_line", 1, 0],
+    ...[3, 0x1c, 0x7f, 0x15, 4, 0, 1, 0, 0x11, 0x13, 0x1a, 0, 0x12, 0xf, 0x17, 0x16, 0, 0, 0].map((
+      key,
+      index,
+    ) => [`c_cc[${index}]`, 1, key] as const),
+  ],
+};
+
 /** Makes the other side of the terminal in slot `master` stdin, stdout, stderr and the controlling terminal. */
-export function* useTerminal({ spec }: Context): Iterable<Op> {
+export function* useTerminal({ spec, plainNewlines }: Context): Iterable<Op> {
   const { consoleSize, user } = spec.process ?? {};
   const does = OPEN;
   yield op(does, "ioctl", [slot("master"), TIOCSPTLCK, { struct: "int", members: [["lock", 8, 0]] }]);
   yield op(does, "ioctl", [slot("master"), TIOCGPTPEER, RDWR], { into: "terminal" });
+  if (plainNewlines) yield op(does, "ioctl", [slot("terminal"), TCSETS, PLAIN]);
   if (consoleSize) {
     const { height, width } = consoleSize;
     const size: Struct = {

@@ -1,7 +1,7 @@
 /** Rules for the process: where and as whom it runs, and with which limits and capabilities. */
 
 import type { Issue } from "../errors.ts";
-import { quote } from "./problems.ts";
+import { harmless, quote } from "./problems.ts";
 import { environment, isAbsolute, isNew, isNumberList, namespaceOf, type Rule } from "./_rule.ts";
 import { CAPABILITIES, CAPABILITY_SETS } from "./config.ts";
 import type { Capabilities, CapabilitySet, IdMapping, Spec, User } from "./config.ts";
@@ -25,7 +25,6 @@ export const PROCESS_RULES: readonly Rule[] = [
     check: userIsMapped,
   },
   { about: "/process/rlimits", check: rlimitsAreOrdered },
-  { about: "/process/capabilities", check: capabilitiesAreKnown },
   { about: "/process/capabilities", check: capabilitySetsAreNested },
   { about: "/process/oomScoreAdj", check: oomScoreIsInRange },
   { about: "/process/execCPUAffinity", check: affinityIsAList },
@@ -98,33 +97,47 @@ function* rlimitsAreOrdered({ process }: Spec): Iterable<Issue> {
   }
 }
 
-function* capabilitiesAreKnown({ process }: Spec): Iterable<Issue> {
-  for (const set of CAPABILITY_SETS) {
-    for (const [index, name] of (process?.capabilities?.[set] ?? []).entries()) {
-      if ((CAPABILITIES as readonly string[]).includes(name)) continue;
-      const state = /^CAP_[A-Z_]+$/.test(name) ? "Linux has no such" : "it is no name of a";
-      const message = `Cannot grant ${quote(name)}: ${state} capability`;
-      yield { pointer: `/process/capabilities/${set}/${index}`, message };
-    }
-  }
-}
-
 function* capabilitySetsAreNested({ process }: Spec): Iterable<Issue> {
   yield* outside(process?.capabilities, "effective", "permitted");
-  yield* outside(process?.capabilities, "ambient", "permitted");
 }
 
 /**
- * Ambient capabilities that are not inheritable: the kernel does not grant them. That is a warning, for the
- * specification wants one, and `runc spec` of some versions writes such a set.
+ * Capabilities that nobody can grant: those that Linux does not have, and ambient ones that are not permitted and
+ * inheritable too. The specification wants a warning, not an error; what is not granted harms nobody.
  */
-export function* ambientIsNotInheritable({ process }: Spec): Iterable<Issue> {
-  yield* outside(process?.capabilities, "ambient", "inheritable");
+export function* notGranted({ process }: Spec): Iterable<Issue> {
+  const { ambient = [], permitted, inheritable } = process?.capabilities ?? {};
+  for (const set of CAPABILITY_SETS) {
+    for (const [index, name] of (process?.capabilities?.[set] ?? []).entries()) {
+      if (isCapability(name)) continue;
+      const message = `ignoring unknown or unavailable capabilities: [${quoteless(name)}]`;
+      yield { pointer: `/process/capabilities/${set}/${index}`, message };
+    }
+  }
+  for (const [index, name] of ambient.entries()) {
+    if (!isCapability(name)) continue;
+    const lacking = permitted?.includes(name)
+      ? inheritable?.includes(name) ? "" : "inheritable"
+      : "permitted";
+    if (lacking === "") continue;
+    const message = `can't raise ambient capability ${name}: it is not ${lacking}`;
+    yield { pointer: `/process/capabilities/ambient/${index}`, message };
+  }
+}
+
+/** Short enough for a message, and unable to steer the reader's terminal. */
+function quoteless(name: string): string {
+  return harmless(name.slice(0, 64));
+}
+
+/** Whether Linux has a capability of this name. */
+function isCapability(name: string): boolean {
+  return (CAPABILITIES as readonly string[]).includes(name);
 }
 
 function* outside(sets: Capabilities = {}, inner: CapabilitySet, outer: CapabilitySet): Iterable<Issue> {
   for (const [index, name] of (sets[inner] ?? []).entries()) {
-    if (sets[outer]?.includes(name)) continue;
+    if (sets[outer]?.includes(name) || !isCapability(name)) continue;
     const message = `Cannot make ${quote(name)} ${inner}: it is not ${outer}`;
     yield { pointer: `/process/capabilities/${inner}/${index}`, message };
   }

@@ -21,11 +21,8 @@ function* schedulerSuitsItsPolicy({ process }: Spec): Iterable<Issue> {
     message: `Cannot schedule with ${policy}: ${state}`,
   });
   if (policy === "SCHED_ISO") yield refuse("policy", "Linux reserves the name and has no such policy");
-  if (policy === "SCHED_OTHER" || policy === "SCHED_BATCH") {
-    if (nice < -20 || nice > 19) yield refuse("nice", "nice goes from -20 to 19");
-  } else if (nice !== 0) {
-    yield refuse("nice", "nice is for SCHED_OTHER and SCHED_BATCH");
-  }
+  // The kernel looks at it only for SCHED_OTHER and SCHED_BATCH.
+  if (nice < -20 || nice > 19) yield refuse("nice", "nice goes from -20 to 19");
   if (policy === "SCHED_FIFO" || policy === "SCHED_RR") {
     if (priority < 1 || priority > 99) yield refuse("priority", "priority goes from 1 to 99");
   } else if (priority !== 0) {

@@ -38,18 +38,26 @@ const mount = object<is.Mount>({
 
 const capabilityNames = list(text(64), 256);
 
+const givenUser = object<Partial<is.User>>({
+  uid: uint32,
+  gid: uint32,
+  umask: uint32,
+  additionalGids: list(uint32, 65_536), // NGROUPS_MAX
+});
+
+/** Ids that are left out are 0, as other runtimes read them. */
+const user: Shape<is.User> = (value, at) => {
+  const given = givenUser(value, at);
+  return given && { uid: 0, gid: 0, ...given };
+};
+
 const process = object<is.Process>({
   terminal: flag,
   consoleSize: object<is.ConsoleSize>({ height: need(uint64), width: need(uint64) }),
   cwd: need(path),
   env: argumentList,
   args: need(argumentList),
-  user: object<is.User>({
-    uid: need(uint32),
-    gid: need(uint32),
-    umask: uint32,
-    additionalGids: list(uint32, 65_536), // NGROUPS_MAX
-  }),
+  user,
   rlimits: list(object<is.Rlimit>({ type: need(oneOf(is.RLIMITS)), soft: need(uint64), hard: need(uint64) })),
   apparmorProfile: label,
   capabilities: object<is.Capabilities>({

@@ -16,6 +16,19 @@ export const idMappings: Shape<readonly is.IdMapping[]> = list(object<is.IdMappi
   size: need(uint32),
 }));
 
+/** A property that may be null: then it is as good as not there. */
+function orNull<T>(shape: Shape<T>): Shape<T> {
+  return (value, at) => value === null ? undefined : shape(value, at);
+}
+
+const givenNamespace = object<is.Namespace>({ type: need(oneOf(is.NAMESPACES)), path });
+
+/** An empty path is none, as other runtimes read it. */
+const namespace: Shape<is.Namespace> = (value, at) => {
+  const given = givenNamespace(value, at);
+  return given?.path === "" ? { type: given.type } : given;
+};
+
 const device = object<is.Device>({
   type: need(oneOf(is.DEVICE_TYPES)),
   path: need(path),
@@ -119,10 +132,10 @@ const seccomp = object<is.Seccomp>({
 
 /** The whole object. */
 export const linux: Shape<is.Linux> = object<is.Linux>({
-  namespaces: list(object<is.Namespace>({ type: need(oneOf(is.NAMESPACES)), path })),
+  namespaces: list(namespace),
   uidMappings: idMappings,
   gidMappings: idMappings,
-  timeOffsets: mapOf(is.CLOCKS, object<is.TimeOffset>({ secs: int64, nanosecs: uint32 })),
+  timeOffsets: orNull(mapOf(is.CLOCKS, object<is.TimeOffset>({ secs: int64, nanosecs: uint32 }))),
   devices: list(device),
   netDevices: map(object<is.NetDevice>({ name })),
   cgroupsPath: path,

@@ -4,7 +4,7 @@ import { type Issue, SpecError } from "../errors.ts";
 import { DOCUMENT_RULES } from "./_check_document.ts";
 import { MOUNT_RULES } from "./_check_mounts.ts";
 import { NAMESPACE_RULES } from "./_check_namespaces.ts";
-import { ambientIsNotInheritable, PROCESS_RULES } from "./_check_process.ts";
+import { notGranted, PROCESS_RULES } from "./_check_process.ts";
 import { RESOURCE_RULES } from "./_check_resources.ts";
 import { SCHEDULING_RULES } from "./_check_scheduling.ts";
 import { SECCOMP_RULES } from "./_check_seccomp.ts";
@@ -63,10 +63,10 @@ export function parseSpec(bytes: Uint8Array | string, path: string): Spec {
 
 /**
  * Says what of a valid spec will not be granted and must be told to the user, as the specification demands:
- * ambient capabilities that are not inheritable.
+ * capabilities that Linux does not have, and ambient ones that are not permitted and inheritable.
  */
 export function specWarnings(spec: Spec): Issue[] {
-  return [...ambientIsNotInheritable(spec)];
+  return [...notGranted(spec)];
 }
 
 function checkAll(spec: Spec, problems: Problems): void {

@@ -23,7 +23,7 @@ import { decodeRecord, encodeRecord, type Record, unreadable } from "./record.ts
 export const DEFAULT = "/run/ai-sandbox/containers";
 const [RECORD, SPEC, MOVES, STARTS] = ["record.json", "config.json", "moves", "starts"];
 /** The fifo at which the first process waits. */
-export const GATE = "gate";
+export const GATE = "exec.fifo";
 /** All that is in the directory of a container, in the order in which it is removed: the record last. */
 export const FILES: readonly string[] = [
   MOVES,

@@ -5,6 +5,7 @@ import { libc } from "../../ffi/libc.ts";
 const [TIOCGWINSZ, TIOCSWINSZ] = [0x5413n, 0x5414n];
 const TERMIOS_BYTES = 64; // struct termios has 60
 const TCSADRAIN = 1;
+const [OFLAG_AT, OPOST] = [4, 1]; // c_oflag
 
 /** The size of a terminal in characters. */
 export interface TerminalSize {
@@ -40,6 +41,8 @@ export function rawMode(fd: number): Disposable {
   check(libc.tcgetattr(fd, before), "read the terminal's settings");
   const raw = before.slice();
   libc.cfmakeraw(raw);
+  // What is printed keeps its way: the program's terminal leaves its newlines to this one.
+  raw[OFLAG_AT]! |= OPOST;
   check(libc.tcsetattr(fd, TCSADRAIN, raw), "set the terminal's settings");
   return { [Symbol.dispose]: () => void libc.tcsetattr(fd, TCSADRAIN, before) };
 }

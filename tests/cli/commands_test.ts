@@ -10,7 +10,10 @@ const COMMANDS = ["compile", "plan", "run", "spec"];
 
 Deno.test("--version says which, in runc's form", async () => {
   for (const flag of ["--version", "-v"]) {
-    match((await cli([flag])).stdout, /^ai-sandbox version \d+\.\d+\.\d+\S*\nspec: 1\.\d+\.\d+\ndeno: \S+\n/);
+    match(
+      (await cli([flag])).stdout,
+      /^ai-sandbox version \d+\.\d+\.\d+\S*, in place of runc version \d+\.\d+\.\d+\ncommit: \S+\nspec: 1\.\d+\.\d+\ndeno: \S+\n/,
+    );
   }
 });
 
@@ -22,7 +25,12 @@ Deno.test("--help names every command, and each has help of its own", async () =
     for (const args of [[name, "--help"], [name, "-h"]]) {
       const said = await cli(args);
       deepEqual([said.code, said.stderr], [0, ""]);
-      match(said.stdout, new RegExp(`^[A-Z].*\\.\n\nUsage:\n  runtime ${name} .*\n[^]*\nFlags:\n[^]*--help`));
+      match(
+        said.stdout,
+        new RegExp(
+          `^NAME:\n   runtime ${name}(, as runc ${name})?\n\n[A-Z].*\\.\n\nUsage:\n  runtime ${name} .*\n[^]*\nFlags:\n[^]*--help`,
+        ),
+      );
       ok(said.stdout.split("\n").every((line) => line.length <= 110), `a line of ${name}'s help is too long`);
     }
   }

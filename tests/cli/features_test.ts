@@ -78,5 +78,8 @@ Deno.test("features refuses arguments, and has help", async () => {
   const said = await cli(["features", "more"]);
   deepEqual([said.code, said.stdout], [1, ""]);
   match(said.stderr, /^runtime: Cannot use "more": features takes no arguments\n$/);
-  match((await cli(["features", "--help"])).stdout, /^Prints .*\n\nUsage:\n {2}runtime features/);
+  match(
+    (await cli(["features", "--help"])).stdout,
+    /^NAME:\n {3}runtime features, as runc features\n\nPrints .*\n\nUsage:\n {2}runtime features/,
+  );
 });

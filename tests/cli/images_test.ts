@@ -120,7 +120,7 @@ launchTest(
 launchTest("a built command says nothing of its own on a terminal", async () => {
   await withRuntime(async ([program]) => {
     const { stdout } = await cli(["-qec", `${program} --version`, "/dev/null"], { program: ["script"] });
-    match(stdout, /^ai-sandbox version \S+\r\nspec: 1\.3\.0\r\ndeno: \S+\r\n$/);
+    match(stdout, /^ai-sandbox version .*\r\ncommit: \S+\r\nspec: 1\.3\.0\r\ndeno: \S+\r\n$/);
   });
 });
 

@@ -143,6 +143,6 @@ Deno.test("policy learn has help of its own", async () => {
   const { stdout } = await cli(["policy", "learn", "--help"]);
   match(
     stdout,
-    /^Runs a program.*\n\nUsage:\n {2}runtime policy learn \[FLAGS\] -- PROGRAM[^]*--allow-refused CALL[^]*--timeout TIME/,
+    /^NAME:\n {3}runtime policy learn\n\nRuns a program.*\n\nUsage:\n {2}runtime policy learn \[FLAGS\] -- PROGRAM[^]*--allow-refused CALL[^]*--timeout TIME/,
   );
 });

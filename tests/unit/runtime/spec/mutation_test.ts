@@ -187,7 +187,11 @@ function write(value: Json): string {
 const validate = schema("config-schema.json");
 
 /** Words and holes in which the schema is narrower than what is taken, on purpose. */
-function excuse(value: { linux?: { rootfsPropagation?: unknown } }): void {
+function excuse(value: { linux?: Record<string, unknown>; process?: { user?: unknown } }): void {
+  // As runc reads them: ids that are left out are 0, and offsets that are null are none.
+  const user = value.process?.user;
+  if (typeof user === "object" && user !== null) value.process!.user = { uid: 0, gid: 0, ...user };
+  if (value.linux?.timeOffsets === null) delete value.linux.timeOffsets;
   // Engines write the recursive words, and runc takes them.
   const word = value.linux?.rootfsPropagation;
   if (typeof word === "string") value.linux!.rootfsPropagation = word.replace(/^r/, "");

@@ -1,0 +1,108 @@
+import type { Fd } from "../ffi/fd.ts";
+import { openInside, openPath, placeOf } from "../ffi/look.ts";
+import { environment } from "./environment.ts";
+import type { Root } from "./plan/context.ts";
+import { mountOptions } from "./plan/mount_options.ts";
+import { lookAt } from "./seen.ts";
+import type { Mount, Spec } from "./spec/config.ts";
+
+/** Bytes of a /etc/passwd that are read. */
+const MOST_PASSWD_BYTES = 1 << 20;
+const [S_IFMT, S_IFREG, S_IFDIR] = [0o170000, 0o100000, 0o040000];
+
+/** A spec with what it leaves to the root file system, and what that was read from. */
+export interface Filled {
+  readonly spec: Spec;
+  /** How the files looked by their paths on the host: as {@linkcode lookAt} says. */
+  readonly seen: Readonly<Record<string, string>>;
+}
+
+/**
+ * Fills in what a spec leaves to the root file system, as runc does: HOME, which is the user's of /etc/passwd, and the
+ * mode of a tmpfs, which is that of the directory below it. Each variable is there once.
+ */
+export function filled(spec: Spec, root: Root): Filled {
+  const rootfs = root.kind === "directory" ? root.path : root.kind === "overlay" ? root.lowers[0] : undefined;
+  const env = environment([], spec.process?.env ?? []);
+  const needsHome = spec.process !== undefined && !env.some((each) => /^HOME=./.test(each));
+  const needsModes = spec.mounts?.some(inheritsMode) ?? false;
+  if (!needsHome && !needsModes) return { spec: withEnv(spec, env), seen: {} };
+  using fd = rootfs === undefined ? undefined : openPath(rootfs);
+  const seen: Record<string, string> = {};
+  const note = (path: string): string => (seen[path] = lookAt(path), path);
+  const mounts = spec.mounts?.map((mount) => {
+    if (!fd || !inheritsMode(mount)) return mount;
+    note(rootfs + mount.destination);
+    const mode = modeOf(fd, mount.destination);
+    return mode === undefined ? mount : { ...mount, options: [...(mount.options ?? []), `mode=${mode}`] };
+  });
+  const home = needsHome
+    ? homeOf(spec, fd, (path) => note(path.startsWith("/") ? path : `${rootfs}/${path}`))
+    : "";
+  const others = needsHome ? env.filter((each) => !each.startsWith("HOME=")) : env;
+  return {
+    spec: { ...withEnv(spec, needsHome ? [...others, `HOME=${home}`] : others), ...(mounts && { mounts }) },
+    seen,
+  };
+}
+
+function withEnv(spec: Spec, env: readonly string[]): Spec {
+  return spec.process?.env ? { ...spec, process: { ...spec.process, env } } : spec;
+}
+
+function inheritsMode({ type, options = [], destination }: Mount): boolean {
+  if (type !== "tmpfs" || destination.replace(/\/+$/, "") === "/dev") return false;
+  const { bind, remount, copyUp, data } = mountOptions(options, type);
+  return !bind && !remount && !copyUp && !data.some(({ key }) => key === "mode");
+}
+
+function modeOf(root: Fd, path: string): string | undefined {
+  using found = inside(root, path);
+  const { mode } = found ? placeOf(found) : { mode: 0 };
+  return (mode & S_IFMT) === S_IFDIR ? (mode & 0o7777).toString(8) : undefined;
+}
+
+function inside(root: Fd, path: string): Fd | undefined {
+  try {
+    return openInside(root, path);
+  } catch {
+    return undefined; // the launch will say what is wrong there
+  }
+}
+
+/** The home of the user in the /etc/passwd that the program will see; `/` if there is none. */
+function homeOf(spec: Spec, root: Fd | undefined, note: (path: string) => string): string {
+  const bound = spec.mounts?.findLast(({ destination, type, options = [] }) => {
+    return destination === "/etc/passwd" && mountOptions(options, type).bind;
+  })?.source;
+  if (bound?.startsWith("/")) {
+    note(bound);
+    using file = openPath(bound);
+    return homeIn(textOf(file), spec);
+  }
+  if (!root) return "/";
+  note("etc/passwd");
+  using file = inside(root, "/etc/passwd");
+  return file ? homeIn(textOf(file), spec) : "/";
+}
+
+function homeIn(passwd: string, { process }: Spec): string {
+  const uid = String(process?.user?.uid ?? 0);
+  for (const line of passwd.split("\n")) {
+    const [, , id, , , home = ""] = line.split(":");
+    if (id === uid) return home || "/";
+  }
+  return "/";
+}
+
+/** A fifo or a device that somebody planted there is not opened. */
+function textOf(file: Fd): string {
+  if ((placeOf(file).mode & S_IFMT) !== S_IFREG) return "";
+  using open = Deno.openSync(`/proc/self/fd/${file.raw}`);
+  const bytes = new Uint8Array(MOST_PASSWD_BYTES);
+  let size = 0;
+  for (let count; size < bytes.length && (count = open.readSync(bytes.subarray(size))) !== null;) {
+    size += count;
+  }
+  return new TextDecoder().decode(bytes.subarray(0, size));
+}

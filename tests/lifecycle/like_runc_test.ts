@@ -1,0 +1,211 @@
+/** What engines and conformance suites find as they find it with runc: whatever a spec leaves open. */
+
+import { deepEqual, equal, match } from "node:assert/strict";
+import type { Spec } from "../../runtime/spec/config.ts";
+import { containerTest } from "../helpers/container_test.ts";
+import { BOX, Containers } from "../helpers/containers.ts";
+import { starterSpec } from "../../runtime/starter_spec.ts";
+
+/** What a container prints that runs `script` in the sandbox that `part` changes. */
+async function printed(script: string, part: (boxes: Containers) => Partial<Spec>): Promise<string> {
+  await using boxes = new Containers();
+  Deno.writeTextFileSync(
+    `${boxes.bundle.rootfs}/etc/passwd`,
+    "root:x:0:0::/root:/bin/sh\nu:x:7:7::/home/u:/bin/sh\n",
+  );
+  const { process, ...rest } = part(boxes);
+  const base = { ...starterSpec().process!, terminal: false, rlimits: [] };
+  boxes.write([], {
+    ...rest,
+    process: { ...base, args: ["/bin/sh", "-c", script], ...process } as Spec["process"] & object,
+  });
+  const { code, stdout, stderr } = await boxes.run("run", "--bundle", boxes.bundle.path, BOX);
+  deepEqual([code, stderr], [0, ""]);
+  return stdout;
+}
+
+const process = (part: Partial<NonNullable<Spec["process"]>>): Partial<Spec> => ({
+  process: part as NonNullable<Spec["process"]>,
+});
+
+for (
+  const [env, home] of [
+    [["PATH=/bin", "HOME="], "/root"],
+    [["PATH=/bin", "HOME=/x", "HOME="], "/root"],
+    [["PATH=/bin"], "/root"],
+    [["PATH=/bin", "HOME=/x"], "/x"],
+  ] as const
+) {
+  containerTest(`HOME is ${home} with ${env.join(" ")}`, async () => {
+    equal(await printed("echo $HOME", () => process({ env })), `${home}\n`);
+  });
+}
+
+containerTest("HOME is that of the user, and of who has none /", async () => {
+  const as = (uid: number): Partial<Spec> => process({ env: ["PATH=/bin"], user: { uid, gid: 7 } });
+  equal(await printed("echo $HOME", () => as(7)), "/home/u\n");
+  equal(await printed("echo $HOME", () => as(8)), "/\n");
+});
+
+containerTest("each variable is there once, the last wins", async () => {
+  equal(
+    await printed("env | sort", () => process({ env: ["A=1", "PATH=/bin", "A=2", "HOME=/h"] })).then((text) =>
+      text.split("\n").filter((line) => /^(A|HOME|PATH)=/.test(line)).join()
+    ),
+    "A=2,HOME=/h,PATH=/bin",
+  );
+});
+
+containerTest("a working directory that is closed to the user is entered by root", async () => {
+  equal(
+    await printed("readlink /proc/self/cwd || echo closed", (boxes) => {
+      Deno.mkdirSync(`${boxes.bundle.rootfs}/private`, { mode: 0o700 });
+      return process({ cwd: "/private", user: { uid: 7, gid: 7 }, env: ["PATH=/bin"] });
+    }),
+    "/private\n",
+  );
+});
+
+containerTest("a tmpfs without a mode has that of the directory below it", async () => {
+  const mounts = (options: readonly string[]): NonNullable<Spec["mounts"]> => [
+    ...starterSpec().mounts!,
+    { destination: "/t", type: "tmpfs", source: "tmpfs", options },
+  ];
+  const below = (boxes: Containers): void => {
+    Deno.mkdirSync(`${boxes.bundle.rootfs}/t`);
+    Deno.chmodSync(`${boxes.bundle.rootfs}/t`, 0o710);
+  };
+  const of = (options: readonly string[]): Promise<string> =>
+    printed("stat -c %a /t", (boxes) => (below(boxes), { mounts: mounts(options) }));
+  equal(await of(["nosuid"]), "710\n");
+  equal(await of(["mode=1500"]), "1500\n");
+  equal(await printed("stat -c %a /t", () => ({ mounts: mounts([]) })), "1777\n");
+});
+
+containerTest("a bind may begin in the root and at what an earlier mount shows there", async () => {
+  equal(
+    await printed("cat /second/sub/word", (boxes) => {
+      const { rootfs, path } = boxes.bundle;
+      Deno.mkdirSync(`${path}/src/sub`, { recursive: true });
+      Deno.writeTextFileSync(`${path}/src/sub/word`, "here\n");
+      return {
+        mounts: [
+          ...starterSpec().mounts!,
+          { destination: "/first", type: "bind", source: "src", options: ["rbind"] },
+          { destination: `${rootfs}/second`, type: "bind", source: `${rootfs}/first`, options: ["rbind"] },
+        ],
+      };
+    }),
+    "here\n",
+  );
+});
+
+containerTest("/dev can be read-only, and may name a device that is there anyhow", async () => {
+  const mounts = starterSpec().mounts!.map((mount) =>
+    mount.destination === "/dev" ? { ...mount, options: [...mount.options!, "ro"] } : mount
+  );
+  const linux = {
+    ...starterSpec().linux,
+    devices: [{ path: "/dev/ptmx", type: "c" as const, major: 5, minor: 2 }],
+  };
+  equal(
+    await printed(
+      "touch /dev/x 2>/dev/null || echo read-only; readlink /dev/ptmx",
+      () => ({ mounts, linux }),
+    ),
+    "read-only\npts/ptmx\n",
+  );
+});
+
+containerTest(
+  "ids that are left out are 0, an empty path of a namespace and null offsets are none",
+  async () => {
+    const linux = {
+      ...starterSpec().linux,
+      namespaces: starterSpec().linux!.namespaces!.map(({ type }) => ({ type, path: "" })),
+      timeOffsets: null,
+    };
+    const user = {} as { uid: number; gid: number };
+    equal(
+      await printed(
+        "echo $$ $(id -u)",
+        () => ({
+          linux: linux as unknown as NonNullable<Spec["linux"]>,
+          process: process({ user }).process!,
+        }),
+      ),
+      "1 0\n",
+    );
+  },
+);
+
+containerTest("the error of a /proc that is a link has runc's words", async () => {
+  await using boxes = new Containers();
+  Deno.removeSync(`${boxes.bundle.rootfs}/proc`, { recursive: true });
+  Deno.symlinkSync("/etc", `${boxes.bundle.rootfs}/proc`);
+  match((await boxes.run("create", BOX)).stderr, /must be mounted on ordinary directory/);
+});
+
+containerTest("spec shows the container its cgroup, as runc's does", async () => {
+  await using boxes = new Containers();
+  Deno.removeSync(`${boxes.bundle.path}/config.json`);
+  equal(await boxes.output("spec"), "");
+  const { mounts, linux }: Spec = JSON.parse(Deno.readTextFileSync(`${boxes.bundle.path}/config.json`));
+  equal(mounts?.at(-1)?.destination, "/sys/fs/cgroup");
+  deepEqual(linux?.resources, { devices: [{ allow: false, access: "rwm" }] });
+});
+
+containerTest("--debug says what is done, in the log if there is one", async () => {
+  await using boxes = new Containers();
+  boxes.write(["/bin/true"]);
+  const args = ["run", "--bundle", boxes.bundle.path, BOX];
+  match((await boxes.run("--debug", ...args)).stderr, /level=debug msg=".*nsexec container setup/);
+  const log = `${boxes.bundle.path}/log`;
+  equal(await boxes.output("--debug", "--log", log, "--log-format", "json", ...args), "");
+  const [entry] = Deno.readTextFileSync(log).split("\n").map((line) => line && JSON.parse(line));
+  deepEqual(Object.keys(entry), ["level", "msg", "time"]);
+  equal(entry.level, "debug");
+});
+
+containerTest("a program without its interpreter is one line in runc's words", async () => {
+  await using boxes = new Containers();
+  Deno.writeTextFileSync(`${boxes.bundle.rootfs}/run`, "#!/nowhere\n", { mode: 0o755 });
+  boxes.write(["/run"]);
+  deepEqual(await boxes.run("run", "--bundle", boxes.bundle.path, BOX), {
+    code: 127,
+    stdout: "",
+    stderr: "exec /run: no such file or directory\n",
+  });
+});
+
+containerTest("capabilities that cannot be granted are warned of, and left out", async () => {
+  await using boxes = new Containers();
+  const capabilities = {
+    ...starterSpec().process!.capabilities,
+    bounding: ["CAP_KILL", "CAP_FLY"],
+    inheritable: ["CAP_KILL"],
+    ambient: ["CAP_KILL", "CAP_CHOWN"],
+  };
+  const base = { ...starterSpec().process!, terminal: false, rlimits: [], capabilities };
+  boxes.write([], { process: { ...base, args: ["/bin/grep", "-E", "Cap(Bnd|Amb)", "/proc/self/status"] } });
+  const { code, stdout, stderr } = await boxes.run("run", "--bundle", boxes.bundle.path, BOX);
+  deepEqual([code, stdout], [0, "CapBnd:\t0000000000000020\nCapAmb:\t0000000000000020\n"]);
+  match(stderr, /ignoring unknown or unavailable capabilities: \[CAP_FLY\]/);
+  match(stderr, /can't raise ambient capability CAP_CHOWN: /);
+});
+
+containerTest("kill -9 reaches every process of a container without a pid namespace", async () => {
+  await using boxes = new Containers();
+  const namespaces = starterSpec().linux!.namespaces!.filter(({ type }) => type !== "pid");
+  boxes.write(["/bin/sh", "-c", "sleep 300 & sleep 301"], { linux: { ...starterSpec().linux, namespaces } });
+  await boxes.output("run", "--detach", BOX);
+  const pids = async (): Promise<number[]> =>
+    JSON.parse(await boxes.output("ps", "--format", "json", BOX)) ?? [];
+  while ((await pids()).length < 2);
+  await boxes.output("kill", BOX, "KILL");
+  await boxes.until(BOX, "stopped");
+  for (const end = Date.now() + 5000; (await pids()).length > 0;) {
+    if (Date.now() > end) throw new Error("some are left");
+  }
+  await boxes.output("delete", BOX);
+});
