@@ -16,8 +16,6 @@ export class Stage implements Disposable {
     // Beside the target, so that a relative path to a parent's images is right in both places.
     const name = this.#target.slice(this.#target.lastIndexOf("/") + 1);
     this.path = Deno.makeTempDirSync({ dir: parent, prefix: `.${name}.` });
-    // In a restore processes of another user namespace look for images; the images themselves are closed to all but us.
-    Deno.chmodSync(this.path, 0o711);
   }
 
   /** Puts everything in its place: when this returns, it would outlast a power cut. */

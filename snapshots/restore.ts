@@ -333,22 +333,26 @@ function isNetworkMissing(path: string): boolean {
 
 /** Where the root is mounted for CRIU: the host sees nothing of that. */
 function placeIn(entry: Entry): string {
-  const place = `${entry.path}/root`;
+  const place = resolve(entry.path, "root"); // CRIU works in another directory
   Deno.mkdirSync(place, { recursive: true, mode: 0o700 });
   return place;
 }
 
-/** The images as CRIU is to read them: with what stdin, stdout and stderr are now. Nothing is copied. */
+/**
+ * The images as CRIU is to read them: with what stdin, stdout and stderr are now. Nothing is copied. Their own directory is
+ * closed to others; here processes of another user namespace may look for images, and nobody else can come.
+ */
 function liveImages({ path, manifest }: Images, entry: Entry): Fd {
   const files = manifest?.files.filter(({ key }) => key.startsWith("file[")) ?? [];
-  if (files.length === 0) return openDirectory(path)!;
   const changed = `${entry.path}/images`;
   Deno.mkdirSync(changed, { mode: 0o711 });
-  const substitutes = new Map(files.map(({ key, stdio }) => [key, substituteOf(stdio)]));
-  Deno.writeFileSync(
-    `${changed}/${FILES}`,
-    substituteFiles(Deno.readFileSync(`${path}/${FILES}`), substitutes),
-  );
+  if (files.length > 0) {
+    const substitutes = new Map(files.map(({ key, stdio }) => [key, substituteOf(stdio)]));
+    Deno.writeFileSync(
+      `${changed}/${FILES}`,
+      substituteFiles(Deno.readFileSync(`${path}/${FILES}`), substitutes),
+    );
+  }
   return layered([changed, path]);
 }
 
