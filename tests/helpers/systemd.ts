@@ -44,15 +44,17 @@ ${bus ? BUS : ""}
 cd /
 ${probeHost().cgroups.some(({ version }) => version === 1) ? MOUNT_1 : MOUNT_2}
 exec env -i container=test PATH="$PATH" ${PROGRAM} --system --unit=nothing.target --log-target=null --show-status=no`;
-    const spaces =
-      "--pid --mount --uts --ipc --cgroup --fork --kill-child --mount-proc --propagation private";
+    const spaces = "--pid --mount --uts --ipc --fork --kill-child --mount-proc --propagation private";
     passControllersOn();
     for (const directory of this.#directories()) make(directory);
+    // Only the first process itself is in there: a group of version 2 with others passes no controllers on.
+    const inner = `${this.#join("", "0")}exec unshare --cgroup sh -ec "$1"`;
     this.#process = this.#start(
       "sh",
       "-ec",
-      `${this.#join()}exec unshare ${spaces} sh -ec "$1"`,
+      `exec unshare ${spaces} sh -ec "$1" sh "$2"`,
       "sh",
+      inner,
       script,
     );
   }
@@ -171,8 +173,10 @@ chown -R ${uid}:${uid} /sys/fs/cgroup/user.slice/user-${uid}.slice/${unit}/app.s
   }
 
   /** The lines of a shell that joins this systemd's group, or the one `below` it, in each hierarchy. */
-  #join(below = ""): string {
-    return this.#directories().map((directory) => `echo $$ >${directory}${below}/cgroup.procs\n`).join("");
+  #join(below = "", pid = "$$"): string {
+    return this.#directories().map((directory) => `echo ${pid} >${directory}${below}/cgroup.procs\n`).join(
+      "",
+    );
   }
 
   #start(program: string, ...args: readonly string[]): Deno.ChildProcess {
