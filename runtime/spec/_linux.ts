@@ -55,7 +55,8 @@ export const resources: Shape<is.Resources> = object<is.Resources>({
     type: oneOf(is.DEVICE_RULE_TYPES),
     major: int64,
     minor: int64,
-    access: textLike(/^[rwm]*$/, "some of the letters r, w and m"),
+    // `a` is no kind of access, but runc takes and ignores it.
+    access: textLike(/^[rwma]*$/, "some of the letters r, w and m"),
   })),
   memory: object<is.MemoryLimits>({
     limit: int64,

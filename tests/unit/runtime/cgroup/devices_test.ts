@@ -25,6 +25,11 @@ for (
       ["deny a", "allow c 10:229 rw", ...ALWAYS],
     ],
     [
+      "an access that is none as nothing, as runc",
+      [{ allow: true, type: "c", major: 10, minor: 229, access: "rwa" }],
+      ["deny a", "allow c 10:229 rw", ...ALWAYS],
+    ],
+    [
       "both types for one kind of access",
       [DENY_ALL, { allow: true, major: 8, access: "r" }],
       ["deny a", "allow b 8:* r", "allow c 8:* r", ...ALWAYS],
