@@ -19,6 +19,9 @@ export type { Hierarchy, Write } from "./hierarchy.ts";
 /** Files of the cgroup core that a bundle may set; the others move processes, kill, or break the group. */
 const CORE_FILES = ["cgroup.max.depth", "cgroup.max.descendants", "cgroup.pressure"];
 
+/** What runc says of files of version 2 where version 1 has the controllers; its users look for that. */
+const INVALID = "invalid configuration";
+
 /**
  * What to write in a new group so that `resources` holds, in the order that the kernel needs.
  *
@@ -108,14 +111,14 @@ function* unifiedWrites({ unified = {} }: Resources, { unified: hierarchy }: Hie
     const pointer = `${RESOURCES}/unified/${escape(file)}`;
     if (hierarchy === undefined) {
       const remedy = "use the properties for cgroup v1 instead";
-      throw new UnsupportedError(pointer, "no hierarchy of cgroup v2 is mounted", remedy);
+      throw new UnsupportedError(pointer, `${INVALID}: no hierarchy of cgroup v2 is mounted`, remedy);
     }
     const [controller = ""] = file.split(".");
     if (file.includes("/") || (controller === "cgroup" && !CORE_FILES.includes(file))) {
       throw new UnsupportedError(pointer, "it is no limit", "take it out of config.json");
     }
     if (controller !== "cgroup" && !hierarchy.controllers.split(",").includes(controller)) {
-      const reason = `the cgroup v2 hierarchy of this host has no controller "${controller}"`;
+      const reason = `${INVALID}: the cgroup v2 hierarchy of this host has no controller "${controller}"`;
       throw new UnsupportedError(pointer, reason);
     }
     // The kernel takes one line at a time.

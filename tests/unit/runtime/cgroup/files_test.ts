@@ -236,6 +236,12 @@ for (
   });
 }
 
+Deno.test("cgroupWrites() calls files of v2 an invalid configuration on v1, as runc does", () => {
+  for (const mounted of [V1, HYBRID]) {
+    throws(() => cgroupWrites({ unified: { "memory.min": "1" } }, mounted), /invalid configuration: /);
+  }
+});
+
 Deno.test("cgroupWrites() asks for a look at what may be ignored and what would kill", () => {
   const [kernel] = cgroupWrites({ memory: { kernel: 4096 } }, V1);
   deepEqual([kernel?.mayBeIgnored, kernel?.pointer], [true, `${AT}/memory/kernel`]);
