@@ -186,9 +186,9 @@ chown -R ${uid}:${uid} /sys/fs/cgroup/user.slice/user-${uid}.slice/${unit}/app.s
 
   /** Waits until systemd is at the bus, and hides its own socket, so that nobody takes that. */
   async #useBus(): Promise<void> {
-    // Who asks for it before it is there waits long.
+    // Who asks for it before it is there waits long; the signal lets it look for the bus again (systemd(1)).
     const ask =
-      "systemctl is-active --quiet dbus.service && timeout 5 busctl status org.freedesktop.systemd1";
+      "systemctl is-active --quiet dbus.service && { timeout 5 busctl status org.freedesktop.systemd1 || ! kill -USR1 1; }";
     const [program = "", ...args] = [...this.wrapper, "sh", "-c", ask];
     for (const end = Date.now() + START_MS; Date.now() < end;) {
       const { success } = await new Deno.Command(program, { args, stdout: "null", stderr: "null" }).output();

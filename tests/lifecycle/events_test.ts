@@ -50,14 +50,16 @@ containerTest("events tells of want of memory and ends when the container does",
   });
   await containers.output("run", "--detach", BOX);
   const { answer } = containers.begin("events", "--interval", "100ms", BOX);
-  await new Promise((resolve) => setTimeout(resolve, 500));
+  while (!containers.said(1).stdout.includes("stats")) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
   Deno.writeTextFileSync(`${containers.bundle.rootfs}/go`, "");
   const { code, stdout, stderr } = await answer;
   deepEqual([code, stderr], [0, ""]);
   const events = stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
   deepEqual(events.filter(({ type }) => type === "oom"), [{ type: "oom", id: BOX }]);
   equal(
-    events.filter(({ type, id, data }) => type === "stats" && id === BOX && data.pids.current > 0).length > 3,
+    events.filter(({ type, id, data }) => type === "stats" && id === BOX && data.pids.current > 0).length > 1,
     true,
   );
 });
