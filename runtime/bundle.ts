@@ -49,6 +49,8 @@ export interface RequestOptions {
   readonly filter?: Filter | undefined;
   /** The sources that must lie beneath a directory. */
   readonly beneath?: PlanRequest["beneath"];
+  /** Whether the root file system may say more of the program: a file of a hostile one is better not read. */
+  readonly trusted?: boolean;
   /** Used instead of the bundle's rootfs. */
   readonly root?: Root | undefined;
 }
@@ -60,7 +62,7 @@ export interface RequestOptions {
  */
 export function request(
   { path, spec }: Bundle,
-  { host, overlay, form, filter, root, beneath }: RequestOptions,
+  { host, overlay, form, filter, root, beneath, trusted = false }: RequestOptions,
 ): PlanRequest {
   const sources = new Map<string, Kind>();
   const from = root ?? bundleRoot({ path, spec }, overlay);
@@ -73,7 +75,7 @@ export function request(
     sources.set(whole, isLater ? "directory" : kindOf(whole, path, `/mounts/${index}/source`));
   });
   const mounts = spec.mounts?.map((mount) => placed(mount, from));
-  const whole = filled({ ...spec, ...(mounts && { mounts }) }, from);
+  const whole = filled({ ...spec, ...(mounts && { mounts }) }, from, trusted);
   return {
     spec: whole.spec,
     seen: whole.seen,

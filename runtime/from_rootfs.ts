@@ -20,11 +20,13 @@ export interface Filled {
 /**
  * Fills in what a spec leaves to the root file system, as runc does: HOME, which is the user's of /etc/passwd, and the
  * mode of a tmpfs, which is that of the directory below it. Each variable is there once.
+ *
+ * @param trusted Whether files of the root file system are read; it is looked at in any case.
  */
-export function filled(spec: Spec, root: Root): Filled {
+export function filled(spec: Spec, root: Root, trusted: boolean): Filled {
   const rootfs = root.kind === "directory" ? root.path : root.kind === "overlay" ? root.lowers[0] : undefined;
   const env = environment([], spec.process?.env ?? []);
-  const needsHome = spec.process !== undefined && !env.some((each) => /^HOME=./.test(each));
+  const needsHome = trusted && spec.process !== undefined && !env.some((each) => /^HOME=./.test(each));
   const needsModes = spec.mounts?.some(inheritsMode) ?? false;
   if (!needsHome && !needsModes) return { spec: withEnv(spec, env), seen: {} };
   using fd = rootfs === undefined ? undefined : openPath(rootfs);

@@ -71,7 +71,14 @@ export function prepare(
   const spec = limited(asked, policy, host);
   const filter = spec.linux?.seccomp && filterOf(spec.linux.seccomp, host);
   const overlay = options.overlay ?? { kind: "tmpfs" };
-  const asking = request({ ...loaded, spec }, { host, overlay, filter, form, beneath });
+  const asking = request({ ...loaded, spec }, {
+    host,
+    overlay,
+    filter,
+    form,
+    beneath,
+    trusted: policy === undefined,
+  });
   const made = finish(withHooks(asking, options.id), options, policy);
   return cuts ? { ...made, cuts } : made;
 }

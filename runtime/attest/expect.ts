@@ -163,10 +163,8 @@ function* cgroups(all: Context): Iterable<Expectation> {
   }
 }
 
-function* descriptors({ spec, filter, confinement }: Context): Iterable<Expectation> {
-  // A filter that has to come before the rights are dropped also comes before all descriptors are closed.
-  const late = spec.process?.noNewPrivileges ? filter : undefined;
-  const listeners = [...(confinement?.filters ?? []), late].filter((each) => each?.notify);
+function* descriptors({ filter, confinement }: Context): Iterable<Expectation> {
+  const listeners = [...(confinement?.filters ?? []), filter].filter((each) => each?.notify);
   yield be("descriptors", ["0 1 2 3 4", ...listeners.map(() => "listener")].join(" "));
   yield be("descriptors left to the program", "0 1 2");
 }

@@ -11,6 +11,11 @@ export interface Host {
   readonly gid: number;
   /** Whether the launching process may mount on the host (CAP_SYS_ADMIN in the first user namespace). */
   readonly privileged: boolean;
+  /**
+   * Whether the user namespaces that it makes stay its own: without CAP_SYS_PTRACE it could not look into those of
+   * another user, without CAP_SETPCAP not make them in another's name.
+   */
+  readonly keepsNamespaces?: true;
   /** `cap_last_cap`: the highest capability number of this kernel. */
   readonly lastCapability: number;
   /** What a program may open unless its spec says otherwise (RLIMIT_NOFILE). */

@@ -7,7 +7,7 @@ import { probeSubordinateIds } from "./subordinate_ids.ts";
 const RLIMIT_NOFILE = 7;
 /** What Linux gives a process that nobody raised it for; Deno has raised ours. */
 const USUAL_OPEN_FILES = 1024;
-const CAP_SYS_ADMIN = 21;
+const [CAP_SETPCAP, CAP_SYS_PTRACE, CAP_SYS_ADMIN] = [8, 19, 21];
 const SYS_landlock_create_ruleset = 444n;
 const LANDLOCK_CREATE_RULESET_VERSION = 1n;
 const [ENOSYS, EOPNOTSUPP] = [38, 95];
@@ -17,10 +17,17 @@ const _LINUX_CAPABILITY_VERSION_3 = 0x20080522;
 export type Caller = Pick<Host, "uid" | "gid" | "privileged">;
 
 /** Who calls; two system calls each, for it is asked at every start. */
-export function probeCaller(): Caller & Pick<Host, "openFiles"> {
+export function probeCaller(): Caller & Pick<Host, "openFiles" | "keepsNamespaces"> {
   const uid = libc.geteuid();
   const privileged = uid === 0 && hasCapability(CAP_SYS_ADMIN);
-  return { uid, gid: libc.getegid(), privileged, openFiles: openFiles() };
+  const gives = privileged && hasCapability(CAP_SETPCAP) && hasCapability(CAP_SYS_PTRACE);
+  return {
+    uid,
+    gid: libc.getegid(),
+    privileged,
+    openFiles: openFiles(),
+    ...(privileged && !gives && { keepsNamespaces: true }),
+  };
 }
 
 /** Asks the kernel what a plan has to know; `caller` stands for another user than the calling one. */

@@ -168,8 +168,8 @@ function* birth(context: Context, mapped: readonly Op[]): Iterable<Op> {
  * instances, message queues, queued signals) it also counts for that user outside, up to the host's limits (user_namespaces(7),
  * /proc/sys/user). So that no sandbox uses up what is for all, each belongs to the first of its own ids. All rights stay.
  */
-function ownUserNamespace({ idRange }: Context): Record<"before" | "after", readonly Op[]> {
-  if (!idRange) return { before: [], after: [] };
+function ownUserNamespace({ idRange, host }: Context): Record<"before" | "after", readonly Op[]> {
+  if (!idRange || host.keepsNamespaces) return { before: [], after: [] };
   const does = "give the user namespace to the first of its ids";
   const bits = named("PR_SET_SECUREBITS", PR.SET_SECUREBITS);
   const keep = named("SECBIT_NO_SETUID_FIXUP", SECBIT_NO_SETUID_FIXUP);

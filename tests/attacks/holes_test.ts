@@ -144,8 +144,9 @@ const HOLES: readonly Hole[] = [
   {
     what: "the host's namespaces",
     policy: changed({ ...SHARED, ...HOST_USERS, landlock: false }),
+    // Not environment-of-neighbour: a sandbox's user namespace is its own user's, not the host's root's.
     seen:
-      "signal pidfd process-list environment-of-neighbour abstract-socket loopback sysv-memory sysv-queue host-interfaces host-name",
+      "signal pidfd process-list abstract-socket loopback sysv-memory sysv-queue host-interfaces host-name",
     form: "bundle",
   },
 ];
