@@ -66,9 +66,9 @@ export { checkId } from "./runtime/state/container_id.ts";
 export type { StoreOptions } from "./runtime/lifecycle/container.ts";
 export { Container } from "./runtime/lifecycle/handle.ts";
 export { createContainer, type CreateOptions } from "./runtime/lifecycle/create.ts";
+export { AttachedContainer, type AttachOptions } from "./runtime/lifecycle/run.ts";
 export { isInherited } from "./runtime/inheritance.ts";
 export { HookError } from "./runtime/launch/hook_error.ts";
-export { waitForContainer } from "./runtime/lifecycle/wait.ts";
 export { startContainer, type StartOptions } from "./runtime/lifecycle/start.ts";
 export {
   execContainer,

@@ -11,9 +11,12 @@ export const FORWARDED: readonly Deno.Signal[] = [
   "SIGALRM",
 ];
 
+/** What is sent signals. */
+type Program = Pick<Sandbox, "deliver"> | Pick<Execution, "kill">;
+
 /** Passes the signals that we get on to the program, as soon as there is one, until it is disposed of. */
-export function forwardSignals(starting: Promise<Sandbox | Execution>): Disposable {
-  const pass = (program: Sandbox | Execution, signal: Deno.Signal): boolean => {
+export function forwardSignals(starting: Promise<Program>): Disposable {
+  const pass = (program: Program, signal: Deno.Signal): boolean => {
     // Only the first program of a sandbox is spared by the kernel.
     return "deliver" in program ? program.deliver(signal) : program.kill(signal);
   };

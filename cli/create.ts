@@ -23,20 +23,24 @@ export function managerOf({ systemdCgroup }: Global): Pick<CreateOptions, "cgrou
   return systemdCgroup ? { cgroupManager: "systemd" } : {};
 }
 
-/** Makes a container as the flags say, and returns the pid of its first process. @throws {UnsupportedError} for those that this version refuses. */
-export async function createFrom(
-  id: string,
-  args: Arguments,
-  store: StoreOptions & Pick<CreateOptions, "onWarning" | "cgroupManager">,
-): Promise<number> {
+/** What the flags say. */
+export function createOptions(args: Arguments): CreateOptions {
   const pidFile = args.value("pid-file");
-  return await createContainer(id, {
-    ...store,
+  return {
     bundle: args.value("bundle"),
     consoleSocket: args.value("console-socket"),
     notify: notifySocket() !== undefined,
     pidfdSocket: args.value("pidfd-socket"),
     ...readInheritance(args),
     ...(pidFile !== undefined && { onPid: (pid: number) => writePid(pidFile, pid) }),
-  });
+  };
+}
+
+/** Makes a container as the flags say, and returns the pid of its first process. @throws {UnsupportedError} for those that this version refuses. */
+export async function createFrom(
+  id: string,
+  args: Arguments,
+  store: StoreOptions & Pick<CreateOptions, "onWarning" | "cgroupManager">,
+): Promise<number> {
+  return await createContainer(id, { ...store, ...createOptions(args) });
 }

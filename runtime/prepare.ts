@@ -25,6 +25,7 @@ import type { Cut } from "./untrusted/rule.ts";
 /** Who is to run a plan, if not the calling process. */
 export interface Preparation {
   readonly form: PlanRequest["form"];
+  readonly attended?: PlanRequest["attended"];
   readonly caller?: Pick<Host, "uid" | "gid" | "privileged">;
 }
 
@@ -35,7 +36,7 @@ export interface Preparation {
  */
 export function prepare(
   options: InnerOptions,
-  { form, caller }: Preparation = { form: "supervised" },
+  { form, caller, attended }: Preparation = { form: "supervised" },
 ): Prepared {
   const host = probeHost(caller);
   const { bundle, command } = options;
@@ -79,7 +80,7 @@ export function prepare(
     beneath,
     trusted: policy === undefined,
   });
-  const made = finish(withHooks(asking, options.id), options, policy);
+  const made = finish(withHooks({ ...asking, attended }, options.id), options, policy);
   return cuts ? { ...made, cuts } : made;
 }
 

@@ -23,15 +23,14 @@ import { observeCalls } from "./supervise/observed_calls.ts";
 import { isDying, isExiting } from "./supervise/exiting.ts";
 import { wasOomKilled } from "./supervise/oom.ts";
 import { type Result, result } from "./supervise/result.ts";
-import { fateOf, signalNumber, SIGNALS } from "./supervise/signals.ts";
+import { deliver } from "./supervise/deliver.ts";
+import { signalNumber, SIGNALS } from "./supervise/signals.ts";
 import { sendListener } from "./supervise/seccomp_listener.ts";
 import { connect, type Ends } from "./supervise/ends.ts";
 import { readable, writable } from "./supervise/streams.ts";
 import type { Cut } from "./untrusted/rule.ts";
 import { type Terminal, terminalOf } from "./supervise/terminal_streams.ts";
 
-/** How long after a signal it is looked at for the last time whether the program got it. */
-const LAST_LOOK_MS = 80;
 /** How long a killed sandbox may take to end. */
 const END_MS = 10_000;
 /** How often it is looked whether init cannot end, where a program can freeze others. */
@@ -441,25 +440,14 @@ export class Sandbox implements AsyncDisposable {
    */
   deliver(signal: string | number): boolean {
     const number = signalNumber(signal);
-    const fate = fateOf(this.pid, number);
-    if (fate === "lost") return this.#endBy(number);
-    const sent = this.#child.signal(number);
-    if (sent && fate === "open") this.#followUp(number);
-    return sent;
+    const send = (one: number): boolean => this.#child.signal(one);
+    const end = (one: number): boolean => this.#endBy(one);
+    return deliver(number, { pid: this.pid, send, end, timers: this.#timers });
   }
 
   #endBy(signal: number): boolean {
     this.#deliveredSignal = signal;
     return this.#end();
-  }
-
-  /** A shell blocks signals while it starts a child, and the kernel drops them when it goes on. */
-  #followUp(signal: number, delayMs = 5): void {
-    this.#timers.use(reactor.after(delayMs, () => {
-      const fate = fateOf(this.pid, signal);
-      if (fate === "lost") this.#endBy(signal);
-      else if (fate === "open" && delayMs < LAST_LOOK_MS) this.#followUp(signal, delayMs * 2);
-    }));
   }
 
   /** Ends the program, if it still runs, with everything that it has started, and waits until nothing is left. */

@@ -107,18 +107,28 @@ const help: CommandHelp = {
   ],
 };
 
+/** Flags that a sandbox which nobody else knows has no use for. */
+const CONTAINER_FLAGS = [...DETACHED_FLAGS, { name: "keep" }];
 const ID = /^[\w+.-]+$/;
 
 async function run(argv: readonly string[], global: Global): Promise<number> {
   const args = readArguments(help, argv, { stopEarly: true });
   const detached = await detachedForm(argv);
-  if (detached) return await (await import("../detach.ts")).runContainer(help, detached, global);
+  if (detached) return await (await import("../detach.ts")).runDetached(help, detached, global);
+  const container = await containerForm(args, argv);
+  if (container) {
+    const { isContainer, runForeground } = await import("../foreground.ts");
+    const [id] = container.words;
+    if (isContainer(container, help.flags)) {
+      return await runForeground(id!, container, global).catch(tellOfProgram);
+    }
+  }
   if (global.systemdCgroup) {
     throw new UsageError(
       "Cannot use --systemd-cgroup for a sandbox: only containers, as create makes them, have a unit",
     );
   }
-  for (const { name } of DETACHED_FLAGS) {
+  for (const { name } of CONTAINER_FLAGS) {
     if (args.given(name)) throw new UsageError(`Cannot use --${name} without --detach`);
   }
   const { options, resultFile, pidFile } = await readRun(args, argv);
@@ -142,13 +152,17 @@ async function run(argv: readonly string[], global: Global): Promise<number> {
   } catch (error) {
     await sandbox?.[Symbol.asyncDispose]();
     if (resultFile !== undefined) await writeError(resultFile, options.id, error, cuts);
-    const said = args.value("bundle") !== undefined || options.overlay?.kind === "none"
-      ? programError(error)
-      : undefined;
-    if (said === undefined) throw error;
-    Deno.stderr.writeSync(new TextEncoder().encode(said));
-    return exitCode(error);
+    if (args.value("bundle") === undefined && options.overlay?.kind !== "none") throw error;
+    return tellOfProgram(error);
   }
+}
+
+/** Says of a program that cannot be executed what runc says; other errors stay errors. */
+function tellOfProgram(error: unknown): number {
+  const said = programError(error);
+  if (said === undefined) throw error;
+  Deno.stderr.writeSync(new TextEncoder().encode(said));
+  return exitCode(error);
 }
 
 /** What runc says, and nothing else, of a program that the kernel does not run although it is there. */
@@ -240,13 +254,23 @@ async function readRun(args: Arguments, argv: readonly string[]): Promise<Run> {
   return { options, resultFile: args.value("result"), pidFile: args.value("pid-file") };
 }
 
-/** The arguments, if they say `--detach` or `--keep`; engines may put the id first. */
+/** The arguments, if they say `--detach`; engines may put the id first. */
 async function detachedForm(argv: readonly string[]): Promise<Arguments | undefined> {
   const { has, words } = readArguments(help, argv, { stopEarly: true });
-  const isOurs = has("detach") || has("keep") ||
-    (words[1]?.startsWith("-") && await namesBundle(words.slice(1)));
+  const isOurs = has("detach") || (words[1]?.startsWith("-") && await namesBundle(words.slice(1)));
   const args = isOurs ? readArguments(help, argv) : undefined;
-  return args?.has("detach") || args?.has("keep") ? args : undefined;
+  return args?.has("detach") ? args : undefined;
+}
+
+/** The arguments, if they name a bundle and an id as runc has it, and containers can be kept. */
+async function containerForm(args: Arguments, argv: readonly string[]): Promise<Arguments | undefined> {
+  if (Deno.uid() !== 0 && !Deno.env.get("XDG_RUNTIME_DIR")) return undefined;
+  const [first, ...more] = args.words;
+  if (first === undefined || args.rest !== undefined) return undefined;
+  const whole = more[0]?.startsWith("-") && await namesBundle(more) ? readArguments(help, argv) : args;
+  if (whole.words.length !== 1 || !ID.test(first)) return undefined;
+  if (whole.value("bundle") !== undefined) return whole;
+  return !await isBundle(first) && await looksLikeSpec("config.json") ? whole : undefined;
 }
 
 /** The names stay names: then a kept image needs nothing of the policies' code. */

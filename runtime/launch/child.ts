@@ -200,6 +200,11 @@ export class Child implements AsyncDisposable {
     for (const fd of [this.#status, this.#gate, this.#pidFd]) if (fd && !fd.closed) fd[Symbol.dispose]();
   }
 
+  /** Leaves the start gate of a detached init to who starts it by its name: the init of this process's own still. */
+  leaveGate(): void {
+    if (!this.#gate.closed) this.#gate[Symbol.dispose]();
+  }
+
   /** Ends the guard, which would remove the cgroups if this process died before it has done so. */
   async release(): Promise<void> {
     if (!this.#grouped) return;

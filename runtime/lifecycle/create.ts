@@ -49,6 +49,14 @@ export interface CreateOptions
  * @throws {LifecycleError} if there is a container of that name.
  */
 export async function createContainer(id: string, options: CreateOptions = {}): Promise<number> {
+  const child = await createChild(id, options);
+  const { pid } = child;
+  child.letGo();
+  return pid;
+}
+
+/** What {@linkcode createContainer} does, but its first process is not left to itself; `attached`: its terminal is not sent. */
+export async function createChild(id: string, options: CreateOptions, attached = false): Promise<Child> {
   checkId(id);
   const { loadBundle } = await import("../bundle.ts");
   const { imageOf } = await import("../image_of.ts");
@@ -75,10 +83,11 @@ export async function createContainer(id: string, options: CreateOptions = {}): 
     overlay,
     ...(onWarning && { onWarning }),
     cgroupManager,
+    ...(attached && { newlines: "plain" as const }),
     ...await inherited(options, early),
   };
-  const made = imageOf(asked, { form: "detached" });
-  refuse(made, options);
+  const made = imageOf(asked, { form: "detached", attended: attached });
+  refuse(made, options, attached);
   const entry = early ?? claim();
   const intended: Omit<Record, "version"> = {
     id,
@@ -130,11 +139,9 @@ export async function createContainer(id: string, options: CreateOptions = {}): 
   entry.write(record);
   const { writeMoves } = await import("./moves.ts");
   writeMoves(entry, record);
-  const { pid } = child;
-  child.letGo();
   scope?.letGo();
   whole.move(); // the container's own from here on
-  return pid;
+  return child;
 }
 
 /** What the program gets from who creates it, beside the bundle. */
@@ -160,9 +167,13 @@ function overlayOf(annotation: string | undefined): OverlayChoice {
 }
 
 /** What takes somebody who stays. */
-function refuse({ image, listener, request }: Made, { consoleSocket }: CreateOptions): void {
+function refuse(
+  { image, listener, request }: Made,
+  { consoleSocket }: CreateOptions,
+  attached: boolean,
+): void {
   const hasTerminal = request.spec.process?.terminal ?? false;
-  if (hasTerminal && consoleSocket === undefined) {
+  if (hasTerminal && consoleSocket === undefined && !attached) {
     throw new UsageError(
       "Cannot give the program a terminal: name a socket that takes it by --console-socket",
     );

@@ -63,7 +63,10 @@ function* hierarchy(
 ): Iterable<Op> {
   if (context.namespace("cgroup") === "shared") {
     // Without a namespace of its own the sandbox sees its own group through a copy of the host's mount.
-    yield cloneMount(does, AT_FDCWD, `${mountPoint}${own}`, false, into);
+    const joined = context.groups?.find((group) => {
+      return group.version === version && group.directory.startsWith(`${mountPoint}/`);
+    });
+    yield cloneMount(does, AT_FDCWD, joined?.directory ?? `${mountPoint}${own}`, false, into);
     yield setAttributes(does, slot(into), { set });
     return;
   }

@@ -83,6 +83,8 @@ export interface PlanRequest {
    * inherits init waits for it. `standalone`: the image is all there is.
    */
   readonly form: "supervised" | "detached" | "standalone";
+  /** Whether somebody waits for a detached init, and takes it along when it ends. */
+  readonly attended?: boolean | undefined;
 }
 
 /** A cgroup that init is to be in, by its directory on the host. */

@@ -55,18 +55,23 @@ export function* setUser(context: Context): Iterable<Op> {
   yield op(`become group ${gid}`, "setresgid", [gid, gid, gid]);
   yield op(`become user ${uid}`, "setresuid", [uid, uid, uid]);
   // The change of user cleared it.
-  if (context.form !== "detached") yield deathSignal();
+  if (diesWithLauncher(context)) yield deathSignal();
 }
 
 /** Takes the root of the user namespace that was joined: the caller's own ids may not be in its maps, which only it knows. */
-export function* becomeJoinedRoot({ form }: Context): Iterable<Op> {
+export function* becomeJoinedRoot(context: Context): Iterable<Op> {
   const rest = { ignore: ["EINVAL"] } as const;
   yield op("become group 0 of the user namespace", "setresgid", [0, 0, 0], rest);
   yield op("become user 0 of the user namespace", "setresuid", [0, 0, 0], rest);
-  if (form !== "detached") yield deathSignal();
+  if (diesWithLauncher(context)) yield deathSignal();
 }
 
-/** Init dies with the thread that launched it; one that is detached must not. */
+/** Whether init dies with who launches it: not if it is left to itself. */
+export function diesWithLauncher({ form, attended }: Pick<Context, "form" | "attended">): boolean {
+  return form !== "detached" || attended === true;
+}
+
+/** Init dies with the thread that launched it. */
 export function deathSignal(): Op {
   return op("die with who launches", "prctl", [
     named("PR_SET_PDEATHSIG", PR.SET_PDEATHSIG),

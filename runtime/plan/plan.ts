@@ -5,7 +5,7 @@ import { otherDevices } from "./devices.ts";
 import { end } from "./end.ts";
 import { resolveOrCreate } from "./files.ts";
 import { maskedPaths, readonlyPaths } from "./hidden.ts";
-import { becomeJoinedRoot, deathSignal } from "./identity.ts";
+import { becomeJoinedRoot, deathSignal, diesWithLauncher } from "./identity.ts";
 import { CLONE } from "./kernel.ts";
 import { launcher, offsetLines, writeOffsets } from "./launcher.ts";
 import { everyCpu } from "./limits.ts";
@@ -76,7 +76,7 @@ function* init(all: Context, { root, mounted, masks, devices }: Parts): Iterable
   const { spec, form } = all;
   const { process: program } = spec;
   const own = all.namespace("mount") === "new";
-  yield form === "detached" ? mark("init") : { ...deathSignal(), label: "init" };
+  yield diesWithLauncher(all) ? { ...deathSignal(), label: "init" } : mark("init");
   yield* joinGroups(all);
   if (form === "detached") yield everyCpu();
   if (all.namespace("user") === "new") yield* becomeRoot(all);
@@ -145,7 +145,7 @@ function* becomeRoot(all: Context): Iterable<Op> {
   yield op("end, the launcher is gone", "exit_group", [1], { label: "unmapped" });
   yield op(`become group ${gid} of the user namespace`, "setresgid", [gid, gid, gid], { label: "mapped" });
   yield op(`become user ${uid} of the user namespace`, "setresuid", [uid, uid, uid]);
-  if (all.form !== "detached") yield deathSignal();
+  if (diesWithLauncher(all)) yield deathSignal();
 }
 
 function byteLength(value: string): number {

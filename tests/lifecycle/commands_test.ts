@@ -162,7 +162,6 @@ for (
   const [flags, says] of [
     [["create", "--console-socket", "/nosuch", BOX], /no terminal/],
     [["run", "--detach", "--memory", "1g", BOX], /--memory with --detach/],
-    [["run", "--pidfd-socket", "/nosuch", "--bundle", ".", BOX], /--pidfd-socket without --detach/],
     [["state"], /requires exactly 1 argument/],
     [["start", BOX, "other"], /requires exactly 1 argument/],
   ] as const

@@ -1,0 +1,99 @@
+import { equal, match } from "node:assert/strict";
+import { engineTest } from "../helpers/engines/engine_test.ts";
+import { IMAGE } from "../helpers/engines/image.ts";
+
+const SPACE = `ai-sandbox-test-${Deno.pid}`;
+/** No part of any other name. */
+const ID = "kiste";
+const CONTAINERD = {
+  section: "containerd",
+  programs: { "/usr/bin/containerd": "containerd", "/usr/bin/ctr": "containerd" },
+  cgroups: [SPACE],
+};
+
+engineTest(CONTAINERD, async ({ machine, image, step }) => {
+  const ctr = (...args: readonly string[]): string[] => ["ctr", "--namespace", SPACE, ...args];
+  const out = (...args: readonly string[]): Promise<string> => machine.output(ctr(...args));
+  const status = async (id: string): Promise<string | undefined> =>
+    new RegExp(`^${id} +\\d+ +(\\w+)`, "m").exec(await out("tasks", "ls"))?.[1];
+  const run = ["run", "--runc-binary=/usr/local/bin/runtime"];
+  await using _daemon = await machine.daemon("containerd", ["containerd"], ["ctr", "version"]);
+  await out("images", "import", image);
+
+  await step("its plug-in for Kubernetes takes the configuration", async () => {
+    match(await out("plugins", "ls"), /\.grpc\.v1 +cri +linux\/\w+ +ok/);
+    match(
+      await machine.output(["containerd", "config", "dump"]),
+      /BinaryName = "\/usr\/local\/bin\/runtime"/,
+    );
+  });
+
+  await step("ctr run shows the output and passes the exit code on", async () => {
+    equal(await out(...run, "--rm", IMAGE, "one"), "hello from box");
+    const { code, stderr } = await machine.run(
+      ctr(...run, "--rm", IMAGE, "two", "sh", "-c", "echo wrong >&2; exit 7"),
+    );
+    equal(code, 7, stderr);
+    equal(stderr, "wrong\n");
+  });
+
+  await step("ctr run says that a program is not there", async () => {
+    const { code, stderr } = await machine.run(ctr(...run, "--rm", IMAGE, "none", "/nosuch"));
+    equal(code, 1);
+    match(stderr, /no such file or directory/);
+    equal(await status("none"), undefined);
+  });
+
+  await step("ctr run --tty has a terminal", async () => {
+    const { stdout } = await machine.run(ctr(...run, "--rm", "--tty", IMAGE, "tty", "tty"), {
+      terminal: true,
+    });
+    match(stdout, /\/dev\/pts\/0\r+\n/);
+  });
+
+  await step("ctr run --memory-limit --cpus --seccomp", async () => {
+    await out(
+      ...run,
+      "--detach",
+      "--memory-limit=67108864",
+      "--cpus=0.5",
+      "--seccomp",
+      IMAGE,
+      ID,
+      "sleep",
+      "300",
+    );
+    const [pid] = /\d+/.exec((await out("tasks", "ls")).split("\n")[1]!)!;
+    const script =
+      `cat /sys/fs/cgroup/memory/$1/$2/memory.limit_in_bytes /sys/fs/cgroup/cpu/$1/$2/cpu.cfs_quota_us
+      grep Seccomp: /proc/${pid}/status`;
+    equal(await machine.output(["sh", "-c", script, "sh", SPACE, ID]), "67108864\n50000\nSeccomp:\t2");
+  });
+
+  await step("ctr tasks exec", async () => {
+    equal(await out("tasks", "exec", "--exec-id=a", ID, "echo", "inside"), "inside");
+    equal((await machine.run(ctr("tasks", "exec", "--exec-id=b", ID, "sh", "-c", "exit 9"))).code, 9);
+    const typed = ctr("tasks", "exec", "--exec-id=c", "--tty", ID, "tty");
+    match((await machine.run(typed, { terminal: true })).stdout, /\/dev\/pts\/\d+\r+\n/);
+  });
+
+  await step("ctr tasks metrics, ps", async () => {
+    match(await out("tasks", "metrics", ID), /memory\.limit_in_bytes +67108864 *\n/);
+    match(await out("tasks", "ps", ID), /^PID +INFO\n\d+ +-$/);
+  });
+
+  await step("ctr tasks pause, resume", async () => {
+    await out("tasks", "pause", ID);
+    equal(await status(ID), "PAUSED");
+    await out("tasks", "resume", ID);
+    equal(await status(ID), "RUNNING");
+  });
+
+  await step("ctr tasks kill, delete leave nothing", async () => {
+    await out("tasks", "kill", "--all", "--signal=SIGKILL", ID);
+    while (await status(ID) !== "STOPPED");
+    match((await machine.run(ctr("tasks", "delete", ID))).stderr, /exit code 137/);
+    await out("containers", "delete", ID);
+    equal(await machine.traces(ID), "");
+  });
+});

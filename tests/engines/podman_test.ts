@@ -1,0 +1,163 @@
+import { equal, match } from "node:assert/strict";
+import { engineTest } from "../helpers/engines/engine_test.ts";
+import { IMAGE } from "../helpers/engines/image.ts";
+import type { PrivateMachine } from "../helpers/engines/private_machine.ts";
+
+const PODMAN = {
+  section: "Podman",
+  programs: { "/usr/bin/podman": "podman", "/usr/bin/conmon": "conmon" },
+  cgroups: ["libpod_parent", "machine.slice"],
+};
+
+/** Podman on a machine. */
+class Podman {
+  readonly machine: PrivateMachine;
+  constructor(machine: PrivateMachine) {
+    this.machine = machine;
+  }
+  /** What `podman` prints, which must succeed. */
+  out(...args: readonly string[]): Promise<string> {
+    return this.machine.output(["podman", ...args]);
+  }
+}
+
+engineTest(PODMAN, async ({ machine, image, layer, step }) => {
+  const podman = new Podman(machine);
+  await podman.out("load", "--quiet", "--input", image);
+
+  await step("run shows the output and passes the exit code on", async () => {
+    equal(await podman.out("run", "--rm", "--network=none", IMAGE), "hello from box");
+    const { code, stderr } = await machine.run([
+      "podman",
+      "run",
+      "--rm",
+      IMAGE,
+      "sh",
+      "-c",
+      "echo wrong >&2; exit 7",
+    ]);
+    equal(code, 7, stderr);
+    equal(stderr, "wrong\n");
+  });
+
+  await step("run says 127 for a program that is not there and 126 for one that is none", async () => {
+    equal((await machine.run(["podman", "run", "--rm", "--network=none", IMAGE, "/nosuch"])).code, 127);
+    equal((await machine.run(["podman", "run", "--rm", "--network=none", IMAGE, "/etc/passwd"])).code, 126);
+  });
+
+  await step("run -it has a terminal", async () => {
+    const script = "tty; exit 3";
+    const { code, stdout } = await machine.run([
+      "podman",
+      "run",
+      "-it",
+      "--rm",
+      "--network=none",
+      IMAGE,
+      "sh",
+      "-c",
+      script,
+    ], {
+      terminal: true,
+    });
+    match(stdout, /\/dev\/pts\/0\r\n/);
+    equal(code, 3);
+  });
+
+  await step("run --memory --cpus --pids-limit is seen inside", async () => {
+    const script = "cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes cpu/cpu.cfs_quota_us pids/pids.max";
+    const limits = ["--memory=64m", "--cpus=0.5", "--pids-limit=33"];
+    equal(
+      await podman.out("run", "--rm", "--network=none", ...limits, IMAGE, "sh", "-c", script),
+      "67108864\n50000\n33",
+    );
+  });
+
+  const id = await podman.out(
+    "run",
+    "--detach",
+    "--network=none",
+    "--name=box",
+    "--health-cmd=test -e /tmp/well",
+    "--health-interval=disable",
+    IMAGE,
+    "sh",
+    "-c",
+    "trap 'echo bye; exit 5' TERM; echo up; while :; do sleep 0.1; done",
+  );
+
+  await step("run --detach, ps, inspect, logs", async () => {
+    equal(await podman.out("ps", "--filter=status=running", "--format={{.Names}}"), "box");
+    equal(
+      await podman.out("inspect", "--format={{.State.Status}} {{.OCIRuntime}}", "box"),
+      "running ai-sandbox",
+    );
+    while (await podman.out("logs", "box") !== "up");
+  });
+
+  await step("exec", async () => {
+    equal(
+      await podman.out("exec", "--env=A=b", "--workdir=/tmp", "box", "sh", "-c", "echo $A $PWD"),
+      "b /tmp",
+    );
+    equal(await podman.out("exec", "--user=guest", "box", "id", "-u"), "1000");
+    equal((await machine.run(["podman", "exec", "box", "sh", "-c", "exit 9"])).code, 9);
+    equal((await machine.run(["podman", "exec", "box", "/nosuch"])).code, 127);
+    const { stdout } = await machine.run(["podman", "exec", "-it", "box", "tty"], { terminal: true });
+    match(stdout, /\/dev\/pts\/\d+\r\n/);
+  });
+
+  await step("healthcheck", async () => {
+    equal((await machine.run(["podman", "healthcheck", "run", "box"])).code, 1);
+    await podman.out("exec", "box", "touch", "/tmp/well");
+    equal(await podman.out("healthcheck", "run", "box"), "");
+  });
+
+  await step("pause, unpause", async () => {
+    await podman.out("pause", "box");
+    equal(await podman.out("inspect", "--format={{.State.Status}}", "box"), "paused");
+    await podman.out("unpause", "box");
+    equal(await podman.out("inspect", "--format={{.State.Status}}", "box"), "running");
+  });
+
+  await step("update", async () => {
+    await podman.out("update", "--memory=80m", "box");
+    equal(await podman.out("exec", "box", "cat", "/sys/fs/cgroup/memory/memory.limit_in_bytes"), "83886080");
+  });
+
+  await step("stats, top", async () => {
+    match(await podman.out("stats", "--no-stream", "--format={{.PIDs}}", "box"), /^[1-9]\d*$/);
+    match(await podman.out("top", "box", "args"), /sleep 0\.1/);
+  });
+
+  await step("stop, start, kill, rm leave nothing", async () => {
+    await podman.out("stop", "box");
+    equal(await podman.out("inspect", "--format={{.State.Status}} {{.State.ExitCode}}", "box"), "exited 5");
+    equal(await podman.out("logs", "box"), "up\nbye");
+    await podman.out("start", "box");
+    await podman.out("kill", "--signal=KILL", "box");
+    equal(await podman.out("wait", "box"), "137");
+    await podman.out("rm", "box");
+    equal(await machine.traces(id), "");
+  });
+
+  await step("a pod, and kube play", async () => {
+    const pod = {
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name: "pod" },
+      spec: {
+        hostNetwork: true,
+        containers: [{ name: "one", image: IMAGE, imagePullPolicy: "Never", command: ["/bin/sleep", "300"] }],
+      },
+    };
+    const change = 'CMD ["/bin/sleep", "300"]';
+    await podman.out("import", "--quiet", "--change", change, layer, "localhost/pause:latest");
+    await machine.write("/srv/pod.yaml", JSON.stringify(pod));
+    await podman.out("kube", "play", "/srv/pod.yaml");
+    equal(await podman.out("pod", "inspect", "--format={{.State}}", "pod"), "Running");
+    equal(await podman.out("exec", "pod-one", "echo", "inside"), "inside");
+    await podman.out("kube", "play", "--down", "/srv/pod.yaml");
+    equal(await podman.out("ps", "--all", "--quiet"), "");
+  });
+});

@@ -1,0 +1,71 @@
+import { equal, match } from "node:assert/strict";
+import { starterSpec } from "../../runtime/starter_spec.ts";
+import { engineTest } from "../helpers/engines/engine_test.ts";
+
+const SLURM = {
+  section: "Slurm",
+  programs: {
+    "/usr/bin/srun": "slurm-client",
+    "/usr/sbin/slurmctld": "slurmctld",
+    "/usr/sbin/slurmd": "slurmd",
+    "/usr/sbin/munged": "munge",
+  },
+  cgroups: ["slurm"],
+};
+const AS_MUNGE = ["setpriv", "--reuid=munge", "--regid=munge", "--clear-groups"];
+
+engineTest(SLURM, async ({ machine, step }) => {
+  const srun = (
+    ...args: readonly string[]
+  ): string[] => ["srun", "--quiet", "--container=/srv/bundle", ...args];
+  const directories = `install -d -o munge -g munge /run/munge /var/log/munge
+    mkdir -p /var/spool/slurmctld /var/spool/slurmd /run/slurm-containers /run/slurm-runtime /srv/bundle
+    cp -r "$1/root" /srv/bundle/rootfs`;
+  await machine.output(["sh", "-c", directories, "sh", machine.shared]);
+  const spec = starterSpec();
+  const process = { ...spec.process!, terminal: false, rlimits: [] };
+  await machine.write(
+    "/srv/bundle/config.json",
+    JSON.stringify({ ...spec, root: { path: "rootfs" }, process }),
+  );
+  await using _munged = await machine.daemon("munged", [...AS_MUNGE, "munged", "--foreground"], [
+    "munge",
+    "--no-input",
+  ]);
+  await using _slurmctld = await machine.daemon("slurmctld", ["slurmctld", "-D"], ["scontrol", "ping"]);
+  const idle = ["sh", "-c", "sinfo --noheader --format=%t | grep -x idle"];
+  await using _slurmd = await machine.daemon("slurmd", ["slurmd", "-D"], idle);
+
+  await step("srun --container shows the output and passes the exit code on", async () => {
+    equal(await machine.output(srun("/bin/echo", "hello")), "hello");
+    const { code, stderr } = await machine.run(srun("/bin/sh", "-c", "exit 7"));
+    equal(code, 7, stderr);
+  });
+
+  await step("the program is in the container, with the input of srun", async () => {
+    const script = "ls /; echo $$; cat";
+    equal(
+      await machine.output(srun("/bin/sh", "-c", script), { stdin: "in\n" }),
+      "bin\ndev\netc\nproc\nroot\nrun\nsys\ntmp\n1\nin",
+    );
+  });
+
+  await step("scancel ends it", async () => {
+    const job = machine.run(srun("--job-name=long", "/bin/sh", "-c", "echo up; exec sleep 300"));
+    const count = ["sh", "-c", "ls /run/slurm-runtime | wc -l"];
+    while (await machine.output(count) === "0");
+    await machine.output(["scancel", "--name=long"]);
+    match(`${(await job).code}`, /^(137|143|9|15|1)$/);
+  });
+
+  await step("nothing is left", async () => {
+    const look = ["sh", "-c", "ls /run/slurm-runtime; sinfo --noheader --format=%t"];
+    let left;
+    for (
+      const end = Date.now() + 10_000;
+      (left = await machine.output(look)) !== "idle" && Date.now() < end;
+    );
+    equal(left, "idle");
+    equal(await machine.traces("n1.root."), "");
+  });
+});

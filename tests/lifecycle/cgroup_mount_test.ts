@@ -1,0 +1,34 @@
+import { equal } from "node:assert/strict";
+import { starterSpec } from "../../runtime/starter_spec.ts";
+import { containerTest } from "../helpers/container_test.ts";
+import { BOX, Containers } from "../helpers/containers.ts";
+import { MOUNTS } from "../helpers/launch_bundle.ts";
+import { skip } from "../helpers/skip.ts";
+
+const CGROUP = { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: ["ro"] };
+
+for (const [name, more] of [["of its own", ["cgroup"]], ["of the host", []]] as const) {
+  containerTest(`a container sees its limits at /sys/fs/cgroup, in a cgroup namespace ${name}`, async () => {
+    await using containers = new Containers();
+    const v1 = "/sys/fs/cgroup/pids/pids.max";
+    const file = isThere("/sys/fs/cgroup/pids") ? v1 : "/sys/fs/cgroup/pids.max";
+    const { linux = {} } = starterSpec();
+    const namespaces = (["pid", "network", "ipc", "uts", "mount", ...more] as const).map((type) => ({
+      type,
+    }));
+    containers.write(["/bin/cat", file], {
+      mounts: [...MOUNTS, CGROUP],
+      linux: { ...linux, namespaces, resources: { pids: { limit: 7 } } },
+    });
+    if (!isThere("/sys/fs/cgroup")) return skip("needs cgroups");
+    equal((await containers.run("run", "--bundle", ".", BOX)).stdout, "7\n");
+  });
+}
+
+function isThere(path: string): boolean {
+  try {
+    return Deno.statSync(path).isDirectory;
+  } catch {
+    return false;
+  }
+}
