@@ -4,18 +4,11 @@ import { trace } from "./report.ts";
 /** The commands that start a process in a sandbox. */
 const BUILDING = new Set(["create", "exec", "run"]);
 
-/** Runs a command and says how it builds; the words are those that who knows runc's log looks for. */
+/** Runs a command and says when it begins and when all is done that it does. */
 export async function traced(name: string, global: Global, command: () => Promise<number>): Promise<number> {
   if (!BUILDING.has(name)) return await command();
-  trace(
-    "launcher: a sealed memory file of its own, in place of what is called in runc " +
-      "runc exeseal: using /proc/self/exe clone, or runc exeseal: using overlayfs for sealed /proc/self/exe",
-    global,
-  );
-  trace("launcher: nsexec container setup: it brings the process into its namespaces", global);
+  trace(`${name}: the launcher will be a sealed memory file; "runtime plan" lists its steps`, global);
   const code = await command();
-  if (code !== 0) return code;
-  trace("init: child process in init() has done what is done from inside", global);
-  trace("init: closing the pipe to signal completion was its last step before the program", global);
+  trace(`${name}: ended with ${code}`, global);
   return code;
 }

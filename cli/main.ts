@@ -140,7 +140,7 @@ async function main(argv: readonly string[]): Promise<number> {
     }
     if (name === "help") return print(usage());
     const load = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-    if (!load) throw new Error(`No help topic for '${name}': there is no such command; see "runtime --help"`);
+    if (!load) throw new Error(`Cannot run "${name}": No help topic for '${name}'; see "runtime --help"`);
     const { command } = await load();
     const rest = argv.slice(index + 1);
     const own = rest.slice(0, rest.includes("--") ? rest.indexOf("--") : undefined);

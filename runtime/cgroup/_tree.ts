@@ -1,12 +1,10 @@
 import { check, SyscallError } from "../../ffi/errno.ts";
 import { open } from "../../ffi/fd.ts";
 import { libc } from "../../ffi/libc.ts";
+import { codeOf, isGone } from "./gone.ts";
 
 const O_WRONLY = 1;
 export const [ENOENT, EBUSY] = [2, 16];
-/** What a file of a group says that has gone since, or `cgroup.procs` where only `cgroup.threads` exists. */
-const GONE = ["ENOENT", "ENODEV", "EOPNOTSUPP"];
-
 /** Text of a cgroup file, or nothing if this kernel or group has none. */
 export function read(path: string): string | undefined {
   try {
@@ -83,12 +81,4 @@ export async function waitUntil(done: () => boolean, timeoutMs: number): Promise
     if (performance.now() > end) return false;
     await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
-}
-
-function isGone(error: unknown): boolean {
-  return GONE.includes(codeOf(error));
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : "";
 }

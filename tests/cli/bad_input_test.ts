@@ -132,8 +132,8 @@ for (const id of ["a/b", "../x", "..", ".", "", "a b", "a\nb", "ä", "x".repeat(
 for (
   const [args, says] of [
     [["run"], /name a bundle or a program; see "runtime run --help"/],
-    [["frobnicate"], /'frobnicate': there is no such command; see "runtime --help"/],
-    [["constructor"], /'constructor': there is no such command/],
+    [["frobnicate"], /"frobnicate": No help topic for 'frobnicate'; see "runtime --help"/],
+    [["constructor"], /"constructor": No help topic for 'constructor'/],
     [["--frob", "run"], /"--frob": there is no such flag; see "runtime --help"/],
     [["--log-format", "xml", "run"], /"xml" for --log-format: write text or json/],
     [["--log"], /"--log": it needs a value/],

@@ -108,7 +108,7 @@ Deno.test("run works for an ordinary user", async () => {
   const timeout = await cli(["run", "--timeout", "300ms", "--", "sleep", "60"], options);
   equal(timeout.code, 124);
   const terminal = await cli(["run", "-t", "--", "tty"], options);
-  match(terminal.stdout, /^\/dev\/(console|pts\/0)\r\n$/);
+  match(terminal.stdout, /^\/dev\/(console|pts\/0)\n$/);
 });
 
 Deno.test("run for an ordinary user names what only root may do", async () => {

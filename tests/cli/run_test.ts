@@ -234,5 +234,5 @@ Deno.test("run --env takes the place of what a program or a bundle would have", 
   const command = await cli(["run", ...given, "--", "/usr/bin/env"], { env: { TERM: "xterm", LANG: "C" } });
   match(command.stdout, /^PATH=\S+\nHOME=\/tmp\nTERM=dumb\nLANG=C\nA=2\n$/);
   const { stdout } = await cli(["run", ...given, bundle.path]);
-  equal(stdout, "PATH=/bin\nTERM=dumb\nA=2\n");
+  equal(stdout, "PATH=/bin\nTERM=dumb\nA=2\nHOME=/\n");
 });

@@ -132,7 +132,7 @@ Deno.test("SIGKILL of run leaves nothing of a program that does everything to st
 Deno.test("SIGKILL of run leaves nothing of a program with a terminal", async () => {
   await leavesNothing([], async () => {
     const child = start(["run", "-t", "--", "python3", "-c", STUBBORN]);
-    await until(child.stdout, "ready\r\n");
+    await until(child.stdout, "ready\n");
     child.kill("SIGKILL");
     await finish(child);
   });

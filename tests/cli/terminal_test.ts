@@ -127,13 +127,13 @@ Deno.test("run --terminal gives a program a terminal where ours is none", async 
     "test -t 0 && test -t 1 && test -t 2 && tty && echo wrong >&2",
   ]);
   equal(said.stderr, "");
-  match(said.stdout, /^\/dev\/(console|pts\/0)\r\nwrong\r\n$/);
+  match(said.stdout, /^\/dev\/(console|pts\/0)\nwrong\n$/);
   equal(said.code, 0);
 });
 
 Deno.test("run --terminal shows all that a program prints that ends at once", async () => {
   for (let run = 0; run < 5; run++) {
-    equal((await cli(["run", "-t", "--", "echo", "short"])).stdout, "short\r\n");
+    equal((await cli(["run", "-t", "--", "echo", "short"])).stdout, "short\n");
   }
 });
 
@@ -142,7 +142,7 @@ Deno.test("run --terminal ends the input of the program when ours ends", async (
     stdin: "",
   });
   equal(said.code, 0);
-  match(said.stdout, /end\r\n$/);
+  match(said.stdout, /end\n$/);
   ok(said.ms < 10_000);
 });
 

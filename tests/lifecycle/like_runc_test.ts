@@ -159,7 +159,7 @@ containerTest("--debug says what is done, in the log if there is one", async () 
   await using boxes = new Containers();
   boxes.write(["/bin/true"]);
   const args = ["run", "--bundle", boxes.bundle.path, BOX];
-  match((await boxes.run("--debug", ...args)).stderr, /level=debug msg=".*nsexec container setup/);
+  match((await boxes.run("--debug", ...args)).stderr, /level=debug msg="run: .*sealed memory file/);
   const log = `${boxes.bundle.path}/log`;
   equal(await boxes.output("--debug", "--log", log, "--log-format", "json", ...args), "");
   const [entry] = Deno.readTextFileSync(log).split("\n").map((line) => line && JSON.parse(line));
