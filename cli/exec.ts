@@ -132,7 +132,8 @@ function preservedFds(count: number): number[] {
 }
 
 async function attached(id: string, options: ExecContainerOptions): Promise<number> {
-  const starting = execContainer(id, { ...options, stdin: "inherit", stdout: "inherit", stderr: "inherit" });
+  const streams = { stdin: "inherit", stdout: "inherit", stderr: "inherit" } as const;
+  const starting = execContainer(id, { ...options, ...streams, newlines: "plain" });
   using _signals = forwardSignals(starting); // before the program can do anything that somebody answers
   const program = await starting;
   const { exitCode } = await supervise(program);

@@ -42,6 +42,8 @@ export interface ExecOptions extends StoreOptions, Omit<ProcessOptions, "args"> 
 
 /** Options of {@linkcode execContainer}. */
 export interface ExecContainerOptions extends ExecOptions {
+  /** How newlines come out of its terminal: `plain` as they are written, for who shows them on a terminal. */
+  readonly newlines?: "plain";
   /** What the program reads. @default {"null"} */
   readonly stdin?: StdioChoice;
   /** Where its output goes. @default {"piped"} */
@@ -131,7 +133,10 @@ interface Joining extends Disposable {
 /** What is said of the program where something fails. */
 type Named = Pick<Process, "args" | "cwd" | "terminal">;
 
-async function prepareToJoin(id: string, options: ExecOptions): Promise<Joining> {
+async function prepareToJoin(
+  id: string,
+  options: ExecOptions & Pick<ExecContainerOptions, "newlines">,
+): Promise<Joining> {
   const paths = readSubGroups(options.cgroups ?? []);
   using container = findContainer(id, options);
   const status = statusOf(container);
@@ -147,7 +152,12 @@ async function prepareToJoin(id: string, options: ExecOptions): Promise<Joining>
   const asked = await processAsked(options);
   const home = await homeFor(text, asked, pid);
   const preserved = options.preserveFds ?? [];
-  const part = { namespaces, ...groupsOf(container, paths, pid), preserved: preserved.length };
+  const part = {
+    namespaces,
+    ...groupsOf(container, paths, pid),
+    preserved: preserved.length,
+    ...(options.newlines === "plain" && { plainNewlines: true }),
+  };
   const key = JSON.stringify(["exec", probeCaller(), text, home, part, asked], (_, value) => {
     return typeof value === "bigint" ? `${value}n` : value;
   });

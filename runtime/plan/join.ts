@@ -32,6 +32,8 @@ export interface JoinRequest
   readonly ownUsers: boolean;
   /** How many descriptors the program gets beside stdin, stdout and stderr. */
   readonly preserved?: number;
+  /** Whether the terminal passes newlines on as they are written. */
+  readonly plainNewlines?: boolean | undefined;
 }
 
 /**
@@ -79,6 +81,7 @@ export function joinPlan(request: JoinRequest): Plan {
     launcherOpens: host.privileged,
     idRange: request.ownUsers,
     preserved,
+    plainNewlines: request.plainNewlines,
   };
   return {
     arch: host.arch,

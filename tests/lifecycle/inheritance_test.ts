@@ -72,7 +72,7 @@ containerTest("a program that cannot run is told of, and not written into its de
     BOX,
   );
   equal(code, 1);
-  match(stderr, /Cannot run "\/bin\/odd" .*ENOEXEC/);
+  match(stderr, /exec \/bin\/odd: exec format error/);
   equal(Deno.readTextFileSync(file), "");
   Deno.removeSync(file);
 });
