@@ -10,7 +10,7 @@ const SLURM = {
     "/usr/sbin/slurmd": "slurmd",
     "/usr/sbin/munged": "munge",
   },
-  cgroups: ["slurm"],
+  cgroups: ["slurm", "slurm_n1"],
 };
 const AS_MUNGE = ["setpriv", "--reuid=munge", "--regid=munge", "--clear-groups"];
 
