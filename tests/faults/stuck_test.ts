@@ -54,7 +54,7 @@ for (
   containerTest(`a start gate that ${what} keeps no command waiting`, async () => {
     await using containers = new Containers();
     await containers.output("create", BOX);
-    spoil(`${containers.root}/${BOX}/gate`);
+    spoil(`${containers.root}/${BOX}/exec.fifo`);
     const start = await soon(containers, "start", BOX);
     equal(start.code, 1, start.stdout);
     await soon(containers, "state", BOX);
