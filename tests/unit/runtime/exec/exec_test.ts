@@ -114,7 +114,7 @@ for (
     ["{}", /Cwd property must not be empty/],
     ['{"cwd":"a"}', /Cwd must be an absolute path/],
     ['{"cwd":"/"}', /args must not be empty/],
-    ['{"cwd":"/","args":["a"],"capabilities":{"bounding":["NO"]}}', /Cannot grant "NO"/],
+    ['{"cwd":"/","args":["a"],"capabilities":{"bounding":[5]}}', /\/capabilities\/bounding\/0/],
     ['{"cwd":"/","args":["a"]},"hooks":{}', /process.json/],
   ] as const
 ) {
