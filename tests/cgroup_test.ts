@@ -36,8 +36,9 @@ groupTest("half a CPU is half a CPU", ["cpu", "cpuacct"], async ({ path, mounted
     if (share < 0.475) continue; // others took more than the limit did: it cannot be measured now
     const { cpuThrottledMs, cpuUserMs, cpuSystemMs, cpuUsageMs } = group.stats();
     ok(cpuThrottledMs! > 0 && cpuUserMs! > 500);
-    const unexplained = cpuUsageMs! - cpuUserMs! - cpuSystemMs!; // version 2 counts on between its lines
-    ok(Math.abs(unexplained) < 1, `${unexplained} ms are neither the programs' nor the kernel's`);
+    // Version 2 counts on between its lines, and splits the sum by ticks of up to 10 ms.
+    const unexplained = cpuUsageMs! - cpuUserMs! - cpuSystemMs!;
+    ok(Math.abs(unexplained) < 20, `${unexplained} ms are neither the programs' nor the kernel's`);
     return await stop();
   }
   await stop();

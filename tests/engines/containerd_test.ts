@@ -8,7 +8,7 @@ const ID = "kiste";
 const CONTAINERD = {
   section: "containerd",
   programs: { "/usr/bin/containerd": "containerd", "/usr/bin/ctr": "containerd" },
-  cgroups: [SPACE],
+  cgroups: new RegExp(`^${SPACE}$`),
 };
 
 engineTest(CONTAINERD, async ({ machine, image, step }) => {

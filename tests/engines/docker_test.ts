@@ -9,7 +9,7 @@ const DOCKER = {
     "/usr/bin/docker": "docker.io",
     "/usr/bin/containerd": "containerd",
   },
-  cgroups: ["docker"],
+  cgroups: /^docker$/,
 };
 const LOOP = "trap 'echo bye; exit 5' TERM; echo up; while :; do sleep 0.1; done";
 

@@ -6,7 +6,7 @@ import type { PrivateMachine } from "../helpers/engines/private_machine.ts";
 const PODMAN = {
   section: "Podman",
   programs: { "/usr/bin/podman": "podman", "/usr/bin/conmon": "conmon" },
-  cgroups: ["libpod_parent", "machine.slice"],
+  cgroups: /^(libpod_parent|machine\.slice)$/,
 };
 
 /** Podman on a machine. */

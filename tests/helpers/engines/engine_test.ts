@@ -13,8 +13,8 @@ export interface Engine {
   readonly section: string;
   /** Programs that have to be there, by path; each with the Debian package that has it. */
   readonly programs: Readonly<Record<string, string>>;
-  /** The cgroups that it makes below the root of a hierarchy. */
-  readonly cgroups: readonly string[];
+  /** Names of the cgroups that it, or the runtime for it, makes below the root of a hierarchy. */
+  readonly cgroups: RegExp;
 }
 
 /** One step of a test, named. */

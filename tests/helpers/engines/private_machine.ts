@@ -38,9 +38,9 @@ export class PrivateMachine implements AsyncDisposable {
   readonly shared: string;
   readonly #temporary: Temporary;
   readonly #holder: Deno.ChildProcess;
-  readonly #cgroups: readonly string[];
+  readonly #cgroups: RegExp;
 
-  private constructor(temporary: Temporary, holder: Deno.ChildProcess, cgroups: readonly string[]) {
+  private constructor(temporary: Temporary, holder: Deno.ChildProcess, cgroups: RegExp) {
     this.#temporary = temporary;
     this.#holder = holder;
     this.#cgroups = cgroups;
@@ -49,12 +49,13 @@ export class PrivateMachine implements AsyncDisposable {
 
   /**
    * @param files What is written there before anything runs, by path.
-   * @param cgroups Names of cgroups below the roots of the hierarchies that the engine makes, to be removed at the end.
+   * @param cgroups Names of cgroups that the engine makes; removed before and after.
    */
   static async start(
     files: Readonly<Record<string, string>>,
-    cgroups: readonly string[],
+    cgroups: RegExp,
   ): Promise<PrivateMachine> {
+    removeCgroups(cgroups);
     const temporary = new Temporary();
     const script = [
       "set -e",
@@ -196,9 +197,7 @@ export class PrivateMachine implements AsyncDisposable {
     const timer = setTimeout(() => this.#holder.kill("SIGKILL"), DAEMON_STOP_MS);
     await this.#holder.status;
     clearTimeout(timer);
-    for (const { name } of Deno.readDirSync("/sys/fs/cgroup")) {
-      for (const cgroup of this.#cgroups) removeCgroups(`/sys/fs/cgroup/${name}/${cgroup}`);
-    }
+    removeCgroups(this.#cgroups);
     this.#temporary[Symbol.dispose]();
   }
 }
@@ -209,10 +208,35 @@ function quoted(args: readonly string[]): string {
   return args.map((one) => `'${one.replaceAll("'", `'\\''`)}'`).join(" ");
 }
 
-/** Removes a cgroup with those below it; one that is in use stays. */
-function removeCgroups(path: string): void {
+/** Removes the cgroups that have such names, below the roots of the hierarchies and below this process's own. */
+function removeCgroups(names: RegExp): void {
+  const own = Deno.readTextFileSync("/proc/self/cgroup").trim().split("\n").map((line) =>
+    line.split(":")[2]!
+  );
+  for (const hierarchy of Deno.readDirSync("/sys/fs/cgroup")) {
+    if (!hierarchy.isDirectory) continue;
+    for (const parent of new Set(["/", ...own])) {
+      removeBelow(`/sys/fs/cgroup/${hierarchy.name}${parent}`, names);
+    }
+  }
+}
+
+function removeBelow(parent: string, names: RegExp): void {
+  let entries;
   try {
-    for (const one of Deno.readDirSync(path)) if (one.isDirectory) removeCgroups(`${path}/${one.name}`);
+    entries = [...Deno.readDirSync(parent)];
+  } catch {
+    return; // another hierarchy's
+  }
+  for (const { name, isDirectory } of entries) {
+    if (isDirectory && names.test(name)) removeCgroup(`${parent}/${name}`);
+  }
+}
+
+/** Removes a cgroup with those below it; one that is in use stays. */
+function removeCgroup(path: string): void {
+  try {
+    for (const one of Deno.readDirSync(path)) if (one.isDirectory) removeCgroup(`${path}/${one.name}`);
     Deno.removeSync(path);
   } catch {
     // there is none, or it is somebody else's too
