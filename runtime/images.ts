@@ -107,6 +107,7 @@ function nameOf(options: SandboxOptions, bundle: string): string {
   if (preserveFds || pivot === false || newKeyring === false) {
     parts.push(preserveFds?.length, pivot, newKeyring);
   }
+  if (pivot === false) parts.push(Deno.readTextFileSync("/proc/self/mountinfo")); // the image takes the host's mounts away
   const digits = (_: string, value: unknown): unknown => typeof value === "bigint" ? `${value}` : value;
   return JSON.stringify([probeCaller(), ...parts], digits);
 }

@@ -15,6 +15,7 @@ import { confinement, underPolicy } from "./policy/apply.ts";
 import { builtinPolicy } from "./policy/builtin.ts";
 import type { Policy } from "./policy/policy.ts";
 import { rootless } from "./rootless.ts";
+import { mountsOnRoot } from "./host_mounts.ts";
 import { checkModules } from "./security_modules.ts";
 import type { Spec } from "./spec/config.ts";
 import { specWarnings, validateSpec } from "./spec/validate.ts";
@@ -146,7 +147,7 @@ function finish(
     ...request,
     confinement: own,
     ...(preserved > 0 && { preserved }),
-    ...(!pivot && { noPivot: true }),
+    ...(!pivot && { noPivot: { leaves: mountsOnRoot() } }),
     ...(!newKeyring && { keepKeys: true }),
     ...(options.newlines === "plain" && { plainNewlines: true }),
   };

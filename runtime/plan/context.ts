@@ -70,8 +70,11 @@ export interface PlanRequest {
   readonly hooked?: { readonly id: string; readonly version: string } | undefined;
   /** How many descriptors the program gets beside stdin, stdout and stderr: they are its 3 and those above. */
   readonly preserved?: number | undefined;
-  /** Mounts the root over the host's in place of pivot_root, which a root in the kernel's first file system forbids. */
-  readonly noPivot?: boolean | undefined;
+  /**
+   * Mounts the root over the host's in place of pivot_root, which a root in the kernel's first file system forbids; these
+   * are the mounts on the host's root, in the order in which they go.
+   */
+  readonly noPivot?: { readonly leaves: readonly string[] } | undefined;
   /** Leaves the program the keys of the caller. */
   readonly keepKeys?: boolean | undefined;
   /** Whether the terminal passes newlines on as they are written. */

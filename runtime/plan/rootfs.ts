@@ -1,4 +1,5 @@
 import { O, O_DIRECTORY, O_NOFOLLOW } from "./abi.ts";
+import { UnsupportedError } from "../errors.ts";
 import type { Spec } from "../spec/config.ts";
 import type { Context, Entry, Root, Steps } from "./context.ts";
 import { AT_FDCWD, MNT_DETACH, MOUNT_ATTR, PROPAGATION } from "./kernel.ts";
@@ -80,7 +81,7 @@ export function rootfs(context: Context): Steps {
   }
   const inside = [
     op("enter the root", "fchdir", [slot("root")]),
-    ...(context.noPivot ? coverHost(context) : [
+    ...(context.noPivot ? coverHost(context, context.noPivot.leaves) : [
       op("change the root", "pivot_root", [".", "."]),
       op("leave the host's files behind", "umount2", [".", MNT_DETACH]),
     ]),
@@ -91,14 +92,28 @@ export function rootfs(context: Context): Steps {
     : { before: [...open, ...before], inside };
 }
 
-/** What stays below the root can be reached by who may change it: at least no whole proc or sysfs is left there. */
-function* coverHost({ arch }: Context): Iterable<Op> {
+/**
+ * What stays below the root can be reached by who may change it: at least nothing that is mounted on the host's root is
+ * left there. A whole /proc, wherever it is, would allow every program to mount another (mount_namespaces(7)).
+ */
+function* coverHost({ arch, namespace }: Context, leaves: readonly string[]): Iterable<Op> {
+  if (namespace("user") === "new") {
+    // The kernel lets no mount of the host be taken out of a namespace that a new user namespace owns.
+    throw new UnsupportedError(
+      "--no-pivot",
+      "in a user namespace the host's whole /proc would stay within the program's reach",
+      "leave --no-pivot or the user namespace out",
+    );
+  }
   const how = flags("O_", { PATH: O.PATH, DIRECTORY: O_DIRECTORY[arch], CLOEXEC: O.CLOEXEC });
   const does = "mount the root over the host's";
   yield op(does, "openat", [AT_FDCWD, "/", how, 0], { into: "host:root" });
+  yield setAttributes("keep later mounts of the host out", slot("host:root"), {
+    propagation: named("MS_PRIVATE", PROPAGATION.PRIVATE),
+  });
   yield attach(does, "root", "host:root");
-  for (const path of ["/proc", "/sys"]) {
-    const rest = { ignore: ["EINVAL", "ENOENT"] } as const;
+  for (const path of leaves) {
+    const rest = { ignore: ["EINVAL", "ENOENT"] } as const; // it is gone already
     yield op(`leave the host's ${path} behind`, "umount2", [path, MNT_DETACH], rest);
   }
   yield op(does, "chroot", ["."]);

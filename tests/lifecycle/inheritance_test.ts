@@ -1,5 +1,6 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import type { Fd } from "../../ffi/fd.ts";
+import { starterSpec } from "../../runtime/starter_spec.ts";
 import { listenForDatagrams, receive, sendDatagram } from "../../ffi/socket.ts";
 import { RUNTIME } from "../helpers/cli.ts";
 import { skip } from "../helpers/skip.ts";
@@ -99,6 +100,39 @@ containerTest("--no-pivot mounts the root over the host's", async () => {
   equal(stdout.includes("boot"), false);
   equal(stdout, (await containers.run(...run, BOX)).stdout);
 });
+
+containerTest("--no-pivot leaves no whole /proc that a program could mount in a user namespace", async () => {
+  await using containers = new Containers();
+  const { process, linux } = starterSpec();
+  const script = "unshare -mrpf mount -t proc none /tmp 2>&1 || echo refused";
+  const args = ["/bin/sh", "-c", script];
+  const own = ["CAP_SETFCAP", ...process!.capabilities!.bounding!]; // the kernel wants it of who maps root
+  const capabilities = { bounding: own, permitted: own, effective: own };
+  const run = ["run", "--bundle", containers.bundle.path, "--no-pivot", BOX];
+  containers.write(args, {
+    process: { ...process!, terminal: false, args, capabilities, env: ["PATH=/bin"] },
+  });
+  await using _elsewhere = await mountProc(`${containers.bundle.path}/proc`); // on the host, as in a chroot
+  const { stdout, ...said } = await containers.run(...run);
+  match(stdout, /permission denied.*\nrefused\n$/is, said.stderr || "it could be mounted");
+
+  const map = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
+  const namespaces = [...linux!.namespaces!, { type: "user" } as const];
+  containers.write(args, { linux: { ...linux, namespaces, uidMappings: map, gidMappings: map } });
+  const { code, stderr } = await containers.run(...run);
+  equal(code, 1);
+  match(stderr, /--no-pivot.*user namespace/);
+});
+
+async function mountProc(path: string): Promise<AsyncDisposable> {
+  const call = async (...args: readonly string[]): Promise<void> => {
+    const { success, stderr } = await new Deno.Command(args[0]!, { args: args.slice(1) }).output();
+    if (!success) throw new Error(new TextDecoder().decode(stderr));
+  };
+  Deno.mkdirSync(path);
+  await call("mount", "-t", "proc", "proc", path);
+  return { [Symbol.asyncDispose]: () => call("umount", path) };
+}
 
 /** Prints the message and the pid of a descriptor that comes to a socket. */
 const ENGINE = `
