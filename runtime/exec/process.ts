@@ -81,12 +81,20 @@ function withCapabilities(
   if (unknown !== undefined) {
     throw new UsageError(`Cannot grant ${JSON.stringify(unknown)}: Linux has no such capability`);
   }
-  const joined = (names: readonly string[] = []): string[] => [...new Set([...names, ...more])];
+  const joined = (
+    names: readonly string[] = [],
+    added = more,
+  ): string[] => [...new Set([...names, ...added])];
+  // Only what is inheritable can be ambient: as runc, which makes nothing inheritable that was not.
+  const inherited = more.filter((name) =>
+    (base.inheritable as readonly string[] | undefined)?.includes(name)
+  );
   return {
     ...base,
     bounding: joined(base.bounding),
     permitted: joined(base.permitted),
     effective: joined(base.effective),
+    ...(inherited.length > 0 && { ambient: joined(base.ambient, inherited) }),
   };
 }
 

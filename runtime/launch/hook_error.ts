@@ -27,6 +27,23 @@ const ERRNO_WORDS: Readonly<Record<number, string>> = {
   26: "text file busy",
 };
 
+/** Go's words for what ends programs. */
+const SIGNAL_WORDS: Readonly<Record<number, string>> = {
+  1: "hangup",
+  2: "interrupt",
+  3: "quit",
+  4: "illegal instruction",
+  6: "aborted",
+  7: "bus error",
+  8: "floating point exception",
+  9: "killed",
+  11: "segmentation fault",
+  13: "broken pipe",
+  14: "alarm clock",
+  15: "terminated",
+  31: "bad system call",
+};
+
 /** A hook failed: in words that engines know from runc. */
 export class HookError extends LifecycleError {
   /**
@@ -57,7 +74,7 @@ function wordsOf(end: HookEnd, { stdout, stderr }: { stdout: string; stderr: str
     case "code":
       return `exit status ${end.code}, ${output}`;
     case "signal":
-      return `signal: ${end.signal === 9 ? "killed" : end.signal}, ${output}`;
+      return `signal: ${SIGNAL_WORDS[end.signal] ?? end.signal}, ${output}`;
     case "timeout":
       return `hook ran past specified timeout of ${end.seconds.toFixed(1)}s`;
     case "missing":

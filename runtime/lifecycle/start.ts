@@ -71,13 +71,22 @@ async function startWithHooks(container: Known): Promise<void> {
   }
 }
 
-/** The hooks end with the container: who deletes it need not wait for them. */
+/** How long a hook may go on when the program has ended, which a short one may have before the hook has begun. */
+const LEFT_MS = 2000;
+
+/** The hooks end soon after the container: who deletes it need not wait for them. */
 async function runPoststart({ record }: Known, hooked: Hooked): Promise<void> {
   if (!hooked.hooks.poststart?.length) return;
   const { runPoststartHooks } = await import("../hooks.ts");
   using fd = hold(record.init!);
   const { promise: ended, resolve } = Promise.withResolvers<void>();
-  using _watch = fd && reactor.watch(fd, EPOLLIN, () => resolve());
+  using stack = new DisposableStack();
+  if (fd) {
+    const watch = stack.use(reactor.watch(fd, EPOLLIN, () => {
+      watch[Symbol.dispose]();
+      stack.use(reactor.after(LEFT_MS, resolve));
+    }));
+  }
   await runPoststartHooks(hooked, record.init!.pid, fd && ended);
 }
 

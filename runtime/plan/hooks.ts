@@ -74,7 +74,9 @@ function* insideHooks(
   yield op("ask who init is", "getpid", [], { into: `${kind}:self` });
   yield op("write the state", "decimal", [slot(`${kind}:self`), { inside: bytes, offset: end }]);
   for (const [index, hook] of hooks.entries()) {
-    yield* insideHook(hook, { kind, index, state: bytes, directory });
+    // As with runc, one of the program's has the program's environment unless it names one.
+    const env = hook.env ?? (kind === "startContainer" ? context.spec.process?.env : undefined) ?? [];
+    yield* insideHook({ ...hook, env }, { kind, index, state: bytes, directory });
   }
 }
 

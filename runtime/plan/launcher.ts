@@ -31,8 +31,12 @@ import {
   writeIdMaps,
 } from "./userns.ts";
 
-/** setns(2) takes a user namespace first: it decides over the rights to enter the others. */
-const JOIN_ORDER = ["user", "ipc", "uts", "network", "pid", "cgroup", "time", "mount"] as const;
+const OTHERS = ["ipc", "uts", "network", "pid", "cgroup", "time", "mount"] as const;
+/**
+ * A user namespace decides over the rights to enter the others: without the host's it comes first. With them it comes last,
+ * as the others may belong to another one.
+ */
+const JOIN_ORDER = { user: ["user", ...OTHERS], root: [...OTHERS, "user"] } as const;
 
 /** What the launcher does to the mounts. */
 export interface Opening {
@@ -67,9 +71,11 @@ export function* launcher(context: Context, { opened, mapped }: Opening): Iterab
   yield* birth(context, mapped);
 }
 
-function* join({ spec }: Context): Iterable<Op> {
+function* join({ spec, host }: Context): Iterable<Op> {
   const paths = new Map(spec.linux?.namespaces?.map(({ type, path }) => [type, path]));
-  const joined = JOIN_ORDER.filter((type) => paths.get(type) !== undefined);
+  const joined = JOIN_ORDER[host.privileged ? "root" : "user"].filter((type) =>
+    paths.get(type) !== undefined
+  );
   if (joined.length === 0) return;
   // Processes in there must not trace us or steal our descriptors (CVE-2016-9962).
   yield op("forbid tracing", "prctl", [named("PR_SET_DUMPABLE", PR.SET_DUMPABLE), 0, 0, 0, 0]);

@@ -18,7 +18,7 @@ import { named, type Op, slot } from "./op.ts";
 import { copyUp } from "./overlay.ts";
 import { pathInRoot } from "./rootfs.ts";
 import { openSource } from "./sources.ts";
-import { mapMountIds } from "./userns.ts";
+import { mapMountIds, mapMountIdsAs } from "./userns.ts";
 
 /** File systems that must be mounted exactly where they are asked for: the kernel's own files are looked for there. */
 const FIXED_PLACE = new Set(["proc", "sysfs"]);
@@ -124,6 +124,12 @@ function* idMaps(context: Context, mount: Mount, options: MountOptions, { does, 
   const { spec } = context;
   const uids = mount.uidMappings ?? spec.linux?.uidMappings ?? [];
   const gids = mount.gidMappings ?? spec.linux?.gidMappings ?? [];
+  const joined = spec.linux?.namespaces?.find(({ type }) => type === "user")?.path;
+  if (joined !== undefined && uids.length + gids.length === 0) {
+    // Which maps the namespace has that it joins only the kernel knows.
+    yield* mapMountIdsAs(does, fd, joined, options.idmap === "ridmap");
+    return;
+  }
   yield* mapMountIds(does, fd, { uids, gids, recursive: options.idmap === "ridmap" });
 }
 

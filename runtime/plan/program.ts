@@ -61,13 +61,10 @@ export function* becomeProgram(all: Context): Iterable<Op> {
     yield* setCapabilities(all);
   }
   for (const filter of all.confinement?.filters ?? []) yield* policyFilter(filter);
-  if (late && !gateLast) {
-    yield* gate(all);
-    yield* startHooks(all);
-  }
+  if (late && !gateLast) yield* gate(all);
   if (late) yield* seccomp(late);
   if (gateLast) yield* gate(all);
-  if (!late || gateLast) yield* startHooks(all);
+  yield* startHooks(all); // under the filter, as with runc
   yield* blame(form, 1);
   yield* passDescriptors(all);
   yield reporting(all, execute(all));

@@ -166,3 +166,20 @@ export function* mapMountIds(
   yield op(does, "close", [slot(`${name}:write`)]);
   yield op(does, "waitid", [named("P_PID", 1), slot(pid), 0, named("WEXITED", 4), 0]);
 }
+
+/** Maps the ids of the detached mount of slot `mount` as the user namespace at `path` does. */
+export function* mapMountIdsAs(
+  does: string,
+  mount: string,
+  path: string,
+  recursive: boolean,
+): Iterable<Op> {
+  const how = flags("O_", { RDONLY: O.RDONLY, CLOEXEC: O.CLOEXEC });
+  yield op(`open user namespace "${path}"`, "openat", [AT_FDCWD, path, how, 0], { into: `${mount}:ns` });
+  yield setAttributes(does, slot(mount), {
+    set: { IDMAP: MOUNT_ATTR.IDMAP },
+    userNamespace: slot(`${mount}:ns`),
+    recursive,
+  });
+  yield op(does, "close", [slot(`${mount}:ns`)]);
+}

@@ -110,7 +110,7 @@ for (const [type, flag] of JOINS) {
   });
 }
 
-launchTest("launch() joins several namespaces of one process, the user namespace first", async (bundle) => {
+launchTest("launch() joins several namespaces of one process, the user namespace too", async (bundle) => {
   await using holder = await new Holder("--user", "--net", "--ipc", "--uts").ready();
   const types: NamespaceType[] = ["network", "uts", "ipc", "user"];
   const joined = types.map((type) => ({ type, path: `/proc/${holder.pid}/ns/${file(type)}` }));
@@ -122,6 +122,44 @@ launchTest("launch() joins several namespaces of one process, the user namespace
   const part: Part = { linux: { namespaces: [{ type: "mount" }, { type: "pid" }, ...joined] }, mounts: DEV };
   await bundle.run(["/bin/sleep", "9"], part, { during });
   equal(seen.join(), "true,true,true,true");
+});
+
+launchTest(
+  "launch() joins a network namespace that does not belong to the user namespace it joins",
+  async (bundle) => {
+    const reason = Deno.uid() === 0 ? undefined : "who is not root enters only what its user namespace owns";
+    if (reason) return skip(reason);
+    await using users = await new Holder("--user").ready();
+    await using network = await new Holder("--net").ready();
+    const joined = [
+      { type: "user", path: `/proc/${users.pid}/ns/user` },
+      { type: "network", path: `/proc/${network.pid}/ns/net` },
+    ] as const;
+    equal(
+      await bundle.output("readlink /proc/self/ns/net", {
+        linux: { namespaces: [...namespaces([], ["network"]), ...joined] },
+        mounts: MOUNTS.filter(({ type }) => type !== "sysfs"),
+      }),
+      link(network.pid, "network"),
+    );
+  },
+);
+
+launchTest("launch() maps files by idmap as the user namespace does that it joins", async (bundle) => {
+  await using users = await new Holder("--user").ready();
+  const source = `${bundle.path}/source`;
+  Deno.mkdirSync(source);
+  Deno.writeTextFileSync(`${source}/file`, "");
+  Deno.chownSync(`${source}/file`, 5, 6);
+  Deno.mkdirSync(`${bundle.rootfs}/mapped`);
+  const options = ["bind", "idmap"];
+  equal(
+    await bundle.output("stat -c '%u %g' /mapped/file", {
+      linux: { namespaces: [...namespaces(), { type: "user", path: `/proc/${users.pid}/ns/user` }] },
+      mounts: [...MOUNTS, { destination: "/mapped", source, options }],
+    }),
+    "5 6",
+  );
 });
 
 launchTest(

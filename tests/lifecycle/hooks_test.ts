@@ -1,6 +1,7 @@
 import { deepEqual, equal, match, ok, rejects } from "node:assert/strict";
 import { HookError, loadBundle, Sandbox } from "../../mod.ts";
 import type { Hook, HookName, Hooks } from "../../runtime/spec/config.ts";
+import { starterSpec } from "../../runtime/starter_spec.ts";
 import { BOX, Containers } from "../helpers/containers.ts";
 import { containerTest } from "../helpers/container_test.ts";
 import { sandboxTest } from "../helpers/sandboxes.ts";
@@ -192,6 +193,39 @@ containerTest("a hook that is not there is named, and one that a signal ends too
     containers.write(["/bin/true"], { hooks: { [kind]: [hook("kill -KILL $$")] } });
     const killed = await containers.run("run", "--detach", BOX);
     ok(killed.stderr.includes(`${kind} hook #0: signal: killed`), killed.stderr);
+  }
+});
+
+containerTest("a startContainer hook has the program's environment unless it names one", async () => {
+  await using containers = new Containers();
+  const { path, rootfs } = containers.bundle;
+  const startContainer = [hook("echo $OWN >/first"), hook("echo -$OWN- >/second", { env: ["PATH=/bin"] })];
+  const process = { ...starterSpec().process!, terminal: false, args: ["/bin/true"], rlimits: [] };
+  containers.write([], { hooks: { startContainer }, process: { ...process, env: ["OWN=own"] } });
+  await containers.output("run", "--bundle", path, BOX);
+  deepEqual(["first", "second"].map((name) => Deno.readTextFileSync(`${rootfs}/${name}`)), ["own\n", "--\n"]);
+});
+
+containerTest("a poststart hook is run to its end although the program was shorter", async () => {
+  await using containers = new Containers();
+  const { path } = containers.bundle;
+  containers.write(["/bin/true"], { hooks: { poststart: [hook(`sleep 0.3; touch ${path}/after`)] } });
+  await containers.output("run", "--detach", "--bundle", path, BOX);
+  equal(isThere(`${path}/after`), true);
+});
+
+containerTest("a startContainer hook is under the seccomp filter", async () => {
+  await using containers = new Containers();
+  const spec = JSON.parse(Deno.readTextFileSync(`${containers.bundle.path}/config.json`));
+  const syscalls = [{ names: ["mkdir", "mkdirat"], action: "SCMP_ACT_KILL" }];
+  containers.write(["/bin/true"], {
+    hooks: { startContainer: [{ path: "/bin/mkdir", args: ["mkdir", "/made"] }] },
+    linux: { ...spec.linux, seccomp: { defaultAction: "SCMP_ACT_ALLOW", syscalls } },
+  });
+  for (const form of [["run"], ["run", "--detach"]]) {
+    const { code, stderr } = await containers.run(...form, "--bundle", containers.bundle.path, BOX);
+    equal(code, 1);
+    match(stderr, /error running startContainer hook #0: signal: bad system call/);
   }
 });
 

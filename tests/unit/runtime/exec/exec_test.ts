@@ -78,6 +78,11 @@ Deno.test("processFor() changes what is asked for, and nothing else", () => {
   });
 });
 
+Deno.test("processFor() makes ambient what it adds and is inheritable", () => {
+  const { capabilities } = processFor(BASE, { args: ["a"], capabilities: ["CAP_CHOWN", "CAP_KILL"] });
+  deepEqual(capabilities?.ambient, ["CAP_KILL"]);
+});
+
 for (
   const [options, error] of [
     [{ args: [] }, /process args cannot be empty/],
