@@ -79,7 +79,11 @@ export function* resolveOrCreate(
     yield open;
     yield mark(there);
   }
-  if (kind === "file") yield createFile(arch, parent, names.at(-1)!, `make file "${path}"`, `${into}:file`);
+  if (kind === "file") {
+    const does = `make file "${path}"`;
+    yield createFile(arch, parent, names.at(-1)!, does, `${into}:file`);
+    yield op(does, "close", [slot(`${into}:file`)]); // open for writing it would keep the root from becoming read-only
+  }
   yield resolve(does, path, into, options);
   yield mark(done);
 }

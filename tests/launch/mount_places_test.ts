@@ -39,6 +39,16 @@ launchTest("launch() makes missing places of mounts, directories and files", asy
   equal(Deno.statSync(`${bundle.rootfs}/a/d/file.txt`).size, 0);
 });
 
+launchTest("launch() makes the place of a file in a root that becomes read-only", async (bundle) => {
+  Deno.writeTextFileSync(`${bundle.path}/conf`, "new");
+  const mounts = [...MOUNTS, { destination: "/etc/conf", source: "conf", options: ["bind"] }];
+  const root = { path: "rootfs", readonly: true };
+  equal(
+    await bundle.output("cat /etc/conf; touch /x 2>/dev/null || echo closed", { mounts, root }),
+    "newclosed",
+  );
+});
+
 launchTest("launch() uses places that exist and keeps their mode and content", async (bundle) => {
   bundle.file("etc/conf", "old", 0o600);
   const source = `${bundle.path}/conf`;
