@@ -104,6 +104,7 @@ export function* setCapabilities({ spec }: Context): Iterable<Op> {
   // The kernel grants only what is permitted and inheritable too (capabilities(7)); validation warns of the others.
   for (const name of ambient.filter((each) => permitted?.includes(each) && inheritable?.includes(each))) {
     const number = CAPABILITIES.indexOf(name as "CAP_CHOWN");
+    if (number < 0) continue; // Linux has no such capability
     yield op(`raise ambient ${name}`, "prctl", [
       ambientCall,
       named("PR_CAP_AMBIENT_RAISE", 2),

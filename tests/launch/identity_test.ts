@@ -1,6 +1,6 @@
 import { deepEqual, equal, match } from "node:assert/strict";
 import type { Capabilities, CapabilityName } from "../../runtime/spec/config.ts";
-import { CAPABILITIES } from "../../runtime/spec/words.ts";
+import { CAPABILITIES, CAPABILITY_SETS } from "../../runtime/spec/words.ts";
 import type { Child } from "../../runtime/launch/child.ts";
 import { USER_NAMESPACE } from "../helpers/launch_bundle.ts";
 import { launchTest } from "../helpers/launch_leaks.ts";
@@ -88,6 +88,16 @@ launchTest("launch() grants ambient capabilities only as far as they are inherit
   });
   equal(sets(status).Amb, mask(CHOWN));
 });
+
+launchTest(
+  "launch() passes over capabilities that Linux does not have, in each of the sets",
+  async (bundle) => {
+    const names = ["CAP_NONE", CHOWN] as CapabilityName[];
+    const capabilities = Object.fromEntries(CAPABILITY_SETS.map((set) => [set, names]));
+    const status = await bundle.output("cat /proc/self/status", { process: { capabilities } });
+    deepEqual(Object.values(sets(status)), Array(5).fill(mask(CHOWN)));
+  },
+);
 
 launchTest("launch() leaves no capability to a program whose spec names none", async (bundle) => {
   const script = "grep ^Cap /proc/self/status";
