@@ -46,7 +46,8 @@ function devMount(mounts: readonly Mount[] = []): Mount | undefined {
 function devices({ spec }: Context): { near: Map<string, Device>; far: Device[] } {
   const near = new Map<string, Device>();
   const far: Device[] = [];
-  for (const device of [...DEFAULT_DEVICES, ...(spec.linux?.devices ?? [])]) {
+  for (const given of [...DEFAULT_DEVICES, ...(spec.linux?.devices ?? [])]) {
+    const device = { ...given, path: given.path.replace(/\/+$/, "") };
     const name = /^\/dev\/([^/]+)$/.exec(device.path)?.[1];
     if (LINKS.some(([link]) => link === name)) continue; // what is there anyhow, as in runc
     if (name !== undefined) near.set(name, device);

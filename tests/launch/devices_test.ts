@@ -60,6 +60,16 @@ for (const [name, mounts] of [["with a tmpfs at /dev", MOUNTS], ["in the rootfs"
   });
 }
 
+launchTest("launch() makes a device whose path ends with a slash", async (bundle) => {
+  const devices: Device[] = ["/dev/one//", "/opt/two/"].map((path) => ({
+    path,
+    type: "c",
+    major: 1,
+    minor: 3,
+  }));
+  equal(await bundle.output("stat -c %t:%T /dev/one /opt/two", { linux: { devices } }), "1:3\n1:3");
+});
+
 launchTest("launch() binds the devices of the spec in a user namespace", async (bundle) => {
   const devices: Device[] = [
     { path: "/dev/full", type: "c", major: 1, minor: 7 },
