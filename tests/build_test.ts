@@ -296,24 +296,36 @@ Deno.test("direct() takes imports from where the library's door has them", () =>
   );
 });
 
-Deno.test("bundle() keeps what begins and what runs often apart from the rest", async () => {
+Deno.test("bundle() keeps what begins, what runs often, and what two such share apart from the rest", async () => {
   const dir = await Deno.makeTempDir();
   try {
+    const user = (name: string, shared: readonly string[]): string => {
+      const imports = shared.map((each) => `import { ${each} } from "./${each}.ts";\n`).join("");
+      return `${imports}export const run = () => console.log("${name}", ${shared.join("(), ")}());`;
+    };
+    const shared = (name: string): string =>
+      `let count = 0;\nexport const ${name} = () => "${name}" + ++count;`;
     const files = {
       "main.ts":
-        'export {};\nconst { run } = await import(Deno.args[0] === "hot" ? "./hot.ts" : "./cold.ts");\nrun();',
-      "hot.ts":
-        'import { shared } from "./shared.ts";\nexport const run = () => console.log("hot", shared());',
-      "cold.ts":
-        'import { shared } from "./shared.ts";\nexport const run = () => console.log("cold", shared());',
-      "shared.ts": "let count = 0;\nexport const shared = () => ++count;",
+        "export {};\nconst all = { hot: () => import('./hot.ts'), warm: () => import('./warm.ts'), " +
+        "cold: () => import('./cold.ts') };\n(await all[Deno.args[0] as 'hot']()).run();",
+      "hot.ts": user("hot", ["all", "both"]),
+      "warm.ts": user("warm", ["all", "both"]),
+      "cold.ts": user("cold", ["all"]),
+      "all.ts": shared("all"),
+      "both.ts": shared("both"),
     };
     for (const [name, text] of Object.entries(files)) await Deno.writeTextFile(join(dir, name), text);
-    const { scripts, places, main } = await bundle(join(dir, "main.ts"), { minify: true, hot: ["hot"] });
-    equal(scripts.length, 3);
-    const place = (name: string): number =>
-      places[Object.keys(places).find((each) => each.startsWith(name))!]!;
-    deepEqual([places[main], place("hot"), place("chunk"), place("cold")], [0, 1, 1, 2]);
+    const hot = [["hot"], ["warm", "absent"]];
+    const { scripts, places, main } = await bundle(join(dir, "main.ts"), { minify: true, hot });
+    equal(scripts.length, 5);
+    const chunks = Object.keys(places);
+    const place = (name: string): number => places[chunks.find((each) => each.startsWith(`${name}-`))!]!;
+    const inOne = [
+      ...new Set(chunks.filter((each) => each.startsWith("chunk-")).map((each) => places[each])),
+    ];
+    deepEqual([places[main], place("cold"), inOne.length], [0, 4, 1]);
+    deepEqual([place("hot"), place("warm"), ...inOne].toSorted(), [1, 2, 3]);
   } finally {
     await Deno.remove(dir, { recursive: true });
   }

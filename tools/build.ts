@@ -21,8 +21,8 @@ import { STUBS } from "./build/stubs.ts";
 const ROOT = fromFileUrl(new URL("..", import.meta.url));
 const MAIN = join(ROOT, "cli/main.ts");
 const HELLO = join(ROOT, "bundles/hello");
-/** What exec takes; what runs take: all, those that are attested, those with limits, those without a kept image. */
-const HOT = ["exec", "run", "attest", "group", "image_of"];
+/** What commands load together: exec and run with a kept image, what a run is attested by, create and the planner. */
+const HOT = [["exec"], ["run"], ["attest"], ["create", "bundle", "image_of", "launch", "group", "moves"]];
 /** What only few commands need, and what is no ES module. */
 const APART = ["dbus"];
 /** Each `run` twice: the second finds its image made. */

@@ -4,7 +4,7 @@ import { basename, dirname, join } from "@std/path";
 
 /** A program as scripts, each the text of an object: the name of a chunk, and a function that runs it. */
 export interface Program {
-  /** What it takes to begin, what each of the hot modules takes beside that, and the rest. */
+  /** What it takes to begin, what the hot modules take beside that, and the rest. */
   readonly scripts: readonly string[];
   /** The script that each chunk is in. */
   readonly places: Readonly<Record<string, number>>;
@@ -18,8 +18,8 @@ export interface Program {
 export interface BundleOptions {
   /** Whether to shorten names and drop white space. */
   readonly minify: boolean;
-  /** Names of modules, without their ending, that are loaded most often: what each takes is a script of its own. */
-  readonly hot?: readonly string[];
+  /** What is loaded together most often, each the names of modules without their ending: what the same of these take is one script. */
+  readonly hot?: readonly (readonly string[])[];
   /**
    * Names of libraries that are bundled by themselves, each a chunk that is loaded when it is imported: the bundler would
    * let all chunks wait for what it adds to one that is no ES module.
@@ -97,21 +97,22 @@ async function run(entry: string, more: readonly string[], minify: boolean): Pro
 async function programOf(
   chunks: ReadonlyMap<string, Chunk>,
   main: string,
-  hot: readonly string[],
+  hot: readonly (readonly string[])[],
 ): Promise<Program> {
   refuseCycles(chunks);
-  const groups: string[][] = [];
-  const left = new Set(chunks.keys());
-  const group = (names: Iterable<string>): void => {
-    const members = [...names].filter((name) => left.delete(name)).sort();
-    if (members.length > 0) groups.push(members);
-  };
-  group(closure(chunks, [main]));
-  for (const module of hot) {
-    group(closure(chunks, [...chunks.keys()].filter((name) => name.startsWith(`${module}-`))));
-  }
-  const often = groups.flat();
-  group(left);
+  const begin = closure(chunks, [main]);
+  const uses = hot.map((modules) => {
+    const isOne = (name: string): boolean => modules.some((each) => name.startsWith(`${each}-`));
+    return closure(chunks, [...chunks.keys()].filter(isOne));
+  });
+  // What the same hot modules take is one script: none loads what only others need.
+  const users = (name: string): string => uses.map((each) => each.has(name) ? "1" : "0").join("");
+  const others = [...chunks.keys()].filter((name) => !begin.has(name)).sort();
+  const shared = Map.groupBy(others, users);
+  const rest = shared.get(users("")) ?? [];
+  shared.delete(users(""));
+  const groups = [[...begin].sort(), ...shared.values(), rest].filter(({ length }) => length > 0);
+  const often = groups.flat().filter((name) => !rest.includes(name));
   const id = await nameOf([...chunks].sort().map(([, { text }]) => text).join("\n"));
   const scripts = groups.map((names) => {
     const members = names.map((name) => `${JSON.stringify(name)}: ${chunks.get(name)!.text}`);
