@@ -1,3 +1,4 @@
+import { expectToJoin } from "../../mod.ts";
 import type { CommandHelp } from "../args.ts";
 import { containerArguments } from "../containers.ts";
 import { CREATE_FLAGS, createFrom, managerOf } from "../create.ts";
@@ -13,6 +14,7 @@ const help: CommandHelp = {
 };
 
 async function run(argv: readonly string[], global: Global): Promise<number> {
+  expectToJoin(); // while all is planned
   const { args, id, store } = containerArguments(help, argv, global);
   const onWarning = (warning: string): void => warn(warning, global);
   await createFrom(id, args, { ...store, ...managerOf(global), onWarning });
