@@ -14,6 +14,7 @@ const FIRST_FREE = 3;
 export interface Hook {
   readonly path: string;
   readonly args?: readonly string[];
+  /** @default the environment of this process, as with runc */
   readonly env?: readonly string[];
   /** In seconds. */
   readonly timeout?: number;
@@ -58,7 +59,7 @@ export async function runAllHooks(
 }
 
 async function runHook(kind: HookKind, index: number, hook: Hook, options: HookOptions): Promise<void> {
-  const { path, args = [path], env = [], timeout: seconds } = hook;
+  const { path, args = [path], env = ownEnvironment(), timeout: seconds } = hook;
   const { state, until } = options;
   using stdin = memoryFile("state", new TextEncoder().encode(JSON.stringify(state)));
   using stack = new DisposableStack();
@@ -85,6 +86,10 @@ async function runHook(kind: HookKind, index: number, hook: Hook, options: HookO
   if (isLate && seconds !== undefined) fail({ kind: "timeout", seconds });
   if (ending.signal !== undefined) fail({ kind: "signal", signal: ending.signal });
   if (ending.code !== 0) fail({ kind: "code", code: ending.code! });
+}
+
+function ownEnvironment(): string[] {
+  return Object.entries(Deno.env.toObject()).map(([name, value]) => `${name}=${value}`);
 }
 
 /** Waits for the end of a hook, and brings it about when the time is up or nobody needs it any more. */

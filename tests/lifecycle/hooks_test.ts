@@ -196,6 +196,21 @@ containerTest("a hook that is not there is named, and one that a signal ends too
   }
 });
 
+containerTest("a hook on the host has the command's environment unless it names one", async () => {
+  await using containers = new Containers();
+  const { path } = containers.bundle;
+  const show = (name: string): string => `/bin/echo "$HOME" "$DENO_DIR" >${path}/${name}`;
+  const createRuntime = [hook(show("first")), hook(show("second"), { env: ["HOME=/own"] })];
+  containers.write(["/bin/true"], { hooks: { createRuntime, poststop: [hook(show("third"), { env: [] })] } });
+  await containers.output("create", BOX);
+  await containers.output("delete", "--force", BOX);
+  const own = `${Deno.env.get("HOME")} ${Deno.env.get("DENO_DIR") ?? ""}\n`;
+  deepEqual(
+    ["first", "second", "third"].map((name) => Deno.readTextFileSync(`${path}/${name}`)),
+    [own, "/own \n", " \n"],
+  );
+});
+
 containerTest("a startContainer hook has the program's environment unless it names one", async () => {
   await using containers = new Containers();
   const { path, rootfs } = containers.bundle;
