@@ -160,7 +160,7 @@ export function groupRequest(
     if (reason !== undefined) throw new UnsupportedError("/linux/resources", reason, DELEGATE);
   }
   const unit = bySystemd ? unitRequest(spec, id, host) : undefined;
-  const path = unit ? unit.unit.path : cgroupsPath || `ai-sandbox-${id}`;
+  const path = unit ? unit.unit.path : cgroupsPath || (complete ? id : `ai-sandbox-${id}`); // a container's as with runc
   return {
     path,
     ...(unit && { unit }),

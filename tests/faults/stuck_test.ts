@@ -125,7 +125,7 @@ async function hasInit({ root }: Containers): Promise<void> {
 }
 
 function groups(): string[] {
-  const args = ["/sys/fs/cgroup", "-type", "d", "-name", `ai-sandbox-${BOX}`];
+  const args = ["/sys/fs/cgroup", "-type", "d", "-name", BOX];
   const { stdout } = new Deno.Command("find", { args, stderr: "null" }).outputSync();
   return new TextDecoder().decode(stdout).split("\n").filter((line) => line !== "");
 }

@@ -46,18 +46,19 @@ function differences(before: readonly string[], after: readonly string[]): strin
 }
 
 /** The cgroups that tests of another run on this kernel make for themselves. */
-const OTHER_RUN = new RegExp(`/ai-sandbox-(?:test|box)-(?!${Deno.pid}\\b)\\d+`);
+const OTHER_RUN = new RegExp(`/(?:ai-sandbox-test|box)-(?!${Deno.pid}\\b)\\d+`);
 
 /** Everything there is, a line each. */
 export function census(directories: readonly string[]): string[] {
   const names = ["ai-sandbox", ...directories];
+  const groups = [...names, `/box-${Deno.pid}`]; // tests/helpers/containers.ts
   const children = [...descendants(Deno.pid)];
   return [
     ...children.map((pid) => `process ${pid}`),
     ...new Set(children.flatMap((pid) => [...namespaces(pid)])),
     ...descriptors(),
     ...read("/proc/self/mountinfo").split("\n").filter((line) => names.some((name) => line.includes(name))),
-    ...cgroups("/sys/fs/cgroup", 6).filter((path) => names.some((name) => path.includes(base(name))))
+    ...cgroups("/sys/fs/cgroup", 6).filter((path) => groups.some((name) => path.includes(base(name))))
       .filter((path) => !OTHER_RUN.test(path)),
     ...SHARED.flatMap((path) => list(path).map((entry) => `${path}/${entry.name}`)).filter((path) =>
       path.includes("ai-sandbox") && !path.includes("ai-sandbox-test-")

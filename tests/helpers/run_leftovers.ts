@@ -57,7 +57,7 @@ function* mounts(): Iterable<string> {
 function* emptyCgroups(dir: string, depth: number): Iterable<string> {
   for (const name of list(dir)) {
     const path = `${dir}/${name}`;
-    if (path.includes("ai-sandbox") && read(`${path}/cgroup.procs`) === "") yield path;
+    if (/ai-sandbox|\/box-\d/.test(path) && read(`${path}/cgroup.procs`) === "") yield path;
     if (depth > 0) yield* emptyCgroups(path, depth - 1);
   }
 }

@@ -308,7 +308,7 @@ containerTest(
 
 containerTest("exec joins groups below the container's, and none elsewhere", async () => {
   await using containers = await running();
-  const group = `/sys/fs/cgroup/pids/ai-sandbox-${BOX}`;
+  const group = `/sys/fs/cgroup/pids/${BOX}`;
   if (!isThere(group)) return;
   Deno.mkdirSync(`${group}/below`);
   match(

@@ -91,7 +91,7 @@ async function killAfter(containers: Containers, ms: number, ...args: readonly s
 
 /** The cgroups of the containers here. */
 function groups(): string[] {
-  const args = ["/sys/fs/cgroup", "-type", "d", "-name", `ai-sandbox-${BOX}`];
+  const args = ["/sys/fs/cgroup", "-type", "d", "-name", BOX];
   const { stdout } = new Deno.Command("find", { args, stderr: "null" }).outputSync();
   return new TextDecoder().decode(stdout).split("\n").filter((line) => line !== "");
 }

@@ -258,7 +258,7 @@ containerTest(
   async () => {
     await using containers = new Containers();
     const own = /:pids:(.*)\n/.exec(Deno.readTextFileSync("/proc/self/cgroup"))![1]!.replace(/^\/$/, "");
-    for (const [cgroupsPath, expected] of [["rel/deep", "rel/deep"], ["", `ai-sandbox-${BOX}`]] as const) {
+    for (const [cgroupsPath, expected] of [["rel/deep", "rel/deep"], ["", BOX]] as const) {
       const pid = await running(containers, {}, { cgroupsPath });
       equal(/:pids:(.*)\n/.exec(Deno.readTextFileSync(`/proc/${pid}/cgroup`))![1], `${own}/${expected}`);
       // In every hierarchy, so that every limit can be changed later.
