@@ -1,5 +1,6 @@
 import { libc } from "../ffi/libc.ts";
 import { publish } from "../ffi/publish.ts";
+import { runDirectory } from "./state/run_directory.ts";
 import { BUILD_ID } from "./build_id.ts";
 
 /** How many files are kept of a kind; the oldest goes first. */
@@ -11,8 +12,7 @@ const MOST_FILES = 64;
  */
 function directory(kind: string): string | undefined {
   if (BUILD_ID === "") return undefined;
-  const uid = libc.geteuid();
-  const base = uid === 0 ? "/run" : Deno.env.get("XDG_RUNTIME_DIR");
+  const base = runDirectory();
   return base?.startsWith("/") ? `${base}/ai-sandbox/${kind}` : undefined;
 }
 

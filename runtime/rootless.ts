@@ -11,7 +11,9 @@ const CHANGE_USERS = ["CAP_CHOWN", "CAP_SETGID", "CAP_SETUID"] as const;
  * What cannot be done there at all fails later, by name.
  */
 export function rootless(spec: Spec, host: Host): Spec {
-  if (host.privileged || spec.linux?.namespaces?.some(({ type }) => type === "user")) return spec;
+  if (host.privileged || host.ownsNamespace || spec.linux?.namespaces?.some(({ type }) => type === "user")) {
+    return spec;
+  }
   const { uid = 0, gid = 0 } = spec.process?.user ?? {};
   const others = usesOthers(spec) ? host.subordinateIds : undefined;
   return {

@@ -1,3 +1,4 @@
+import { runDirectory } from "../state/run_directory.ts";
 import { errno } from "../../ffi/errno.ts";
 import { libc } from "../../ffi/libc.ts";
 import { cstring } from "../../ffi/memory.ts";
@@ -17,7 +18,7 @@ const CRIU_TIMEOUT_MS = 10_000;
 export async function gather(): Promise<Facts> {
   const { uid, privileged } = probeCaller();
   const hierarchies = attempt(() => cgroups(read("/proc/self/mountinfo"), read("/proc/self/cgroup")));
-  const images = uid === 0 ? "/run" : Deno.env.get("XDG_RUNTIME_DIR");
+  const images = runDirectory();
   return {
     arch: Deno.build.arch,
     uid,

@@ -11,6 +11,8 @@ export interface Host {
   readonly gid: number;
   /** Whether the launching process may mount on the host (CAP_SYS_ADMIN in the first user namespace). */
   readonly privileged: boolean;
+  /** Whether it is root of a user namespace within the host's, and so may mount there without another one. */
+  readonly ownsNamespace?: true;
   /**
    * Whether the user namespaces that it makes stay its own: without CAP_SYS_PTRACE it could not look into those of
    * another user, without CAP_SETPCAP not make them in another's name.

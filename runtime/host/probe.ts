@@ -1,5 +1,6 @@
 import { check, errno } from "../../ffi/errno.ts";
 import { libc } from "../../ffi/libc.ts";
+import { inUserNamespace } from "../../ffi/user_namespace.ts";
 import { UnsupportedError } from "../errors.ts";
 import type { CgroupHierarchy, Host } from "./facts.ts";
 import { probeSubordinateIds } from "./subordinate_ids.ts";
@@ -17,14 +18,16 @@ const _LINUX_CAPABILITY_VERSION_3 = 0x20080522;
 export type Caller = Pick<Host, "uid" | "gid" | "privileged">;
 
 /** Who calls; two system calls each, for it is asked at every start. */
-export function probeCaller(): Caller & Pick<Host, "openFiles" | "keepsNamespaces"> {
+export function probeCaller(): Caller & Pick<Host, "openFiles" | "keepsNamespaces" | "ownsNamespace"> {
   const uid = libc.geteuid();
-  const privileged = uid === 0 && hasCapability(CAP_SYS_ADMIN);
+  const mounts = uid === 0 && hasCapability(CAP_SYS_ADMIN);
+  const privileged = mounts && !inUserNamespace();
   const gives = privileged && hasCapability(CAP_SETPCAP) && hasCapability(CAP_SYS_PTRACE);
   return {
     uid,
     gid: libc.getegid(),
     privileged,
+    ...(mounts && !privileged && { ownsNamespace: true }),
     openFiles: openFiles(),
     ...(privileged && !gives && { keepsNamespaces: true }),
   };

@@ -58,7 +58,7 @@ function devices({ spec }: Context): { near: Map<string, Device>; far: Device[] 
 
 /** In a user namespace nobody may make device nodes: the host's are mounted over empty files. */
 function mustBind(context: Context): boolean {
-  return context.namespace("user") !== "shared";
+  return context.namespace("user") !== "shared" || !context.host.privileged;
 }
 
 /** The paths of the devices that are the host's, mounted: those in a /dev of our own making, and the others. */

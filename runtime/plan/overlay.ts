@@ -33,7 +33,7 @@ export function* overlay(
     { key: "upperdir", value: "upper" },
     { key: "workdir", value: "work" },
     // Without rights over the first user namespace the overlay keeps its marks in user.* attributes.
-    ...(context.namespace("user") === "shared" ? [] : [{ key: "userxattr" }]),
+    ...(context.namespace("user") === "shared" && context.host.privileged ? [] : [{ key: "userxattr" }]),
   ];
   yield* newFileSystem(does, { type: "overlay", data, set: {} }, into);
 }

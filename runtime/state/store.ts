@@ -17,10 +17,11 @@ import { LifecycleError, UsageError } from "../errors.ts";
 import type { Spec } from "../spec/config.ts";
 import { exactJson } from "../spec/exact_json.ts";
 import { checkId, isId } from "./container_id.ts";
+import { runDirectory } from "./run_directory.ts";
 import { decodeRecord, encodeRecord, type Record, unreadable } from "./record.ts";
 
-/** Where root has them; the stub of the executable knows it, too. */
-export const DEFAULT = "/run/ai-sandbox/containers";
+/** Below the directory of the user; the stub of the executable knows that root's is `/run`. */
+const DIRECTORY = "ai-sandbox/containers";
 const [RECORD, SPEC, MOVES, STARTS] = ["record.json", "config.json", "moves", "starts"];
 /** The fifo at which the first process waits. */
 export const GATE = "exec.fifo";
@@ -42,11 +43,10 @@ const [LOCK_MS, PAUSE_MS] = [20_000, 5];
 /** After this long another one is not only busy but waits for something. */
 const STUCK_MS = 1_000;
 
-/** Where records are kept unless somebody says otherwise: for root in /run, for others in XDG_RUNTIME_DIR. */
+/** Where records are kept unless somebody says otherwise. */
 export function defaultRoot(): string {
-  const own = Deno.env.get("XDG_RUNTIME_DIR");
-  if (Deno.uid() === 0) return DEFAULT;
-  if (own) return `${own}/ai-sandbox/containers`;
+  const base = runDirectory();
+  if (base) return `${base}/${DIRECTORY}`;
   throw new UsageError("Cannot keep containers: XDG_RUNTIME_DIR is not set; name a directory by --root");
 }
 

@@ -3,7 +3,7 @@ import { assembleTable, MOVES_FORM } from "../../runtime/launch/image.ts";
 import { formatPlan } from "../../runtime/plan/format.ts";
 import { MOVES, type MovesRequest, planMoves } from "../../runtime/plan/moves.ts";
 import { movesOf } from "../../runtime/lifecycle/moves.ts";
-import { DEFAULT, FILES, GATE, Store } from "../../runtime/state/store.ts";
+import { FILES, GATE, Store } from "../../runtime/state/store.ts";
 import { STUBS } from "../../tools/build/stubs.ts";
 import { Temporary } from "../helpers/cli.ts";
 import { BOX, Containers } from "../helpers/containers.ts";
@@ -45,7 +45,12 @@ Deno.test("the stubs know what else is written down in TypeScript", () => {
   for (const stub of Object.values(STUBS)) {
     const text = String.fromCharCode(...Uint8Array.fromHex(stub));
     for (
-      const each of [`${DEFAULT}\0`, MOVES_FORM, `${Object.keys(MOVES).join("\0")}\0\0`, `${FILES[0]}\0`]
+      const each of [
+        "/run/ai-sandbox/containers\0",
+        MOVES_FORM,
+        `${Object.keys(MOVES).join("\0")}\0\0`,
+        `${FILES[0]}\0`,
+      ]
     ) {
       ok(text.includes(each), each);
     }
