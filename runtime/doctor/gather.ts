@@ -1,10 +1,10 @@
-import { runDirectory } from "../state/run_directory.ts";
 import { errno } from "../../ffi/errno.ts";
 import { libc } from "../../ffi/libc.ts";
 import { cstring } from "../../ffi/memory.ts";
 import { hasSeccomp } from "../../ffi/seccomp.ts";
 import { cgroups, probeCaller, probeLandlock } from "../host/probe.ts";
 import { syscallNumber } from "../plan/abi.ts";
+import { runDirectory } from "../state/run_directory.ts";
 import { type Criu, type Facts, PROBED_CALLS, type ProbedCall } from "./facts.ts";
 import { settings } from "./user_namespaces.ts";
 import { tryOverlay, tryProgram, tryUserNamespace } from "./trials.ts";
