@@ -9,7 +9,7 @@ import { rootImage } from "./root.ts";
 const ROOT = fromFileUrl(new URL("../..", import.meta.url)).replace(/\/$/, "");
 /** The tests that need what this machine may not have; they know that they run in a guest. */
 const TESTS = "tests/v2";
-const TIMEOUT_MS = 12 * 60_000;
+const TIMEOUT_MS = 15 * 60_000;
 
 /** Whether an argument names tests that run in the guest. */
 export function inGuest(argument: string): boolean {
