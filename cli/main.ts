@@ -1,4 +1,3 @@
-import config from "../deno.json" with { type: "json" };
 import type { CommandHelp } from "./args.ts";
 
 /** A command: its help, and what it does; the number is the exit code. */
@@ -71,9 +70,6 @@ const SUMMARIES: Record<string, string> = {
   update: "change limits of a container",
 };
 
-/** The version of runc whose commands these take the place of. */
-const LIKE_RUNC = "1.3.0";
-
 /** Flags that take a value. */
 const VALUED = ["criu", "log", "log-format", "root", "rootless"];
 
@@ -110,7 +106,7 @@ async function main(argv: readonly string[]): Promise<number> {
     for (; index < argv.length && argv[index]!.startsWith("-"); index++) {
       const [flag, inline] = argv[index]!.replace(/^-+/, "").split(/=(.*)/s);
       if (flag === "version" || flag === "v") {
-        return print(await versionText());
+        return print((await import("./version.ts")).versionText());
       }
       if (flag === "help" || flag === "h") return print(usage());
       if (flag === "debug" || flag === "systemd-cgroup") {
@@ -158,18 +154,6 @@ async function main(argv: readonly string[]): Promise<number> {
     const { report } = await import("./report.ts");
     return report(error, global);
   }
-}
-
-/** What engines read: the first line names the runtime, the others the commit and the specification. */
-async function versionText(): Promise<string> {
-  const { BUILD_ID } = await import("../mod.ts");
-  return [
-    `ai-sandbox version ${config.version}, in place of runc version ${LIKE_RUNC}`,
-    `commit: ${BUILD_ID || "checkout"}`,
-    "spec: 1.3.0",
-    `deno: ${Deno.version.deno}`,
-    "",
-  ].join("\n");
 }
 
 function print(text: string): number {

@@ -80,6 +80,8 @@ for (
     ["runtime/plan/x.ts", "// Deno.env is not read here", []],
     ["runtime/plan/x.ts", 'Deno.env.get("A")', ["runtime/plan/x.ts mentions Deno."]],
     ["runtime/plan/x.ts", 'import "../../ffi/fd.ts"', ["runtime/plan/x.ts mentions ffi"]],
+    ["cli/x.ts", 'await import("../mod.ts")', ["cli/x.ts loads the whole library"]],
+    ["cli/x.ts", 'import { BUILD_ID } from "../mod.ts"', []],
     ["tests/x_test.ts", "Deno.exit(1)", []],
   ] as const
 ) {

@@ -54,6 +54,11 @@ const WORDS: readonly { word: RegExp; says: string; where: (path: string) => boo
   { word: /\bDeno\.exit\b/, says: "calls Deno.exit", where: (path) => path === "cli/main.ts" },
   { word: /\bDeno\./, says: "mentions Deno.", where: (path) => !isUnder(path, "runtime/plan") },
   { word: /\bffi\//, says: "mentions ffi", where: (path) => !isUnder(path, "runtime/plan") },
+  {
+    word: /\bimport\("[./]*mod\.ts"\)/, // the build makes of static imports what is needed of it
+    says: "loads the whole library",
+    where: (path) => !isUnder(path, "cli"),
+  },
 ];
 
 /** The layer that a file belongs to, or nothing if the table does not know it. */
