@@ -21,8 +21,15 @@ import { STUBS } from "./build/stubs.ts";
 const ROOT = fromFileUrl(new URL("..", import.meta.url));
 const MAIN = join(ROOT, "cli/main.ts");
 const HELLO = join(ROOT, "bundles/hello");
-/** What commands load together: exec and run with a kept image, what a run is attested by, create and the planner. */
-const HOT = [["exec"], ["run"], ["attest"], ["create", "bundle", "image_of", "launch", "group", "moves"]];
+/** What commands load together: exec and run with a kept image, what a run is attested by, create and the planner, … */
+const HOT = [
+  ["exec"],
+  ["run"],
+  ["attest"],
+  ["create", "bundle", "image_of", "launch", "group", "moves"],
+  ["foreground"],
+  ["version"],
+];
 /** What only few commands need, and what is no ES module. */
 const APART = ["dbus"];
 /** Each `run` twice: the second finds its image made. */
@@ -34,6 +41,7 @@ const LIFE = [
   `exec ${BOX} true`,
   `exec ${BOX} true`,
   `delete --force ${BOX}`,
+  `run --bundle . ${BOX}`,
 ].map((line) => `--root containers ${line}`);
 const WARM = ["--version", `plan ${HELLO}`, ...RUNS, ...RUNS, ...LIFE];
 const WARM_TIMEOUT_MS = 10_000;
