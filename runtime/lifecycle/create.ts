@@ -1,4 +1,3 @@
-import { resolve } from "@std/path";
 import { forbidden } from "../attest/permits.ts";
 import type { OverlayChoice } from "../bundle.ts";
 import type { CgroupGroup } from "../cgroup/group.ts";
@@ -8,12 +7,12 @@ import type { SandboxOptions } from "../options.ts";
 import type { Child } from "../launch/child.ts";
 import { readOverlay } from "../overlay_choice.ts";
 import { checkId } from "../state/container_id.ts";
-import { ownStdio } from "../state/descriptor_name.ts";
 import { nameProcess } from "../state/liveness.ts";
 import type { Record } from "../state/record.ts";
 import { type Entry, Store } from "../state/store.ts";
 import { sendPidFd, sendTerminal } from "./console.ts";
 import type { StoreOptions } from "./container.ts";
+import { intendedRecord } from "./intended.ts";
 import type { Scope } from "./scope.ts";
 
 /** What lies over the rootfs, unless nothing does: the annotation of a bundle. */
@@ -90,15 +89,7 @@ export async function createChild(id: string, options: CreateOptions, attached =
   refuse(made, options, attached);
   const entry = early ?? claim();
   const intended: Omit<Record, "version"> = {
-    id,
-    bundle: bundle.path,
-    rootfs: resolve(bundle.path, bundle.spec.root.path),
-    annotations: bundle.spec.annotations ?? {},
-    created: new Date().toISOString(),
-    owner: Deno.uid()!,
-    phase: "creating",
-    stdio: ownStdio(),
-    ...groupsOf(made),
+    ...intendedRecord(id, bundle, made),
     ...await hooksOf(made),
     ...(made.rdt && { resctrl: made.rdt.group.own }),
   };
@@ -200,31 +191,11 @@ function refuse(
   }
 }
 
-/** The directories that will be made, those above them included. */
-export function groupsOf({ group }: Pick<Made, "group">): Pick<Record, "groups" | "parents" | "unit"> {
-  if (!group) return { groups: [], parents: [] };
-  const { unit } = group;
-  const groups = group.groups.map(({ directory, version }) => {
-    const { controllers = "" } = group.hierarchies.find((each) => {
-      return directory.startsWith(`${each.mountPoint}/`);
-    }) ?? {};
-    return { directory, version, controllers };
-  });
-  // What lies above a unit is systemd's.
-  if (unit) return { groups, parents: [], unit: { name: unit.unit.name, user: unit.user } };
-  return { groups, parents: [...new Set(groups.flatMap(({ directory }) => missingAbove(directory)))] };
-}
-
 /** @throws {LifecycleError} if a cgroup is there already and cannot be the container's. */
 export async function checkFit({ groups }: Pick<Record, "groups">): Promise<void> {
   if (groups.every(({ directory }) => !isThere(directory))) return;
   const { CgroupGroup } = await import("../cgroup/group.ts");
   CgroupGroup.restore(groups, []).checkFit();
-}
-
-function missingAbove(directory: string): string[] {
-  const parent = directory.slice(0, directory.lastIndexOf("/"));
-  return isThere(parent) ? [] : [...missingAbove(parent), parent];
 }
 
 function isThere(path: string): boolean {

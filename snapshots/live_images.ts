@@ -1,0 +1,44 @@
+import { resolve } from "@std/path";
+import type { Fd } from "../ffi/fd.ts";
+import { layered } from "../ffi/layers.ts";
+import type { Entry } from "../runtime/state/store.ts";
+import { substituteFiles, substituteOf } from "./files_image.ts";
+import type { Images } from "./open_images.ts";
+
+const FILES = "files.img";
+
+/** Where the root is mounted for CRIU: the host sees nothing of that. */
+export function placeIn(entry: Entry): string {
+  const place = resolve(entry.path, "root"); // CRIU works in another directory
+  Deno.mkdirSync(place, { recursive: true, mode: 0o700 });
+  return place;
+}
+
+/**
+ * The images as CRIU is to read them: with what stdin, stdout and stderr are now. Nothing is copied. Their own directory is
+ * closed to others; here processes of another user namespace may look for images, and nobody else can come.
+ */
+export function liveImages({ path, manifest }: Images, entry: Entry): Fd {
+  const files = manifest?.files.filter(({ key }) => key.startsWith("file[")) ?? [];
+  const changed = `${entry.path}/images`;
+  Deno.mkdirSync(changed, { mode: 0o711 });
+  if (files.length > 0) {
+    const substitutes = new Map(files.map(({ key, stdio }) => [key, substituteOf(stdio)]));
+    Deno.writeFileSync(
+      `${changed}/${FILES}`,
+      substituteFiles(Deno.readFileSync(`${path}/${FILES}`), substitutes),
+    );
+  }
+  return layered([changed, path]);
+}
+
+/** Removes what only CRIU needed. */
+export function removeLive(entry: Entry): void {
+  for (const name of ["images", "root"]) {
+    try {
+      Deno.removeSync(`${entry.path}/${name}`, { recursive: true });
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+}

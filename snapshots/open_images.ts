@@ -1,0 +1,62 @@
+import { resolve } from "@std/path";
+import { LifecycleError } from "../runtime/errors.ts";
+import { missingFeatures } from "./machine.ts";
+import { type Manifest, readManifest, unusable } from "./manifest.ts";
+import { checkSeals } from "./seals.ts";
+
+const DESCRIPTORS = "descriptors.json";
+
+/** The images of a checkpoint. */
+export interface Images {
+  /** Absolute path of their directory. */
+  readonly path: string;
+  /** What is known of them; nothing if another runtime has written them. */
+  readonly manifest: Manifest | undefined;
+  /** What stdin, stdout and stderr led to. */
+  readonly links: readonly string[];
+}
+
+/**
+ * Looks at images before anything is done with them.
+ *
+ * @throws {LifecycleError} if they are not whole, or not for this machine.
+ */
+export async function openImages(given: string): Promise<Images> {
+  const path = resolve(given);
+  if (!exists(path)) throw new LifecycleError(`Cannot restore from "${path}": there is no such directory`);
+  const manifest = readManifest(path);
+  if (manifest) {
+    if (manifest.kind === "pre") throw unusable(path, "it holds only memory, as --pre-dump asked for");
+    if (manifest.arch !== Deno.build.arch) throw unusable(path, `it is of a machine of ${manifest.arch}`);
+    const missing = missingFeatures(manifest.cpu);
+    if (missing.length > 0) {
+      throw unusable(path, `it is of a processor with ${missing.join(", ")}, which this one lacks`);
+    }
+    await checkSeals(path, manifest.seals);
+  } else if (!exists(`${path}/inventory.img`)) throw unusable(path, "it holds no images of CRIU");
+  return { path, manifest, links: readLinks(path) };
+}
+
+function readLinks(path: string): readonly string[] {
+  try {
+    const links: unknown = JSON.parse(Deno.readTextFileSync(`${path}/${DESCRIPTORS}`));
+    return Array.isArray(links) ? links.filter((each) => typeof each === "string") : [];
+  } catch {
+    return []; // CRIU says what it misses
+  }
+}
+
+function exists(path: string): boolean {
+  try {
+    return Deno.statSync(path) !== undefined;
+  } catch {
+    return false;
+  }
+}
+
+/** Whether the images say nothing of network devices, as runc's never do. */
+export function isNetworkMissing(path: string): boolean {
+  return !Array.from(Deno.readDirSync(path)).some(({ name }) =>
+    name.startsWith("netdev-") || name.startsWith("netns-")
+  );
+}

@@ -1,0 +1,46 @@
+import { open } from "../ffi/fd.ts";
+import { parseMountinfo } from "../runtime/attest/parse.ts";
+import type { CgroupGroup } from "../runtime/cgroup/group.ts";
+import type { Prepared } from "../runtime/prepare.ts";
+import { configuredMounts, type LiveMounts, sourceOf } from "./external_mounts.ts";
+import { unusable } from "./manifest.ts";
+import type { Images } from "./open_images.ts";
+
+/** The mounts that CRIU takes from the host, each with its source by the config of now. */
+export function* mountKeys(
+  { path, manifest }: Images,
+  { request: { spec }, group, bundle }: {
+    readonly request: Prepared;
+    readonly group: CgroupGroup | undefined;
+    readonly bundle: string;
+  },
+): Iterable<string> {
+  if (!manifest) {
+    for (const [mount, source] of configuredMounts({ spec, bundle })) yield `mnt[${mount}]:${source}`;
+    return;
+  }
+  const host = parseMountinfo(Deno.readTextFileSync("/proc/self/mountinfo"));
+  const live: LiveMounts = { spec, bundle, host, groups: group?.directories ?? [] };
+  for (const mount of manifest.mounts) {
+    const source = sourceOf(mount, live);
+    if (source === undefined) {
+      throw unusable(path, `it has a mount at "${mount.path}", which config.json does not ask for`);
+    }
+    yield `mnt[${mount.path}]:${source}`;
+  }
+}
+
+/** What takes the place of the host's files, pipes and namespaces. */
+export function inheritedFds(
+  { manifest, links }: Images,
+  { spec }: Prepared,
+  stack: DisposableStack,
+): { fd: number; key: string }[] {
+  const files = manifest?.files ??
+    links.flatMap((key, stdio) => key.includes("pipe:") ? [{ key, stdio }] : []);
+  const namespaces = [["network", "extRootNetNS"], ["pid", "extRootPidNS"]].flatMap(([type, key]) => {
+    const path = spec.linux?.namespaces?.find((each) => each.type === type)?.path;
+    return path === undefined ? [] : [{ fd: stack.use(open(path, 0)).raw, key: key! }];
+  });
+  return [...files.map(({ key, stdio }) => ({ fd: stdio, key })), ...namespaces];
+}

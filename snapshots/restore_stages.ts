@@ -1,0 +1,83 @@
+import type { CriuStage } from "../ffi/criu.ts";
+import { SyscallError } from "../ffi/errno.ts";
+import type { Fd } from "../ffi/fd.ts";
+import { openPidFd, reap, signalPidFd } from "../ffi/process.ts";
+import type { CgroupGroup } from "../runtime/cgroup/group.ts";
+import type { Prepared } from "../runtime/prepare.ts";
+import { attestRestored } from "./attest_restored.ts";
+import { loopbackUp } from "./loopback.ts";
+import type { Images } from "./open_images.ts";
+import { keptFilters } from "./seccomp_image.ts";
+
+const SIGKILL = 9;
+
+/** Follows CRIU through a restore. */
+export class Stages {
+  terminal: Fd | undefined;
+  #pid = 0;
+
+  constructor(
+    readonly id: string,
+    readonly request: Prepared,
+    readonly images: Images,
+    readonly group: CgroupGroup | undefined,
+  ) {}
+
+  reach({ name, pid, terminal }: CriuStage): void {
+    if (pid > 0) this.#pid = pid;
+    if (terminal) {
+      this.terminal?.[Symbol.dispose]();
+      this.terminal = terminal;
+    }
+    if (name === "setup-namespaces" && this.#hasOwnNetwork) loopbackUp(pid, this.request.host.arch);
+    // All is there but nothing runs: CRIU holds every process.
+    if (name === "pre-resume") this.#attest();
+  }
+
+  #attest(): void {
+    const pids = this.group ? inNamespaceOf(this.#pid, this.group.members) : [this.#pid];
+    try {
+      const filters = keptFilters(this.images.path);
+      attestRestored({ id: this.id, pid: this.#pid, pids, request: this.request, filters });
+    } catch (error) {
+      for (const each of pids) kill(each); // CRIU would let them go on all the same
+      throw error;
+    }
+  }
+
+  /** Ends what there is of the container, when CRIU has ended: before that it keeps the dead from their parent. */
+  end(): void {
+    this.terminal?.[Symbol.dispose]();
+    this.terminal = undefined;
+    if (this.#pid === 0) return;
+    kill(this.#pid); // with the first process of a pid namespace all others end
+    reap(this.#pid, true);
+  }
+
+  get #hasOwnNetwork(): boolean {
+    const namespace = this.request.spec.linux?.namespaces?.find(({ type }) => type === "network");
+    return namespace !== undefined && namespace.path === undefined;
+  }
+}
+
+function kill(pid: number): void {
+  try {
+    using process = openPidFd(pid);
+    signalPidFd(process, SIGKILL);
+  } catch (error) {
+    if (!(error instanceof SyscallError)) throw error; // it has ended
+  }
+}
+
+/** CRIU itself is in the cgroup as well, outside of the container's pid namespace. */
+function inNamespaceOf(init: number, pids: readonly number[]): number[] {
+  const namespace = (pid: number): string | undefined => {
+    try {
+      return Deno.readLinkSync(`/proc/${pid}/ns/pid`);
+    } catch {
+      return undefined;
+    }
+  };
+  const own = namespace(init);
+  return pids.filter((pid) => namespace(pid) === own);
+}
