@@ -21,3 +21,14 @@ export function layered(directories: readonly string[]): Fd {
   check(libc.fsconfig(context.raw, FSCONFIG_CMD_CREATE, null, null, 0), does);
   return new Fd(check(libc.fsmount(context.raw, FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY), does));
 }
+
+/** A new tmpfs with these options that is mounted nowhere, and gone with its last descriptor unless it is mounted by then. */
+export function newTmpfs(source: string, options: readonly { key: string; value?: string }[]): Fd {
+  const does = "make a file system in memory";
+  using context = new Fd(check(libc.fsopen(cstring("tmpfs"), FSOPEN_CLOEXEC), does));
+  for (const { key, value = "" } of [{ key: "source", value: source }, ...options]) {
+    check(libc.fsconfig(context.raw, FSCONFIG_SET_STRING, cstring(key), cstring(value), 0), does);
+  }
+  check(libc.fsconfig(context.raw, FSCONFIG_CMD_CREATE, null, null, 0), does);
+  return new Fd(check(libc.fsmount(context.raw, FSMOUNT_CLOEXEC, 0), does));
+}

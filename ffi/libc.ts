@@ -16,6 +16,8 @@ export const libc = openLibrary("libc.so.6", {
   epoll_wait: { parameters: ["i32", "buffer", "i32", "i32"], result: "i32", nonblocking: true },
   eventfd: { parameters: ["u32", "i32"], result: "i32" }, // (unsigned int initval, int flags)
   faccessat: { parameters: ["i32", "buffer", "i32", "i32"], result: "i32" }, // (int dirfd, const char *path, int mode, int flags)
+  fchmodat: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" }, // (int dirfd, const char *path, mode_t mode, int flags)
+  fchownat: { parameters: ["i32", "buffer", "u32", "u32", "i32"], result: "i32" }, // (int dirfd, const char *path, uid_t, gid_t, int flags)
   fcntl: { parameters: ["i32", "i32", "u64"], result: "i32" }, // (int fd, int cmd, …)
   fdatasync: { parameters: ["i32"], result: "i32" },
   flock: { parameters: ["i32", "i32"], result: "i32" }, // (int fd, int operation)
@@ -25,17 +27,24 @@ export const libc = openLibrary("libc.so.6", {
   fsopen: { parameters: ["buffer", "u32"], result: "i32" }, // (const char *file_system, unsigned flags)
   fsync: { parameters: ["i32"], result: "i32" },
   fstatfs: { parameters: ["i32", "buffer"], result: "i32" }, // (int fd, struct statfs *)
+  ftruncate: { parameters: ["i32", "i64"], result: "i32" }, // (int fd, off_t length)
+  getdents64: { parameters: ["i32", "buffer", "usize"], result: "isize" }, // (int fd, void *entries, size_t)
   getegid: { parameters: [], result: "u32" },
   geteuid: { parameters: [], result: "u32" },
   getppid: { parameters: [], result: "i32" },
+  getxattr: { parameters: ["buffer", "buffer", "buffer", "usize"], result: "isize" }, // (const char *path, const char *name, void *value, size_t)
   ioctl: { parameters: ["i32", "u64", "buffer"], result: "i32" }, // (int fd, unsigned long request, …)
   isatty: { parameters: ["i32"], result: "i32" },
   kill: { parameters: ["i32", "i32"], result: "i32" }, // int kill(pid_t pid, int sig)
   // (int olddirfd, const char *old, int newdirfd, const char *new, int flags)
   linkat: { parameters: ["i32", "buffer", "i32", "buffer", "i32"], result: "i32" },
   listen: { parameters: ["i32", "i32"], result: "i32" }, // (int sockfd, int backlog)
+  listxattr: { parameters: ["buffer", "buffer", "usize"], result: "isize" }, // (const char *path, char *list, size_t)
+  lseek: { parameters: ["i32", "i64", "i32"], result: "i64" }, // (int fd, off_t offset, int whence)
   memfd_create: { parameters: ["buffer", "u32"], result: "i32" }, // (const char *name, unsigned int flags)
+  mkdirat: { parameters: ["i32", "buffer", "u32"], result: "i32" }, // (int dirfd, const char *path, mode_t mode)
   mkfifoat: { parameters: ["i32", "buffer", "u32"], result: "i32" }, // (int dirfd, const char *path, mode_t mode)
+  mknodat: { parameters: ["i32", "buffer", "u32", "u64"], result: "i32" }, // (int dirfd, const char *path, mode_t mode, dev_t device)
   open: { parameters: ["buffer", "i32", "u32"], result: "i32" }, // (const char *path, int flags, mode_t mode)
   getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" }, // (int fd, int level, int name, void *value, socklen_t *)
   openat: { parameters: ["i32", "buffer", "i32", "u32"], result: "i32" }, // (int dirfd, const char *path, int flags, mode_t mode)
@@ -61,12 +70,15 @@ export const libc = openLibrary("libc.so.6", {
   readlinkat: { parameters: ["i32", "buffer", "buffer", "usize"], result: "isize" }, // (int dirfd, const char *path, char *buf, size_t)
   recvmsg: { parameters: ["i32", "buffer", "i32"], result: "isize" }, // (int sockfd, struct msghdr *msg, int flags)
   renameat: { parameters: ["i32", "buffer", "i32", "buffer"], result: "i32" }, // (int olddirfd, const char *old, int newdirfd, const char *new)
+  sendfile: { parameters: ["i32", "i32", "buffer", "usize"], result: "isize" }, // (int out, int in, off_t *offset, size_t count)
   setns: { parameters: ["i32", "i32"], result: "i32" }, // int setns(int fd, int nstype)
+  setxattr: { parameters: ["buffer", "buffer", "buffer", "usize", "i32"], result: "i32" }, // (const char *path, const char *name, const void *value, size_t, int flags)
   sendto: { parameters: ["i32", "buffer", "usize", "i32", "buffer", "u32"], result: "isize" }, // (int, const void *, size_t, int flags, const struct sockaddr *, socklen_t)
   sendmsg: { parameters: ["i32", "buffer", "i32"], result: "isize" }, // (int sockfd, const struct msghdr *msg, int flags)
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" }, // (int domain, int type, int protocol)
   socketpair: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" }, // (int domain, int type, int protocol, int sv[2])
   statx: { parameters: ["i32", "buffer", "i32", "u32", "buffer"], result: "i32" }, // (int dirfd, const char *path, int flags, unsigned mask, struct statx *)
+  symlinkat: { parameters: ["buffer", "i32", "buffer"], result: "i32" }, // (const char *target, int dirfd, const char *path)
   syscall: { parameters: ["i64", "i64", "i64", "i64", "i64"], result: "i64" }, // (long number, …)
   tcgetattr: { parameters: ["i32", "buffer"], result: "i32" }, // (int fd, struct termios *)
   tcsetattr: { parameters: ["i32", "i32", "buffer"], result: "i32" }, // (int fd, int optional_actions, const struct termios *)
@@ -74,6 +86,7 @@ export const libc = openLibrary("libc.so.6", {
   timerfd_create: { parameters: ["i32", "i32"], result: "i32" }, // (int clockid, int flags)
   timerfd_settime: { parameters: ["i32", "i32", "buffer", "buffer"], result: "i32" }, // (int fd, int flags, const struct itimerspec *new, *old)
   unlinkat: { parameters: ["i32", "buffer", "i32"], result: "i32" }, // (int dirfd, const char *path, int flags)
+  utimensat: { parameters: ["i32", "buffer", "buffer", "i32"], result: "i32" }, // (int dirfd, const char *path, const struct timespec[2], int flags)
   wait4: { parameters: ["i32", "buffer", "i32", "buffer"], result: "i32" }, // (pid_t, int *wstatus, int options, struct rusage *)
   write: { parameters: ["i32", "buffer", "usize"], result: "isize" },
 });

@@ -16,3 +16,12 @@ export function readOverlay(text: string, where: string): OverlayChoice {
   }
   return size === undefined ? { kind: "tmpfs" } : { kind: "tmpfs", sizeBytes: readSize(size, where) };
 }
+
+/** What lies over the rootfs of a container, unless nothing does: the annotation of a bundle. */
+const OVERLAY = "dev.ai-sandbox.overlay";
+
+/** What a bundle's annotations say of an overlay. @throws {UsageError} if they say what cannot be. */
+export function annotatedOverlay(annotations: Readonly<Record<string, string>> = {}): OverlayChoice {
+  const text = annotations[OVERLAY];
+  return text === undefined ? { kind: "none" } : readOverlay(text, `annotation "${OVERLAY}"`);
+}

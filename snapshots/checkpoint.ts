@@ -4,6 +4,7 @@ import { EPOLLIN, reactor } from "../runtime/launch/reactor.ts";
 import { parseMountinfo } from "../runtime/attest/parse.ts";
 import { LifecycleError, UnsupportedError, UsageError } from "../runtime/errors.ts";
 import { probeHost } from "../runtime/host/probe.ts";
+import { annotatedOverlay } from "../runtime/overlay_choice.ts";
 import { groupOf, type Known, lockContainer, specOf } from "../runtime/lifecycle/container.ts";
 import { deleteLocked } from "../runtime/lifecycle/delete.ts";
 import { statusOf } from "../runtime/lifecycle/status.ts";
@@ -14,6 +15,7 @@ import { type ExternalFile, externalFiles, linksOf } from "./descriptors.ts";
 import { type ExternalMount, externalMounts } from "./external_mounts.ts";
 import { makeDirectory, Stage } from "./images.ts";
 import { findCriu } from "./installed.ts";
+import { LayerKeeper } from "./layer/keeper.ts";
 import { logExcerpt } from "./log.ts";
 import { encodeManifest, MANIFEST, type Manifest } from "./manifest.ts";
 import { cgroupModeOf, type CriuOptions, emptyNamespaces, refuseLazyPages, switchesOf } from "./options.ts";
@@ -59,7 +61,6 @@ export async function checkpointContainer(id: string, options: CheckpointOptions
     throw new LifecycleError(`Container cannot be checkpointed in ${status} state`);
   }
   const spec = await specOf(container);
-  refuseOverlay(container.record.annotations);
   const { init } = container.record;
   using process = hold(init!);
   if (!process) throw new LifecycleError("Container cannot be checkpointed in stopped state");
@@ -69,7 +70,11 @@ export async function checkpointContainer(id: string, options: CheckpointOptions
   const logs = options.workPath === undefined ? stage.path : makeDirectory(options.workPath);
   using imagesDir = openDirectory(stage.path)!;
   using workDir = openDirectory(logs)!;
-  const answer = await runCriu(criu, { arch: probeHost().arch, program: criu.program, flags: [] }, {
+  const { arch } = probeHost();
+  const hasLayer = !options.preDump && annotatedOverlay(container.record.annotations).kind !== "none";
+  const { rootfs } = container.record;
+  using layer = hasLayer ? new LayerKeeper({ pid: init!.pid, arch, rootfs, spec }) : undefined;
+  const answer = await runCriu(criu, { arch, program: criu.program, flags: [] }, {
     what: options.preDump ? "pre_dump" : "dump",
     request: {
       pid: init!.pid,
@@ -77,7 +82,7 @@ export async function checkpointContainer(id: string, options: CheckpointOptions
       workDir,
       parentImages: options.parentPath,
       logFile: LOG,
-      root: container.record.rootfs,
+      root: rootfs,
       freezeCgroup: freezerOf(container),
       switches: [
         ...switchesOf(options),
@@ -92,6 +97,10 @@ export async function checkpointContainer(id: string, options: CheckpointOptions
       emptyNamespaces: network === "empty" ? NAMESPACE_FLAG.network : 0,
       ghostLimitBytes: GHOST_LIMIT_BYTES,
       externals: [...externalKeys(found), ...externalNamespaces(spec, init!.pid)],
+    },
+    onStage: ({ name }) => {
+      // The memory is written, and all processes are still held: the files are those that belong to it.
+      if (name === "post-dump") layer?.capture(stage.path);
     },
   });
   if ("refused" in answer) {
@@ -111,6 +120,7 @@ export async function checkpointContainer(id: string, options: CheckpointOptions
     files: found.files,
     network,
     ...(options.parentPath !== undefined && { parent: options.parentPath }),
+    ...(layer?.captured && { layer: layer.captured }),
     seals: await sealAll(stage.path),
   };
   Deno.writeTextFileSync(`${stage.path}/${MANIFEST}`, encodeManifest(manifest));
@@ -132,17 +142,6 @@ function refuseCheckpoint(options: CheckpointOptions): void {
       "leave it out",
     );
   }
-}
-
-/** What the program has written over its rootfs lies in a memory that CRIU does not keep. */
-export function refuseOverlay(annotations: Readonly<Record<string, string>> = {}): void {
-  const overlay = annotations["dev.ai-sandbox.overlay"];
-  if (overlay === undefined || overlay === "none") return;
-  throw new UnsupportedError(
-    "annotation dev.ai-sandbox.overlay",
-    "a checkpoint of this version does not keep the upper layer of an overlay",
-    "leave it out, or write to a mounted tmpfs or directory",
-  );
 }
 
 interface Found {

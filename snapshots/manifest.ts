@@ -38,6 +38,8 @@ export interface Manifest {
   readonly network: "kept" | "empty" | "external" | "shared";
   /** Relative path of the images that these build upon. */
   readonly parent?: string;
+  /** What was written over the rootfs, if an overlay lay there: how much of it is beside these. */
+  readonly layer?: { readonly entries: number; readonly bytes: number };
   readonly seals: Readonly<Record<string, FileSeal>>;
 }
 
@@ -57,6 +59,10 @@ const shape: Shape<Manifest> = object<Manifest>({
   files: need(list(object<ExternalFile>({ key: need(text(128)), stdio: need(stdio) }), 1024)),
   network: need(oneOf(["kept", "empty", "external", "shared"] as const)),
   parent: text(4096),
+  layer: object<NonNullable<Manifest["layer"]>>({
+    entries: need(integer(0, Number.MAX_SAFE_INTEGER)),
+    bytes: need(integer(0, Number.MAX_SAFE_INTEGER)),
+  }),
   seals: need(map(
     object<FileSeal>({ bytes: need(integer(0, Number.MAX_SAFE_INTEGER)), sha256: need(text(64)) }),
   )),

@@ -12,12 +12,14 @@ import { writeMoves } from "../runtime/lifecycle/moves.ts";
 import { NAMESPACE_FLAG } from "../runtime/plan/kernel.ts";
 import { hasNoDevices } from "../runtime/plan/rootfs.ts";
 import { prepare, type Prepared } from "../runtime/prepare.ts";
+import { annotatedOverlay } from "../runtime/overlay_choice.ts";
 import { checkId } from "../runtime/state/container_id.ts";
 import { nameProcess } from "../runtime/state/liveness.ts";
 import { Store } from "../runtime/state/store.ts";
 import { type Terminal, terminalOf } from "../runtime/supervise/terminal_streams.ts";
-import { refusal, refuseOverlay } from "./checkpoint.ts";
+import { refusal } from "./checkpoint.ts";
 import { makeDirectory } from "./images.ts";
+import { hasUserMarks, restoredUpper } from "./layer/restored_upper.ts";
 import { findCriu } from "./installed.ts";
 import { liveImages, placeIn, removeLive } from "./live_images.ts";
 import { isNetworkMissing, openImages } from "./open_images.ts";
@@ -25,6 +27,7 @@ import { cgroupModeOf, type CriuOptions, emptyNamespaces, refuseLazyPages, switc
 import { inheritedFds, mountKeys } from "./restore_externals.ts";
 import { Stages } from "./restore_stages.ts";
 import { runCriu } from "./worker.ts";
+import { FIRST_INHERITED_FD } from "./worker_plan.ts";
 
 /** What CRIU's log of a restore is called. */
 const LOG = "restore.log";
@@ -72,9 +75,9 @@ export async function restoreContainer(id: string, options: RestoreOptions = {})
   const emptied = emptyNamespaces(options.emptyNs);
   const criu = findCriu(options.criu);
   const bundle = loadBundle(options.bundle ?? ".");
-  const request = prepare({ bundle, id, overlay: { kind: "none" } }, { form: "detached" });
+  const overlay = annotatedOverlay(bundle.spec.annotations);
+  const request = prepare({ bundle, id, overlay }, { form: "detached" });
   refuse(request, options);
-  refuseOverlay(bundle.spec.annotations);
   const images = await openImages(options.imagePath ?? "checkpoint");
   const { manifest } = images;
   using entry = new Store(options.root).claim(id);
@@ -91,6 +94,8 @@ export async function restoreContainer(id: string, options: RestoreOptions = {})
   using workDir = openDirectory(logs)!;
   using fds = new DisposableStack();
   const inherited = inheritedFds(images, request, fds);
+  const layers = restoredUpper(images, request);
+  if (layers) fds.use(layers);
   const stages = new Stages(id, request, images, group);
   const isEmpty = emptied !== 0 || (manifest ? manifest.network === "empty" : isNetworkMissing(images.path));
   const answer = await runCriu(
@@ -106,6 +111,9 @@ export async function restoreContainer(id: string, options: RestoreOptions = {})
         place: placeIn(entry),
         readonly: request.spec.root.readonly ?? false,
         noDevices: hasNoDevices(request.spec),
+        ...(layers && {
+          overlay: { fd: FIRST_INHERITED_FD + inherited.length, userMarks: hasUserMarks(request.spec) },
+        }),
       },
     },
     {
@@ -123,6 +131,7 @@ export async function restoreContainer(id: string, options: RestoreOptions = {})
         externals: [...mountKeys(images, { request, group, bundle: bundle.path })],
       },
       inherited,
+      layers,
       onStage: (stage) => stages.reach(stage),
     },
   ).catch((error) => {

@@ -21,6 +21,8 @@ export interface Job {
   readonly onStage?: (stage: CriuStage) => void;
   /** Descriptors for the container, by what they take the place of; they stay the caller's. */
   readonly inherited?: readonly { readonly fd: number; readonly key: string }[];
+  /** What the worker mounts the overlay of its root in. */
+  readonly layers?: Fd | undefined;
 }
 
 /** What CRIU answered. */
@@ -34,7 +36,7 @@ export type Answer = { readonly result: number } | { readonly refused: number };
 export async function runCriu(
   { library }: InstalledCriu,
   worker: WorkerRequest,
-  { what, request, onStage, inherited = [] }: Job,
+  { what, request, onStage, inherited = [], layers }: Job,
 ): Promise<Answer> {
   const image = assemble(workerPlan(worker));
   using ours = new DisposableStack();
@@ -51,7 +53,11 @@ export async function runCriu(
     const nothing = high(given.use(open("/dev/null", O_RDWR)).raw);
     const file = given.use(given.use(executable("criu", image.elf)).duplicate(FREE_FD));
     const fds = [nothing, nothing, nothing, high(theirs.raw), high(failure.write.raw)];
-    pid = spawn(`/proc/self/fd/${file.raw}`, "criu", [...fds, ...inherited.map(({ fd }) => high(fd))]);
+    pid = spawn(`/proc/self/fd/${file.raw}`, "criu", [
+      ...fds,
+      ...inherited.map(({ fd }) => high(fd)),
+      ...(layers ? [high(layers.raw)] : []),
+    ]);
   }
   try {
     using criu = openPidFd(pid);

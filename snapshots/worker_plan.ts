@@ -3,12 +3,15 @@ import { O, O_DIRECTORY } from "../runtime/plan/abi.ts";
 import { AT_FDCWD, CLONE, CLOSE_RANGE_CLOEXEC, MOUNT_ATTR, PROPAGATION } from "../runtime/plan/kernel.ts";
 import { attach, cloneMount, setAttributes } from "../runtime/plan/mount_ops.ts";
 import { flags, named, type Op, op, type Plan, slot, text } from "../runtime/plan/op.ts";
+import { joinLayers, openOwn } from "../runtime/plan/overlay.ts";
 
 /** The descriptor of CRIU's conversation, and the one on which a step that failed is told. */
 export const SERVICE_FD = 3;
 export const FAILURE_FD = 4;
 /** The first descriptor that is handed to CRIU for the container. */
 export const FIRST_INHERITED_FD = 5;
+/** Above all that the worker has otherwise. */
+const LAYERS_FD = 100;
 
 /** The root that a container is restored on. */
 export interface WorkerRoot {
@@ -18,6 +21,8 @@ export interface WorkerRoot {
   readonly place: string;
   readonly readonly: boolean;
   readonly noDevices: boolean;
+  /** An overlay over that directory, in a file system of its own: the worker's descriptor of it, not mounted yet. */
+  readonly overlay?: { readonly fd: number; readonly userMarks: boolean } | undefined;
 }
 
 /** How CRIU is started. */
@@ -69,22 +74,39 @@ function* work({ arch, program, flags: given, groups = [], ownGroups, root }: Wo
   ]);
 }
 
-function* mountRoot(arch: Arch, { path, place, readonly, noDevices }: WorkerRoot): Iterable<Op> {
+function* mountRoot(arch: Arch, root: WorkerRoot): Iterable<Op> {
+  const { path, place, readonly, noDevices, overlay } = root;
   const slave = named("MS_SLAVE", PROPAGATION.SLAVE);
   const spread = { propagation: slave, recursive: true };
   yield op("make a mount namespace", "unshare", [named("CLONE_NEWNS", CLONE.NEWNS)]);
   yield setAttributes("keep mounts from spreading to the host", AT_FDCWD, spread, "/");
   const does = `mount "${path}" as the root`;
-  yield cloneMount(does, AT_FDCWD, path, true, "root");
+  yield cloneMount(does, AT_FDCWD, path, overlay === undefined, "root");
   yield setAttributes(does, slot("root"), spread);
+  const how = flags("O_", { PATH: O.PATH, DIRECTORY: O_DIRECTORY[arch], CLOEXEC: O.CLOEXEC });
+  yield op("open the place of the root", "openat", [AT_FDCWD, place, how, 0], { into: "place" });
+  if (overlay) yield* mountOverlay(arch, overlay);
   const set = {
     ...(readonly && { RDONLY: MOUNT_ATTR.RDONLY }),
     ...(noDevices && { NODEV: MOUNT_ATTR.NODEV }),
   };
   if (readonly || noDevices) yield setAttributes("restrict the root", slot("root"), { set });
-  const how = flags("O_", { PATH: O.PATH, DIRECTORY: O_DIRECTORY[arch], CLOEXEC: O.CLOEXEC });
-  yield op("open the place of the root", "openat", [AT_FDCWD, place, how, 0], { into: "place" });
   yield attach(does, "root", "place");
+}
+
+/** Lays the overlay over what slot `root` is; that slot is the overlay then. Its layers lie under it, out of sight. */
+function* mountOverlay(
+  arch: Arch,
+  { fd, userMarks }: NonNullable<WorkerRoot["overlay"]>,
+): Iterable<Op> {
+  const does = "mount the overlay";
+  yield op(does, "dup3", [fd, LAYERS_FD, named("O_CLOEXEC", O.CLOEXEC)], { into: "tmpfs" });
+  yield op(does, "close", [fd]);
+  yield attach(does, "tmpfs", "place");
+  yield openOwn({ arch }, "tmpfs", "lower0", "lower");
+  yield attach(does, "root", "lower");
+  yield* joinLayers(does, { lowers: ["lower0"], userMarks }, "tmpfs", "root");
+  yield op(does, "chdir", ["/"]);
 }
 
 const FAIL: readonly Op[] = [

@@ -1,11 +1,10 @@
 import { forbidden } from "../attest/permits.ts";
-import type { OverlayChoice } from "../bundle.ts";
 import type { CgroupGroup } from "../cgroup/group.ts";
 import { UnsupportedError, UsageError } from "../errors.ts";
 import type { Hooked, Made } from "../image_of.ts";
 import type { SandboxOptions } from "../options.ts";
 import type { Child } from "../launch/child.ts";
-import { readOverlay } from "../overlay_choice.ts";
+import { annotatedOverlay } from "../overlay_choice.ts";
 import { checkId } from "../state/container_id.ts";
 import { nameProcess } from "../state/liveness.ts";
 import type { Record } from "../state/record.ts";
@@ -14,9 +13,6 @@ import { sendPidFd, sendTerminal } from "./console.ts";
 import type { StoreOptions } from "./container.ts";
 import { intendedRecord } from "./intended.ts";
 import type { Scope } from "./scope.ts";
-
-/** What lies over the rootfs, unless nothing does: the annotation of a bundle. */
-const OVERLAY = "dev.ai-sandbox.overlay";
 
 /** What a container is made from. */
 export interface CreateOptions
@@ -60,7 +56,7 @@ export async function createChild(id: string, options: CreateOptions, attached =
   const { loadBundle } = await import("../bundle.ts");
   const { imageOf } = await import("../image_of.ts");
   const bundle = loadBundle(options.bundle ?? ".");
-  const overlay = overlayOf(bundle.spec.annotations?.[OVERLAY]);
+  const overlay = annotatedOverlay(bundle.spec.annotations);
   using held = new DisposableStack();
   const parts = new AsyncDisposableStack();
   await using whole = new AsyncDisposableStack();
@@ -150,11 +146,6 @@ async function inherited(
 async function endNameless(entry: Entry): Promise<void> {
   const { endWaiting } = await import("./end.ts");
   await endWaiting(entry);
-}
-
-function overlayOf(annotation: string | undefined): OverlayChoice {
-  if (annotation === undefined) return { kind: "none" };
-  return readOverlay(annotation, `annotation "${OVERLAY}"`);
 }
 
 /** What takes somebody who stays. */

@@ -4,7 +4,7 @@ import { attach, cloneMount, newFileSystem } from "./mount_ops.ts";
 import { flags, named, type Op, op, slot } from "./op.ts";
 
 /** Opens the directory `name` below the one of slot `parent`, both of our own making. */
-export function openOwn({ arch }: Context, parent: string, name: string, into: string): Op {
+export function openOwn({ arch }: Pick<Context, "arch">, parent: string, name: string, into: string): Op {
   const how = flags("O_", { PATH: O.PATH, DIRECTORY: O_DIRECTORY[arch], CLOEXEC: O.CLOEXEC });
   return op(`open "${name}" of the overlay`, "openat", [slot(parent), name, how, 0], { into });
 }
@@ -27,13 +27,24 @@ export function* overlay(
     yield openOwn(context, tmpfs, name, "target");
     yield attach(does, lower, "target");
   }
+  // Without rights over the first user namespace the overlay keeps its marks in user.* attributes.
+  const userMarks = context.namespace("user") !== "shared" || !context.host.privileged;
+  yield* joinLayers(does, { lowers: lowers.map((_, index) => `lower${index}`), userMarks }, tmpfs, into);
+}
+
+/** Makes an overlay of directories in the mounted tmpfs of slot `tmpfs`: `upper`, `work`, and `lowers`. */
+export function* joinLayers(
+  does: string,
+  { lowers, userMarks }: { readonly lowers: readonly string[]; readonly userMarks: boolean },
+  tmpfs: string,
+  into: string,
+): Iterable<Op> {
   yield op(does, "fchdir", [slot(tmpfs)]);
   const data = [
-    { key: "lowerdir", value: lowers.map((_, index) => `lower${index}`).join(":") },
+    { key: "lowerdir", value: lowers.join(":") },
     { key: "upperdir", value: "upper" },
     { key: "workdir", value: "work" },
-    // Without rights over the first user namespace the overlay keeps its marks in user.* attributes.
-    ...(context.namespace("user") === "shared" && context.host.privileged ? [] : [{ key: "userxattr" }]),
+    ...(userMarks ? [{ key: "userxattr" }] : []),
   ];
   yield* newFileSystem(does, { type: "overlay", data, set: {} }, into);
 }

@@ -134,14 +134,19 @@ function* openPlace(context: Context): Iterable<Op> {
 }
 
 function* tmpfs(does: string, sizeBytes: number, into: string): Iterable<Op> {
+  const data = tmpfsData(sizeBytes);
+  yield* newFileSystem(does, { type: "tmpfs", source: "ai-sandbox", data, set: {} }, into);
+}
+
+/** The options of a file system in memory that takes at most so many bytes. */
+export function tmpfsData(sizeBytes: number): { readonly key: string; readonly value: string }[] {
   // An inode takes about 1 KiB of the kernel's memory, which the size does not count.
   const inodes = Math.max(1024, Math.ceil(sizeBytes / 1024));
-  const data = [
+  return [
     { key: "size", value: String(sizeBytes) },
     { key: "nr_inodes", value: String(inodes) },
     { key: "mode", value: "0755" },
   ];
-  yield* newFileSystem(does, { type: "tmpfs", source: "ai-sandbox", data, set: {} }, into);
 }
 
 function* scratchEntry({ arch }: Context, entry: Entry): Iterable<Op> {
