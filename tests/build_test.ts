@@ -262,6 +262,12 @@ for (
       [],
       ["x.js", "y.js"],
     ],
+    [
+      'function f(){}import{a}from"node:os";',
+      'function f(){}const { a } = await import("node:os");',
+      ["node:os"],
+      [],
+    ],
     ["if (import.meta.main) f();", "if (true) f();", [], []],
     ['const s = "import x from";', 'const s = "import x from";', [], []],
   ] as const

@@ -153,8 +153,8 @@ export interface Chunk {
   readonly imports: readonly string[];
 }
 
-// The bundler leaves these at the top level only, each at the start of a line or after a `;` of its own.
-const IMPORT = /(?<=^|[;\n])import\s*(?:([\w$*{][^"';()]*?)\s*from\s*)?"([^"]+)";?/g;
+// The bundler leaves these at the top level only, each at the start of a line or after a `;` or `}` of its own.
+const IMPORT = /(?<=^|[;\n}])import\s*(?:([\w$*{][^"';()]*?)\s*from\s*)?"([^"]+)";?/g;
 const EXPORT = /(^|[;\n}])export\s*\{([^}]*)\};?(\s*(?:\/\*(?:(?!\*\/)[\s\S])*\*\/\s*)*)$/; // licenses stand behind it
 const LIBRARY = /\bimport\("([^"./:]+)"\)/g;
 const LOAD = /\bimport\("\.\/([^"]+)"\)/g;
