@@ -77,7 +77,34 @@ export async function kill(group: Stoppable): Promise<void> {
     // Whoever calls looks for those left and kills again.
   }
   for (const each of group.directories.flatMap(tree)) signalMembers([each], SIGKILL);
+  letDie(group);
+}
+
+/**
+ * Lets those go on that were killed, and so end. The freezer of version 1 keeps the killed too, and a group above may be
+ * frozen that is somebody else's: then they leave it for one that is not. No other process does.
+ */
+export function letDie(group: Stoppable): void {
   thaw(group);
+  const { freezer } = group;
+  if (freezer === undefined || read(`${freezer}/freezer.parent_freezing`) !== "1") return;
+  let above = freezer;
+  while ((read(`${above}/freezer.state`) ?? "THAWED") !== "THAWED") {
+    above = above.slice(0, above.lastIndexOf("/"));
+  }
+  for (const pid of tree(freezer).flatMap(processes)) {
+    try {
+      if (isKilled(pid)) write(`${above}/cgroup.procs`, String(pid), "free a killed process into");
+    } catch (error) {
+      if (!(error instanceof SyscallError) || error.errno !== ESRCH) throw error;
+    }
+  }
+}
+
+/** Whether SIGKILL waits for a process, so that it does nothing more but end (proc_pid_status(5)). */
+function isKilled(pid: number): boolean {
+  const pending = (read(`/proc/${pid}/status`) ?? "").matchAll(/^(?:SigPnd|ShdPnd):\s*([0-9a-f]+)$/gm);
+  return [...pending].some(([, mask]) => ((BigInt(`0x${mask}`) >> BigInt(SIGKILL - 1)) & 1n) === 1n);
 }
 
 /** Sends a signal to every process of a group and of those below it, once. A group that was frozen stays so. */

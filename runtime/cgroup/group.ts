@@ -5,7 +5,7 @@ import { checkFit } from "./_fit.ts";
 import { restrictDevices } from "./_restrict_devices.ts";
 import { type Controllers, delegate, directoryOf, makeGroup } from "./_make.ts";
 import { type CgroupStats, readStats } from "./_stats.ts";
-import { freeze, isEmpty, kill, signalAll, type Stoppable, thaw } from "./_stop.ts";
+import { freeze, isEmpty, kill, letDie, signalAll, type Stoppable, thaw } from "./_stop.ts";
 import { processes, read, removeGroup, tree, waitUntil } from "./_tree.ts";
 import { cgroupWrites, type Hierarchy, type Write } from "./files.ts";
 
@@ -222,6 +222,11 @@ export class CgroupGroup implements AsyncDisposable {
   /** Lets its processes go on. */
   thaw(): void {
     thaw(this.#stoppable);
+  }
+
+  /** Lets those end that were killed, where they or a group above were frozen. */
+  letDie(): void {
+    letDie(this.#stoppable);
   }
 
   /** Kills every process in it and in the groups below; `empty` tells when they have gone. */

@@ -12,6 +12,7 @@ import { type Entry, Store } from "../state/store.ts";
 import { sendPidFd, sendTerminal } from "./console.ts";
 import type { StoreOptions } from "./container.ts";
 import { intendedRecord } from "./intended.ts";
+import { markGroups } from "./marks.ts";
 import type { Scope } from "./scope.ts";
 
 /** What a container is made from. */
@@ -97,6 +98,7 @@ export async function createChild(id: string, options: CreateOptions, attached =
   const scope = await makeScope(id, made);
   if (scope) parts.use(scope);
   parts.use(await makeGroup(made, scope?.holder));
+  markGroups(entry, intended);
   const rdt = made.rdt && await import("../rdt.ts");
   if (rdt) {
     parts.defer(() => rdt.removeRdt(made.rdt!.group.own));

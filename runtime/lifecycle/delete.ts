@@ -1,6 +1,6 @@
 import { hold } from "../state/liveness.ts";
 import { checkMove } from "../state/moves.ts";
-import { unreadable } from "../state/record.ts";
+import { RecordError, unreadable } from "../state/record.ts";
 import { type Entry, Store } from "../state/store.ts";
 import { groupOf, type Known, noContainer, type StoreOptions } from "./container.ts";
 import { end, endWaiting } from "./end.ts";
@@ -24,7 +24,26 @@ export async function deleteContainer(
   id: string,
   { force = false, onWarning, ...options }: DeleteOptions = {},
 ): Promise<void> {
-  using entry = await new Store(options.root).lock(id, force ? endStuck : undefined);
+  const store = new Store(options.root);
+  if (!force) return await remove(await store.lock(id), { id, force, onWarning });
+  try {
+    await remove(await store.lock(id, endStuck), { id, force, onWarning });
+  } catch (error) {
+    if (!(error instanceof RecordError)) throw error;
+    const { salvage } = await import("./salvage.ts");
+    await salvage(store, id, (what) => onWarning?.(`${error.message.split("; what is left")[0]}; ${what}`));
+  }
+}
+
+async function remove(
+  known: Entry | undefined,
+  { id, force, onWarning }: {
+    readonly id: string;
+    readonly force: boolean;
+    readonly onWarning: DeleteOptions["onWarning"] | undefined;
+  },
+): Promise<void> {
+  using entry = known;
   const record = entry?.read();
   if (!record && !force) throw noContainer();
   if (!entry) return;
@@ -36,6 +55,10 @@ export async function deleteContainer(
       const { poststop } = await import("./hooks.ts");
       for (const warning of await poststop(container)) onWarning?.(warning);
     }
+  } else {
+    // It was killed before it did anything, unless somebody has removed the record.
+    const { endRemains } = await import("./salvage.ts");
+    await endRemains(entry);
   }
   entry.remove();
 }
@@ -77,12 +100,18 @@ async function endInit(container: Pick<Known, "entry" | "record">): Promise<void
   using fd = hold(record.init);
   if (!fd) return;
   await end(fd, `${record.init.pid}`, () => {
-    if (record.groups.length > 0) groupOf(container).thaw();
+    if (record.groups.length > 0) groupOf(container).letDie();
   });
 }
 
 /** Ends what another command may wait for that does not come to an end, such as `start` for a hook. */
 async function endStuck(entry: Entry): Promise<void> {
-  const record = entry.read();
-  if (record) await endInit({ entry, record });
+  try {
+    const record = entry.read();
+    if (record) await endInit({ entry, record });
+  } catch (error) {
+    if (!(error instanceof RecordError)) throw error;
+    const { endRemains } = await import("./salvage.ts");
+    await endRemains(entry);
+  }
 }

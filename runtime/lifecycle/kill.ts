@@ -45,7 +45,7 @@ export async function killContainer(
   }
   if (number === SIGNALS.SIGKILL && group && group.members.length > 0 && await sharesPids(container)) {
     await group.signal(number); // as runc: otherwise the first process would leave the others behind
-    group.thaw();
+    group.letDie();
     return;
   }
   checkMove("kill", status, id);
@@ -60,7 +60,7 @@ export async function killContainer(
     if (!(error instanceof SyscallError) || error.errno !== EINVAL) throw error;
     throw new LifecycleError("unable to signal init: invalid argument");
   }
-  if (sent === SIGNALS.SIGKILL) group?.thaw(); // the freezer of cgroup v1 would keep it
+  if (sent === SIGNALS.SIGKILL) group?.letDie(); // the freezer of cgroup v1 would keep it
 }
 
 /** Whether the container has no pid namespace of its own, whose first process takes all others with it. */

@@ -95,6 +95,6 @@ async function end(container: Known): Promise<void> {
   using fd = hold(container.record.init!);
   if (!fd) return;
   signalPidFd(fd, SIGKILL);
-  if (container.record.groups.length > 0) groupOf(container).thaw();
+  if (container.record.groups.length > 0) groupOf(container).letDie();
   await reactor.ready(fd, EPOLLIN);
 }

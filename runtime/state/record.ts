@@ -141,7 +141,24 @@ export function decodeRecord(source: string, file: string, id: string): Record {
 }
 
 /** A record that nobody can go by. */
-export function unreadable(file: string, why: string): LifecycleError {
-  const remedy = "end its processes, remove its cgroups and then this directory yourself";
-  return new LifecycleError(`Cannot use the record "${file}": ${why}; ${remedy}`);
+export class RecordError extends LifecycleError {
+  constructor(file: string, why: string) {
+    super(`Cannot use the record "${file}": ${why}; what is left of its container goes by delete --force`);
+  }
+}
+
+/** A record that nobody can go by. */
+export function unreadable(file: string, why: string): RecordError {
+  return new RecordError(file, why);
+}
+
+/**
+ * The first process, as what is left of a record names it: a record that was cut off, or of another version. It is believed
+ * only because no other process has that number, that start and that boot.
+ */
+export function salvageInit(remains: string): ProcessName | undefined {
+  const word =
+    /"init"\s*:\s*\{\s*"pid"\s*:\s*(\d{1,10})\s*,\s*"startTicks"\s*:\s*(\d{1,16})\s*,\s*"bootId"\s*:\s*"([0-9a-f-]{36})"/;
+  const [found, pid, startTicks, bootId = ""] = word.exec(remains) ?? [];
+  return found === undefined ? undefined : { pid: Number(pid), startTicks: Number(startTicks), bootId };
 }

@@ -36,7 +36,7 @@ export const FILES: readonly string[] = [
   `${RECORD}.new`,
   RECORD,
 ];
-const ENOENT = 2;
+const [ENOENT, EISDIR] = [2, 21];
 const MAX_RECORD_BYTES = 8 << 20;
 /** How long a command waits for another one on the same container. */
 const [LOCK_MS, PAUSE_MS] = [20_000, 5];
@@ -177,6 +177,21 @@ export class Entry implements Disposable {
     }
   }
 
+  /** What no other directory has as long as this one is there. */
+  get identity(): string {
+    const { inode, device } = placeOf(this.#directory);
+    return `${device}:${inode}`;
+  }
+
+  /** The record as it is, whatever is wrong with it; empty if it cannot be read. */
+  get remains(): string {
+    try {
+      return readFileAt(this.#directory, RECORD, MAX_RECORD_BYTES) ?? "";
+    } catch {
+      return "";
+    }
+  }
+
   /** Takes the lock; false if another command has it. */
   tryLock(): boolean {
     return tryLock(this.#directory);
@@ -194,7 +209,13 @@ export class Entry implements Disposable {
 
   /** Removes it. The record goes last but for the directory: until then all can be done again. */
   remove(): void {
-    for (const name of FILES) removeAt(this.#directory, name);
+    for (const name of FILES) {
+      try {
+        removeAt(this.#directory, name);
+      } catch (error) {
+        if (!(error instanceof SyscallError) || error.errno !== EISDIR) throw error; // removed with the rest
+      }
+    }
     try {
       Deno.removeSync(this.path, { recursive: true }); // whatever else somebody put there; links are not followed
     } catch (error) {
@@ -274,6 +295,12 @@ export class Store {
     if (entry?.tryLock() && entry.isCurrent && entry.read() === undefined) return entry;
     entry?.[Symbol.dispose]();
     throw new LifecycleError("container with given ID already exists");
+  }
+
+  /** Removes what is no directory where that of a container should be: a link, not what it leads to. */
+  discard(id: string): void {
+    checkId(id);
+    Deno.removeSync(`${this.root}/${id}`);
   }
 
   /** The names of all containers, sorted. */

@@ -72,7 +72,7 @@ static const struct call {
     CALL(fsmount, ALWAYS), CALL(sethostname, PATH), CALL(setdomainname, PATH), CALL(ioctl, ALWAYS),
     CALL(setsid, ALWAYS), CALL(setuid, ALWAYS), CALL(setgid, ALWAYS), CALL(setresuid, ALWAYS), CALL(setresgid, ALWAYS),
     CALL(setgroups, ALWAYS), CALL(capset, ALWAYS), CALL(prctl, ALWAYS), CALL(keyctl, ALWAYS), CALL(seccomp, ALWAYS),
-    CALL(bpf, ALWAYS), CALL(prlimit64, SETTIME), CALL(sched_setaffinity, ALWAYS), CALL(close_range, ALWAYS),
+    CALL(setxattr, PATH), CALL(bpf, ALWAYS), CALL(prlimit64, SETTIME), CALL(sched_setaffinity, ALWAYS), CALL(close_range, ALWAYS),
 };
 
 struct task {

@@ -2,6 +2,7 @@ import { deepEqual, equal, match, ok } from "node:assert/strict";
 import type { Hooks } from "../../runtime/spec/config.ts";
 import { BOX, Containers } from "../helpers/containers.ts";
 import { containerTest } from "../helpers/container_test.ts";
+import { HOST } from "../unit/runtime/cgroup/groups.ts";
 
 /** What a command may take that must not wait for anybody, on a busy machine. */
 const SOON_MS = 18_000;
@@ -22,6 +23,34 @@ containerTest("a container that is frozen before its start keeps no command wait
   equal((await soon(containers, "kill", BOX, "KILL")).code, 0);
   await containers.until(BOX, "stopped");
   equal((await soon(containers, "delete", BOX)).code, 0);
+});
+
+containerTest("a container below a group that is frozen is deleted, and the group stays frozen", async () => {
+  const freezer = HOST.find(({ version, controllers }) => version === 1 && controllers === "freezer");
+  const unified = HOST.find(({ version }) => version === 2);
+  const above = `${(freezer ?? unified)!.mountPoint}/${BOX}-frozen`;
+  await using containers = new Containers();
+  const spec = JSON.parse(Deno.readTextFileSync(`${containers.bundle.path}/config.json`));
+  containers.write(["/bin/sh", "-c", "sleep 300 & sleep 300"], {
+    linux: { ...spec.linux, cgroupsPath: `/${BOX}-frozen/${BOX}` },
+  });
+  Deno.mkdirSync(above);
+  try {
+    for (const command of [["create"], ["run", "--detach"]]) {
+      for (const spoil of [false, true]) {
+        await containers.output(...command, BOX);
+        const file = freezer ? [`${above}/freezer.state`, "FROZEN"] : [`${above}/cgroup.freeze`, "1"];
+        Deno.writeTextFileSync(file[0]!, file[1]!);
+        if (spoil) Deno.writeTextFileSync(`${containers.root}/${BOX}/record.json`, "{");
+        equal((await soon(containers, "delete", "--force", BOX)).code, 0);
+        deepEqual([...Deno.readDirSync(containers.root)], []);
+        match(Deno.readTextFileSync(file[0]!), /^(FROZEN|1)\n$/);
+        Deno.writeTextFileSync(file[0]!, freezer ? "THAWED" : "0");
+      }
+    }
+  } finally {
+    Deno.removeSync(above);
+  }
 });
 
 for (const kind of ["createRuntime", "startContainer", "poststart"] as const) {

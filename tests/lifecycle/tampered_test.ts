@@ -1,4 +1,5 @@
-import { equal, match } from "node:assert/strict";
+import { deepEqual, equal, match } from "node:assert/strict";
+import { setMark } from "../../ffi/mark.ts";
 import { BOX, Containers } from "../helpers/containers.ts";
 import { containerTest } from "../helpers/container_test.ts";
 
@@ -44,37 +45,108 @@ const TAMPERED: readonly { does: string; to: (file: string) => void; says: RegEx
 ];
 
 for (const { does, to, says } of TAMPERED) {
-  containerTest(`a record that ${does} is refused`, async () => {
+  containerTest(`a record that ${does} is refused, but by delete --force, which leaves nothing`, async () => {
     await using containers = new Containers();
-    await containers.output("create", BOX);
-    const file = `${containers.root}/${BOX}/record.json`;
-    const record = Deno.readTextFileSync(file);
-    to(file);
-    for (const args of [["kill", "--all", BOX, "9"], ["delete", "--force", BOX]]) {
-      const { code, stderr } = await containers.run(...args);
-      match(stderr, says);
-      equal(code, 1);
-    }
+    await using stranger = new Deno.Command("sleep", { args: ["60"] }).spawn();
+    await containers.output("run", "--detach", BOX);
+    const { pid } = JSON.parse(await containers.output("state", BOX));
+    const directory = `${containers.root}/${BOX}`;
+    to(`${directory}/record.json`);
+    Deno.removeSync(`${directory}/moves`, { recursive: true }); // that knew better
+    const kill = await containers.run("kill", "--all", BOX, "9");
+    match(kill.stderr, says);
+    equal(kill.code, 1);
+    equal((await containers.run("delete", BOX)).code, 1);
     equal((await containers.run("list")).code, 0); // of the others
-    Deno.removeSync(file);
-    Deno.writeTextFileSync(file, record);
-    equal(await containers.status(BOX), "created");
-    await containers.output("delete", BOX);
+    const { code, stderr } = await containers.run("delete", "--force", BOX);
+    match(stderr, says);
+    match(stderr, /removed it, and what was marked as its own: \/sys\/fs\/cgroup\/[^,]*, /);
+    equal(code, 0);
+    deepEqual([...Deno.readDirSync(containers.root)], []);
+    equal(lives(pid), false);
+    match(Deno.readTextFileSync(`/proc/${stranger.pid}/status`), /State:\tS/);
   });
 }
+
+/** What somebody has done to all that is kept of a container. */
+const LOST: readonly { does: string; to: (directory: string) => void }[] = [
+  {
+    does: "has no files any more",
+    to: (directory) =>
+      [...Deno.readDirSync(directory)].forEach(({ name }) => Deno.removeSync(`${directory}/${name}`)),
+  },
+  {
+    does: "has nothing but garbage in its files",
+    to: (directory) => {
+      for (const { name, isFile } of Deno.readDirSync(directory)) {
+        if (isFile) Deno.writeTextFileSync(`${directory}/${name}`, "garbage");
+      }
+    },
+  },
+  {
+    does: "has directories in place of its files",
+    to: (directory) => {
+      for (const { name } of Deno.readDirSync(directory)) {
+        Deno.removeSync(`${directory}/${name}`);
+        Deno.mkdirSync(`${directory}/${name}/below`, { recursive: true });
+      }
+    },
+  },
+];
+
+for (const { does, to } of LOST) {
+  for (const command of ["create", "run"]) {
+    containerTest(`delete --force leaves nothing of a container of ${command} that ${does}`, async () => {
+      await using containers = new Containers();
+      const spec = JSON.parse(Deno.readTextFileSync(`${containers.bundle.path}/config.json`));
+      const cgroupsPath = `/${BOX}-above/${BOX}`;
+      containers.write(containers.args, { linux: { ...spec.linux, cgroupsPath } });
+      await containers.output(command, ...(command === "run" ? ["--detach"] : []), BOX);
+      const { pid } = JSON.parse(await containers.output("state", BOX));
+      to(`${containers.root}/${BOX}`);
+      equal((await containers.run("delete", "--force", BOX)).code, 0);
+      deepEqual([...Deno.readDirSync(containers.root)], []);
+      equal(lives(pid), false);
+      deepEqual(groups(), []);
+    });
+  }
+}
+
+containerTest(
+  "what is left of a record that was cut off names the first process of a container without marks",
+  async () => {
+    await using containers = new Containers();
+    await containers.output("run", "--detach", BOX);
+    const file = `${containers.root}/${BOX}/record.json`;
+    const record = JSON.parse(Deno.readTextFileSync(file));
+    const { init, ...rest } = record;
+    Deno.writeTextFileSync(file, JSON.stringify({ ...rest, init, groups: 5 }).slice(0, -2));
+    for (const { directory } of record.groups) {
+      setMark(directory, "ai-sandbox.container", "none");
+    }
+    const { code, stderr } = await containers.run("delete", "--force", BOX);
+    equal(code, 0, stderr);
+    equal(lives(init.pid), false);
+    for (const { directory } of record.groups) removeIfThere(directory);
+  },
+);
 
 containerTest("a link in place of a container leads nowhere", async () => {
   await using containers = new Containers();
   await containers.output("create", BOX);
-  Deno.renameSync(`${containers.root}/${BOX}`, `${containers.bundle.path}/elsewhere`);
+  const elsewhere = `${containers.bundle.path}/elsewhere`;
+  Deno.renameSync(`${containers.root}/${BOX}`, elsewhere);
   Deno.symlinkSync("../elsewhere", `${containers.root}/${BOX}`);
-  for (const command of [["state"], ["start"], ["delete", "--force"], ["create"]]) {
+  for (const command of [["state"], ["start"], ["delete"], ["create"]]) {
     const { code, stderr } = await containers.run(...command, BOX);
     match(stderr, /Cannot use the record .*(ELOOP|ENOTDIR)/);
     equal(code, 1);
   }
-  Deno.removeSync(`${containers.root}/${BOX}`);
-  Deno.renameSync(`${containers.bundle.path}/elsewhere`, `${containers.root}/${BOX}`);
+  const { code, stderr } = await containers.run("delete", "--force", BOX);
+  match(stderr, /it was no directory, and is removed/);
+  equal(code, 0);
+  Deno.renameSync(elsewhere, `${containers.root}/${BOX}`);
+  equal(await containers.status(BOX), "created");
   await containers.output("delete", BOX);
 });
 
@@ -98,6 +170,30 @@ for (const id of ["..", ".", "a/b", "", "a b", "ä", "x".repeat(1025)]) {
     await using containers = new Containers();
     for (const command of ["create", "state", "delete"]) equal((await containers.run(command, id)).code, 1);
   });
+}
+
+/** The cgroups of the containers here, and those above them. */
+function groups(): string[] {
+  const args = ["/sys/fs/cgroup", "-type", "d", "-name", `${BOX}*`];
+  const { stdout } = new Deno.Command("find", { args, stderr: "null" }).outputSync();
+  return new TextDecoder().decode(stdout).split("\n").filter((line) => line !== "");
+}
+
+/** Whether it is there and not only waits for its parent to look: that may be this process. */
+function lives(pid: number): boolean {
+  try {
+    return !/ Z /.test(Deno.readTextFileSync(`/proc/${pid}/stat`));
+  } catch {
+    return false;
+  }
+}
+
+function removeIfThere(directory: string): void {
+  try {
+    Deno.removeSync(directory);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
 }
 
 function group(directory: string): unknown {
