@@ -35,7 +35,8 @@ interface Line {
   readonly msg: string;
 }
 
-function messageOf(error: unknown): string {
+/** An error in a line that can be printed anywhere. */
+export function messageOf(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   // An error that nobody foresaw is a defect: its stack tells where.
   const known = error instanceof Error && error.constructor !== TypeError &&

@@ -3,51 +3,37 @@ import { openDirectory } from "../ffi/directory.ts";
 import type { Fd } from "../ffi/fd.ts";
 import { openPidFd, reap, signalPidFd } from "../ffi/process.ts";
 import { connect, sendWithFd } from "../ffi/socket.ts";
-import { loadBundle } from "../runtime/bundle.ts";
-import { UnsupportedError, UsageError } from "../runtime/errors.ts";
+import { type Bundle, loadBundle } from "../runtime/bundle.ts";
 import { EPOLLIN, reactor } from "../runtime/launch/reactor.ts";
 import { checkFit, makeGroup } from "../runtime/lifecycle/create.ts";
 import { intendedRecord } from "../runtime/lifecycle/intended.ts";
 import { writeMoves } from "../runtime/lifecycle/moves.ts";
 import { NAMESPACE_FLAG } from "../runtime/plan/kernel.ts";
 import { hasNoDevices } from "../runtime/plan/rootfs.ts";
-import { prepare, type Prepared } from "../runtime/prepare.ts";
 import { annotatedOverlay } from "../runtime/overlay_choice.ts";
+import { prepare } from "../runtime/prepare.ts";
 import { checkId } from "../runtime/state/container_id.ts";
+import { stdioNames } from "../runtime/state/descriptor_name.ts";
 import { nameProcess } from "../runtime/state/liveness.ts";
-import { Store } from "../runtime/state/store.ts";
+import { type Entry, Store } from "../runtime/state/store.ts";
 import { type Terminal, terminalOf } from "../runtime/supervise/terminal_streams.ts";
 import { refusal } from "./checkpoint.ts";
 import { makeDirectory } from "./images.ts";
+import { findCriu, type InstalledCriu } from "./installed.ts";
 import { hasUserMarks, restoredUpper } from "./layer/restored_upper.ts";
-import { findCriu } from "./installed.ts";
-import { liveImages, placeIn, removeLive } from "./live_images.ts";
-import { isNetworkMissing, openImages } from "./open_images.ts";
-import { cgroupModeOf, type CriuOptions, emptyNamespaces, refuseLazyPages, switchesOf } from "./options.ts";
-import { inheritedFds, mountKeys } from "./restore_externals.ts";
+import { type ImageChanges, liveImages, placeIn, removeLive } from "./live_images.ts";
+import { type Images, isNetworkMissing, openImages } from "./open_images.ts";
+import { cgroupModeOf, emptyNamespaces, refuseLazyPages, switchesOf } from "./options.ts";
+import { inheritedFds, mountKeys, OWN_STDIO, type Stdio } from "./restore_externals.ts";
+import { refuseRestore, type RestoreOptions } from "./restore_options.ts";
 import { Stages } from "./restore_stages.ts";
 import { runCriu } from "./worker.ts";
 import { FIRST_INHERITED_FD } from "./worker_plan.ts";
 
 /** What CRIU's log of a restore is called. */
 const LOG = "restore.log";
+const WORK = "criu";
 const SIGKILL = 9;
-
-/** Options of {@linkcode restoreContainer}. */
-export interface RestoreOptions extends CriuOptions {
-  /** Directory of the bundle: its config.json decides what the container may do. @default the working directory */
-  readonly bundle?: string | undefined;
-  /** Path of the Unix socket that gets the terminal, if the program has one; without it the caller must stay with it. */
-  readonly consoleSocket?: string | undefined;
-  /** The caller goes away. @default {false} */
-  readonly detach?: boolean;
-  /** Another AppArmor profile or SELinux label, as `apparmor:NAME`. */
-  readonly lsmProfile?: string | undefined;
-  /** Another SELinux context of mounts. */
-  readonly lsmMountContext?: string | undefined;
-  /** Hears the pid of its first process before the container counts as restored. */
-  readonly onPid?: ((pid: number) => void | Promise<void>) | undefined;
-}
 
 /** A container that runs again. */
 export interface RestoredContainer {
@@ -71,32 +57,63 @@ export interface RestoredContainer {
 export async function restoreContainer(id: string, options: RestoreOptions = {}): Promise<RestoredContainer> {
   checkId(id);
   refuseLazyPages(options);
-  const mode = cgroupModeOf(options.manageCgroupsMode) ?? CGROUP_MODE.ignore;
-  const emptied = emptyNamespaces(options.emptyNs);
   const criu = findCriu(options.criu);
   const bundle = loadBundle(options.bundle ?? ".");
-  const overlay = annotatedOverlay(bundle.spec.annotations);
-  const request = prepare({ bundle, id, overlay }, { form: "detached" });
-  refuse(request, options);
   const images = await openImages(options.imagePath ?? "checkpoint");
+  return await restoreInto(id, {
+    criu,
+    images,
+    bundle: () => bundle,
+    options,
+    stdio: OWN_STDIO,
+    logPath: options.workPath ?? images.path,
+  });
+}
+
+/** What a container is restored from. */
+export interface Restoration {
+  readonly criu: InstalledCriu;
+  readonly images: Images;
+  /** What it is restored under; it may come to lie in the directory of the container, which is there already. */
+  readonly bundle: (entry: Entry) => Bundle;
+  readonly options: RestoreOptions;
+  /** The descriptors that take the place of stdin, stdout and stderr. */
+  readonly stdio: Stdio;
+  /** Images that are to be others than those of the checkpoint. */
+  readonly change?: (bundle: Bundle) => ImageChanges;
+  /** Runs when all of it is there and attested, and nothing of it runs. */
+  readonly beforeResume?: (pid: number) => void;
+  /** Where CRIU's log goes; without it, it is kept only until all went well. */
+  readonly logPath?: string | undefined;
+}
+
+/** What {@linkcode restoreContainer} does, with everything that it finds out given. */
+export async function restoreInto(id: string, restoration: Restoration): Promise<RestoredContainer> {
+  const { criu, images, options, stdio } = restoration;
   const { manifest } = images;
+  const mode = cgroupModeOf(options.manageCgroupsMode) ?? CGROUP_MODE.ignore;
+  const emptied = emptyNamespaces(options.emptyNs);
   using entry = new Store(options.root).claim(id);
-  const intended = intendedRecord(id, bundle, request);
   await using parts = new AsyncDisposableStack();
   parts.defer(() => entry.remove());
+  const bundle = restoration.bundle(entry);
+  const overlay = annotatedOverlay(bundle.spec.annotations);
+  const request = prepare({ bundle, id, overlay }, { form: "detached" });
+  refuseRestore(request, options);
+  const intended = intendedRecord(id, bundle, request, stdioNames(stdio));
   await checkFit(intended);
   entry.writeSpec(bundle.spec);
   entry.write(intended);
   const group = await makeGroup(request);
   parts.use(group);
-  const logs = options.workPath === undefined ? images.path : makeDirectory(options.workPath);
-  using imagesDir = liveImages(images, entry);
+  const logs = makeDirectory(restoration.logPath ?? `${entry.path}/${WORK}`);
+  using imagesDir = liveImages(images, entry, stdio, restoration.change?.(bundle));
   using workDir = openDirectory(logs)!;
   using fds = new DisposableStack();
-  const inherited = inheritedFds(images, request, fds);
+  const inherited = inheritedFds(images, request, stdio, fds);
   const layers = restoredUpper(images, request);
   if (layers) fds.use(layers);
-  const stages = new Stages(id, request, images, group);
+  const stages = new Stages(id, request, images, group, restoration.beforeResume);
   const isEmpty = emptied !== 0 || (manifest ? manifest.network === "empty" : isNetworkMissing(images.path));
   const answer = await runCriu(
     criu,
@@ -140,7 +157,7 @@ export async function restoreContainer(id: string, options: RestoreOptions = {})
   });
   if ("refused" in answer) {
     stages.end();
-    throw refusal("restore", { id, log: `${logs}/${LOG}`, kept: true });
+    throw refusal("restore", { id, log: `${logs}/${LOG}`, kept: restoration.logPath !== undefined });
   }
   removeLive(entry);
   const pid = answer.result;
@@ -165,30 +182,6 @@ async function end(pid: number, process: Fd, streams: DisposableStack): Promise<
   const { code, signal = 0 } = reap(pid, true) ?? { code: 0 };
   streams.dispose();
   return code ?? 128 + signal;
-}
-
-function refuse({ spec, filter }: Prepared, { consoleSocket, detach }: RestoreOptions): void {
-  if (spec.process?.terminal && detach && consoleSocket === undefined) {
-    throw new UsageError("cannot allocate tty if runtime will detach without setting console socket");
-  }
-  if (consoleSocket !== undefined && !spec.process?.terminal) {
-    throw new UsageError(
-      "Cannot use --console-socket: the program has no terminal, process.terminal is not true",
-    );
-  }
-  if (Object.values(spec.hooks ?? {}).some((each) => each.length > 0)) {
-    throw new UnsupportedError("/hooks", "this version runs none in a restore", "leave them out");
-  }
-  if (Object.keys(spec.linux?.netDevices ?? {}).length > 0) {
-    throw new UnsupportedError("/linux/netDevices", "this version moves none in a restore", "leave them out");
-  }
-  if (filter?.notify) {
-    throw new UnsupportedError(
-      "/linux/seccomp",
-      "CRIU cannot restore a filter that asks user space",
-      "leave it out",
-    );
-  }
 }
 
 function sendTerminal(terminal: Fd | undefined, path: string | undefined): Fd | undefined {

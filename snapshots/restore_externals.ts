@@ -6,6 +6,12 @@ import { configuredMounts, type LiveMounts, sourceOf } from "./external_mounts.t
 import { unusable } from "./manifest.ts";
 import type { Images } from "./open_images.ts";
 
+/** The descriptors that take the place of a program's stdin, stdout and stderr. */
+export type Stdio = readonly [number, number, number];
+
+/** This process's own. */
+export const OWN_STDIO: Stdio = [0, 1, 2];
+
 /** The mounts that CRIU takes from the host, each with its source by the config of now. */
 export function* mountKeys(
   { path, manifest }: Images,
@@ -34,13 +40,14 @@ export function* mountKeys(
 export function inheritedFds(
   { manifest, links }: Images,
   { spec }: Prepared,
+  stdioFds: Stdio,
   stack: DisposableStack,
 ): { fd: number; key: string }[] {
   const files = manifest?.files ??
-    links.flatMap((key, stdio) => key.includes("pipe:") ? [{ key, stdio }] : []);
+    links.flatMap((key, stdio) => key.includes("pipe:") ? [{ key, stdio: stdio as 0 | 1 | 2 }] : []);
   const namespaces = [["network", "extRootNetNS"], ["pid", "extRootPidNS"]].flatMap(([type, key]) => {
     const path = spec.linux?.namespaces?.find((each) => each.type === type)?.path;
     return path === undefined ? [] : [{ fd: stack.use(open(path, 0)).raw, key: key! }];
   });
-  return [...files.map(({ key, stdio }) => ({ fd: stdio, key })), ...namespaces];
+  return [...files.map(({ key, stdio }) => ({ fd: stdioFds[stdio], key })), ...namespaces];
 }

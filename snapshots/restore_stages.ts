@@ -21,6 +21,7 @@ export class Stages {
     readonly request: Prepared,
     readonly images: Images,
     readonly group: CgroupGroup | undefined,
+    readonly beforeResume: (pid: number) => void = () => {},
   ) {}
 
   reach({ name, pid, terminal }: CriuStage): void {
@@ -39,6 +40,7 @@ export class Stages {
     try {
       const filters = keptFilters(this.images.path);
       attestRestored({ id: this.id, pid: this.#pid, pids, request: this.request, filters });
+      this.beforeResume(this.#pid);
     } catch (error) {
       for (const each of pids) kill(each); // CRIU would let them go on all the same
       throw error;

@@ -1,7 +1,7 @@
 import { resolve } from "@std/path";
 import type { Bundle } from "../bundle.ts";
 import type { Made } from "../image_of.ts";
-import { ownStdio } from "../state/descriptor_name.ts";
+import { stdioNames } from "../state/descriptor_name.ts";
 import type { Record } from "../state/record.ts";
 
 /** The record of a container that is only intended: whoever deletes it knows by that what there may be. */
@@ -9,6 +9,7 @@ export function intendedRecord(
   id: string,
   { path, spec }: Bundle,
   made: Pick<Made, "group">,
+  stdio: readonly string[] = stdioNames(),
 ): Omit<Record, "version"> {
   return {
     id,
@@ -18,7 +19,7 @@ export function intendedRecord(
     created: new Date().toISOString(),
     owner: Deno.uid()!,
     phase: "creating",
-    stdio: ownStdio(),
+    stdio,
     ...groupsOf(made),
   };
 }

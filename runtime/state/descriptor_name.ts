@@ -19,7 +19,7 @@ export function descriptorName(pid: number | "self", fd: number): string | undef
   }
 }
 
-/** The names of this process's stdin, stdout and stderr; empty for one that is closed. */
-export function ownStdio(): string[] {
-  return STDIO.map((fd) => descriptorName("self", fd) ?? "");
+/** The names of descriptors of this process, which are to be a stdin, stdout and stderr; empty for one that is closed. */
+export function stdioNames(fds: readonly number[] = STDIO): string[] {
+  return fds.map((fd) => descriptorName("self", fd) ?? "");
 }

@@ -1,0 +1,75 @@
+import { type Bundle, loadBundle } from "../runtime/bundle.ts";
+import { UsageError } from "../runtime/errors.ts";
+import { findContainer, specOf } from "../runtime/lifecycle/container.ts";
+import { Store } from "../runtime/state/store.ts";
+import { checkpointContainer } from "./checkpoint.ts";
+import { type Images, openImages } from "./open_images.ts";
+import type { CriuOptions } from "./options.ts";
+
+/** What forks are made of; disposing removes what was made for that alone. */
+export interface ForkSource extends Disposable {
+  readonly images: Images;
+  readonly bundle: Bundle;
+  /** The container that the images are of. */
+  readonly id: string;
+}
+
+/** Where forks come from: a directory of images, or a container that runs and goes on. */
+export type ForkOrigin = { readonly images: string } | { readonly container: string };
+
+/** What a word of the command line means: a path if there is a `/` in it or no container of that name. */
+export function readOrigin(word: string, root: string | undefined): ForkOrigin {
+  if (word.includes("/") || word === "." || word === "..") return { images: word };
+  using entry = new Store(root).find(word);
+  return entry?.read() ? { container: word } : { images: word };
+}
+
+/**
+ * Opens what forks are to be made of.
+ *
+ * @param bundle Directory of the bundle; without it that of the container, and for images the working directory.
+ * @throws {LifecycleError} if it cannot be used.
+ */
+export async function openSource(
+  origin: ForkOrigin,
+  bundle: string | undefined,
+  options: CriuOptions,
+): Promise<ForkSource> {
+  if ("images" in origin) {
+    const images = await openImages(origin.images);
+    return {
+      images,
+      bundle: loadBundle(bundle ?? "."),
+      id: images.manifest?.id ?? nameOf(images.path),
+      [Symbol.dispose]: () => {},
+    };
+  }
+  const { container: id } = origin;
+  using stack = new DisposableStack();
+  const own = await bundleOf(id, options);
+  const directory = Deno.makeTempDirSync({ prefix: "ai-sandbox-fork-" });
+  stack.defer(() => Deno.removeSync(directory, { recursive: true }));
+  const imagePath = `${directory}/images`;
+  await checkpointContainer(id, { ...options, imagePath, leaveRunning: true });
+  const images = await openImages(imagePath);
+  const kept = stack.move();
+  return {
+    images,
+    bundle: bundle === undefined ? own : loadBundle(bundle),
+    id,
+    [Symbol.dispose]: () => kept.dispose(),
+  };
+}
+
+async function bundleOf(id: string, options: CriuOptions): Promise<Bundle> {
+  using container = findContainer(id, options);
+  return { path: container.record.bundle, spec: await specOf(container) };
+}
+
+function nameOf(path: string): string {
+  const name = path.slice(path.lastIndexOf("/") + 1);
+  if (name === "") {
+    throw new UsageError("Cannot name forks of images in the root directory: give them a name");
+  }
+  return name;
+}

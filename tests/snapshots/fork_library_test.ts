@@ -1,0 +1,68 @@
+import { deepEqual, equal, match, rejects } from "node:assert/strict";
+import { forkContainers, Sandbox, UnsupportedError } from "../../mod.ts";
+import { probeHost } from "../../runtime/host/probe.ts";
+import { findCriu } from "../../snapshots/installed.ts";
+import { runCriu } from "../../snapshots/worker.ts";
+import { until } from "../helpers/cli.ts";
+import { BOX } from "../helpers/containers.ts";
+import { ForkBox } from "../helpers/fork_box.ts";
+import { snapshotTest } from "../helpers/snapshot_box.ts";
+
+/** Counts the lines that it reads, as soon as it is a fork. */
+const COUNT = `echo '{"waits":true}'; until [ -e /dev/ai-sandbox/fork.json ]; do sleep 0.02; done
+  count=0; while read -r line; do count=$((count + 1)); echo "$count $line"; done; exit 7`;
+const encoder = new TextEncoder();
+
+/** What the library opens once and keeps, such as its reactor, is there before anything is counted. */
+async function warmUp(): Promise<void> {
+  await using sandbox = await Sandbox.run({ command: ["true"] });
+  await sandbox.wait();
+  try {
+    const criu = findCriu();
+    const worker = { arch: probeHost().arch, program: criu.program, flags: [] };
+    await runCriu(criu, worker, { what: "get_version", request: {} });
+  } catch (error) {
+    if (!(error instanceof UnsupportedError)) throw error;
+  }
+}
+if (Deno.uid() === 0) await warmUp();
+
+snapshotTest(
+  "forkContainers() gives each fork streams of its own, and ends those that are disposed of",
+  async () => {
+    await using box = new ForkBox();
+    box.write(["bash", "-c", COUNT]);
+    await box.atLeast(1, await box.start());
+    const { root } = box.containers;
+    const options = { count: 3, root, stdin: "piped", stdout: "piped" } as const;
+    const outcomes = await forkContainers({ container: BOX }, options);
+    for (const outcome of outcomes) {
+      if ("error" in outcome) throw outcome.error;
+      await using fork = outcome.fork;
+      const input = fork.stdin!.getWriter();
+      await input.write(encoder.encode(`hello ${fork.number}\n`));
+      if (fork.number === 3) {
+        equal(await until(fork.stdout!, "\n"), "1 hello 3\n");
+        equal(fork.container.state.status, "running");
+        continue; // it is ended
+      }
+      await input.close();
+      equal(await new Response(fork.stdout).text(), `1 hello ${fork.number}\n`);
+      equal(await fork.wait(), 7);
+    }
+    deepEqual(box.forks, []);
+  },
+);
+
+snapshotTest("forkContainers() refuses what there is only room for one of, and wrong numbers", async () => {
+  await using box = new ForkBox();
+  box.write(["bash", "-c", COUNT]);
+  await box.atLeast(1, await box.start());
+  const { root } = box.containers;
+  await rejects(forkContainers({ container: BOX }, { root, count: 0 }), /Cannot make 0 forks/);
+  await rejects(forkContainers({ container: "none" }, { root }), /container does not exist/);
+  await rejects(forkContainers({ images: `${root}/none` }, { root }), /there is no such directory/);
+  const { stderr } = await box.containers.run("fork", "--name", "a/b", BOX);
+  match(stderr, /Cannot make fork "a\/b-1": Cannot use "a\/b-1" as an id/);
+  deepEqual(box.forks, []);
+});
