@@ -96,6 +96,9 @@ Deno.test("build() makes an executable that stands alone", async (t) => {
       async () => equal(await json(["lazy"]), "a/b"),
     );
     await t.step("process works", async () => deepEqual(await json(["process"]), ["linux", true]));
+    await t.step("a relative path is resolved without Node's process, which takes 40 ms to load", async () => {
+      deepEqual(await json(["resolve"]), [join(cwd, "a"), true]);
+    });
     await t.step("import.meta names the executable", async () => {
       deepEqual(await json(["meta"]), [true, `file://${program}`]);
     });

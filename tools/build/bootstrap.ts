@@ -109,7 +109,7 @@ ${chunks(places)}
 await load(${JSON.stringify(main)});`;
 }
 
-// The first touch of `process` loads Node's, which takes longer than all else; `@std/path` asks it for `platform`.
+// The first touch of `process` loads Node's, which takes longer than all else; `@std/path` asks it for `platform` and `cwd`.
 const LIGHT_PROCESS = `{
   const get = Object.getOwnPropertyDescriptor(globalThis, "process").get;
   const real = () => {
@@ -123,6 +123,7 @@ const LIGHT_PROCESS = `{
     has: (_, key) => key in real(),
   }));
   Object.defineProperty(value, "platform", { value: Deno.build.os });
+  Object.defineProperty(value, "cwd", { value: () => Deno.cwd() });
   Object.defineProperty(globalThis, "process", { value, configurable: true, enumerable: true, writable: true });
 }`;
 

@@ -1,4 +1,5 @@
 // What build_test.ts builds: each command shows one thing about the process it runs in.
+import { resolve } from "@std/path";
 import { readLine } from "./lines.ts";
 
 export const COMMANDS: Record<string, () => unknown> = {
@@ -15,6 +16,11 @@ export const COMMANDS: Record<string, () => unknown> = {
   childEnv: () => child("/usr/bin/env", []).trim().split("\n").sort(),
   lazy: async () => (await import("node:path")).posix.join("a", "b"),
   process: () => [process.platform, process.pid === Deno.pid],
+  // Whoever needs Node's process has another object in its place afterwards.
+  resolve: () => {
+    const before = process;
+    return [resolve("a"), process === before];
+  },
   meta: () => [import.meta.main, import.meta.url],
 };
 
