@@ -65,7 +65,7 @@ export async function contenders(workspace: Workspace, notes: string[]): Promise
       name: "… a bundle that was never run",
       args: (id) => [runtime, "run", "--bundle", workspace.newBundle(), id],
     },
-    { key: "g", name: "bin/runtime run, overlay", args: () => [runtime, "run", bundle] },
+    { key: "g", name: "bin/runtime run, overlay, as run before", args: () => [runtime, "run", bundle] },
     { key: "h", name: "deno run cli/main.ts run", args: () => [deno, "run", "-A", MAIN, "run", bundle] },
     { key: "i", name: "deno run empty.js", args: () => [deno, "run", "-A", empty] },
     { key: "j", name: "bin/runtime --version", args: () => [runtime, "--version"] },

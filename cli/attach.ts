@@ -1,18 +1,16 @@
-import { type Execution, isTerminal, rawMode, type Sandbox, type Terminal, terminalSize } from "../mod.ts";
-
-/** What a person or a supervisor sends us and means for the program. */
-export const FORWARDED: readonly Deno.Signal[] = [
-  "SIGHUP",
-  "SIGINT",
-  "SIGQUIT",
-  "SIGTERM",
-  "SIGUSR1",
-  "SIGUSR2",
-  "SIGALRM",
-];
+import {
+  type AdoptedSandbox,
+  type Execution,
+  FORWARDED,
+  isTerminal,
+  rawMode,
+  type Sandbox,
+  type Terminal,
+  terminalSize,
+} from "../mod.ts";
 
 /** What is sent signals. */
-type Program = Pick<Sandbox, "deliver"> | Pick<Execution, "kill">;
+type Program = Pick<Sandbox | AdoptedSandbox, "deliver"> | Pick<Execution, "kill">;
 
 /** Passes the signals that we get on to the program, as soon as there is one, until it is disposed of. */
 export function forwardSignals(starting: Promise<Program>): Disposable {

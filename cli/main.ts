@@ -23,6 +23,7 @@ export interface Global {
 
 /** Loaded when they are called, so that none costs the others time. */
 const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
+  adopt: () => import("./commands/adopt.ts"),
   checkpoint: () => import("./commands/checkpoint.ts"),
   compile: () => import("./commands/compile.ts"),
   create: () => import("./commands/create.ts"),

@@ -8,6 +8,7 @@ import { addressOf, cstring } from "./memory.ts";
 const AT_FDCWD = -100;
 const AT_EMPTY_PATH = 0x1000;
 const AT_NO_AUTOMOUNT = 0x800;
+const AT_SYMLINK_NOFOLLOW = 0x100;
 const O_PATH = 0o10000000;
 const O_CLOEXEC = 0o2000000;
 const RESOLVE_NO_MAGICLINKS = 2n;
@@ -65,6 +66,22 @@ export function openInside(root: Fd, path: string): Fd | undefined {
   }
 }
 
+/**
+ * How a file or directory is now: whoever changes it changes its inode or when that was changed.
+ *
+ * @param follow Whether to go through a link at its end.
+ */
+export function stampAt(path: string, follow: boolean = true): {
+  readonly inode: bigint;
+  readonly sizeBytes: bigint;
+  readonly changed: readonly [seconds: bigint, nanoseconds: bigint];
+  readonly device: bigint;
+} {
+  const view = statx(AT_FDCWD, path, AT_NO_AUTOMOUNT | (follow ? 0 : AT_SYMLINK_NOFOLLOW));
+  const word = (offset: number): bigint => view.getBigUint64(offset, true);
+  return { inode: word(32), sizeBytes: word(40), changed: [word(96), word(104)], device: word(136) };
+}
+
 /** What a descriptor names. */
 export function placeOf(fd: Fd): Place {
   return stat(fd.raw, "", AT_EMPTY_PATH);
@@ -75,11 +92,16 @@ export function placeAt(path: string): Place {
   return stat(AT_FDCWD, path, AT_NO_AUTOMOUNT);
 }
 
-function stat(directory: number, path: string, flags: number): Place {
+/** `struct statx` (statx(2)). */
+function statx(directory: number, path: string, flags: number): DataView {
   const bytes = new Uint8Array(STATX_BYTES);
   const mask = STATX_BASIC_STATS | STATX_MNT_ID;
   check(libc.statx(directory, cstring(path), flags, mask, bytes), "look at", path);
-  const view = new DataView(bytes.buffer);
+  return new DataView(bytes.buffer);
+}
+
+function stat(directory: number, path: string, flags: number): Place {
+  const view = statx(directory, path, flags);
   const pair = (offset: number): string =>
     `${view.getUint32(offset, true)}:${view.getUint32(offset + 4, true)}`;
   return {

@@ -34,7 +34,7 @@ export function readCached(name: string, kind: string = KIND): KeyedImage | unde
         return JSON.parse(decoder.decode(steps)) as StepWords[];
       },
     };
-    return { key: head.key, kinds: head.kinds, expected: head.expected, image };
+    return { key: head.key, kinds: head.kinds, expected: head.expected, isSimple: head.isSimple, image };
   } catch {
     return undefined; // nothing of ours
   }
@@ -45,9 +45,17 @@ export function writeCached(name: string, keyed: KeyedImage, kind: string = KIND
   keep(kind, name, () => pack(keyed));
 }
 
-function pack({ key, kinds, expected, image }: KeyedImage): Uint8Array<ArrayBuffer> {
+function pack({ key, kinds, expected, isSimple, image }: KeyedImage): Uint8Array<ArrayBuffer> {
   const head = encoder.encode(
-    JSON.stringify({ build: BUILD_ID, key, kinds, expected, idsAt: image.idsAt, idWordsAt: image.idWordsAt }),
+    JSON.stringify({
+      build: BUILD_ID,
+      key,
+      kinds,
+      expected,
+      isSimple,
+      idsAt: image.idsAt,
+      idWordsAt: image.idWordsAt,
+    }),
   );
   const steps = encoder.encode(JSON.stringify(image.steps.map(({ does, call }) => ({ does, call }))));
   const bytes = new Uint8Array(HEADER_BYTES + head.length + steps.length + image.elf.length);

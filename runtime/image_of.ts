@@ -17,6 +17,8 @@ export interface Made {
   readonly kinds: Record<string, string>;
   /** Whether another sandbox with the same configuration can have it too. */
   readonly reusable: boolean;
+  /** Whether it can be run without anything of ours beside it: no terminal, no ids that somebody hands out. */
+  readonly isSimple: boolean;
   readonly listener?: Listener;
   /** What init must be like, if that is to be attested. */
   readonly expected?: Expected;
@@ -89,6 +91,7 @@ export function imageOf(options: InnerOptions, preparation?: Preparation): Made 
     request,
     kinds: kindsOf(request),
     reusable: isReusable(request) && !edit && !rdt,
+    isSimple: isSimple(request, image),
     ...(request.attest && { expected: expect(request) }),
     ...(request.group && { group: request.group }),
     ...(request.cuts && { cuts: request.cuts }),
@@ -103,6 +106,13 @@ export function imageOf(options: InnerOptions, preparation?: Preparation): Made 
     reusable: false,
     listener: { path, ...(metadata !== undefined && { metadata }), bundle: request.bundle, ...noted },
   };
+}
+
+/** Of what is reusable: what takes a supervisor that is Deno. */
+function isSimple({ spec, attest, host, root, filter }: PlanRequest, { idsAt }: Image): boolean {
+  return host.privileged && root.kind === "overlay" && !spec.process?.terminal && !attest &&
+    !filter?.notify &&
+    idsAt.length === 0;
 }
 
 function kindsOf({ root, sources, seen }: PlanRequest): Record<string, string> {

@@ -1,3 +1,4 @@
+import { BUILD_ID } from "./build_id.ts";
 import { readConfig } from "./config_file.ts";
 import { probeCaller } from "./host/probe.ts";
 import { readCached, writeCached } from "./image_cache.ts";
@@ -26,6 +27,8 @@ export interface KeyedImage {
   readonly expected?: Expected | undefined;
   /** What it was planned from; not known of an image that another process has made. */
   readonly request?: PlanRequest | undefined;
+  /** Whether it can be run without anything of ours beside it: no terminal, no ids that somebody hands out. */
+  readonly isSimple?: boolean | undefined;
 }
 
 /** An image, and how to keep it for later commands: to be called when the sandbox is on its way, so that nobody waits. */
@@ -63,14 +66,36 @@ export async function imageFor(options: InnerOptions): Promise<Found> {
   const known = images.get(name) ?? readCached(name);
   if (known?.key === key && stillThere(known.kinds)) {
     remember(name, known);
-    return { image: known.image, expected: known.expected, request: known.request };
+    const { image, expected, request } = known;
+    return { image, expected, request, keep: () => keepSteps(options, name, known) };
   }
   const made = (await import("./image_of.ts")).imageOf(options);
   if (!made.reusable) return made;
-  const { image, kinds, expected, request } = made;
-  const keyed = { key, kinds, image, expected, request };
+  const { image, kinds, expected, request, isSimple } = made;
+  const keyed = { key, kinds, image, expected, request, isSimple };
   remember(name, keyed);
-  return { image, expected, request, keep: () => writeCached(name, keyed) };
+  const keep = (): void => {
+    writeCached(name, keyed);
+    keepSteps(options, name, keyed);
+  };
+  return { image, expected, request, keep };
+}
+
+/** What `runtime run DIR` asks for, and nothing else. */
+const PLAIN = ["bundle", "id", "newlines", "onWarning", "stdin", "stdout", "stderr"];
+
+/** Keeps the steps that need no Deno, behind what else is to be done now. */
+function keepSteps(options: InnerOptions, name: string, keyed: KeyedImage): void {
+  const { bundle, newlines, stdin, stdout, stderr } = options;
+  if (BUILD_ID === "" || !keyed.isSimple || typeof bundle !== "string" || newlines !== "plain") return;
+  if (Object.keys(options).some((each) => !PLAIN.includes(each))) return;
+  if ([stdin, stdout, stderr].some((each) => each !== "inherit")) return;
+  const keyOf = (config: string): string => `${name}\n${config}`;
+  void import("./rerun.ts").then(({ keepRerun }) => keepRerun(absolute(bundle), keyed, keyOf));
+}
+
+function absolute(path: string): string {
+  return path.startsWith("/") ? path : `${Deno.cwd()}/${path}`;
 }
 
 const loaded = new WeakMap<Bundle, Map<string, KeyedImage>>();
@@ -102,7 +127,7 @@ function nameOf(options: SandboxOptions, bundle: string): string {
   const { preserveFds, pivot, newKeyring } = options;
   const { cpus, cpuset, memoryBytes, memorySwapBytes, pids, ioMax, cgroupManager }: Limits = options;
   const limits = [cpus, cpuset, memoryBytes, memorySwapBytes, pids, ioMax, cgroupManager];
-  const path = bundle.startsWith("/") ? bundle : `${Deno.cwd()}/${bundle}`;
+  const path = absolute(bundle);
   const parts = [path, env, cwd, mounts, terminal, overlay, ...limits, landlock, policy, attest, newlines];
   if (preserveFds || pivot === false || newKeyring === false) {
     parts.push(preserveFds?.length, pivot, newKeyring);

@@ -16,13 +16,13 @@ function directory(kind: string): string | undefined {
   return base?.startsWith("/") ? `${base}/ai-sandbox/${kind}` : undefined;
 }
 
-function fileOf(base: string, name: string): string {
+function fileOf(name: string): string {
   // 32-bit FNV-1a of the name: two names with the same file only push each other out.
   let hash = 0x811c9dc5;
   for (let index = 0; index < name.length; index++) {
     hash = Math.imul(hash ^ name.charCodeAt(index), 0x01000193);
   }
-  return `${base}/${(hash >>> 0).toString(16)}`;
+  return (hash >>> 0).toString(16);
 }
 
 /** What was last kept under this name, or under one that takes its place: the caller compares. */
@@ -32,7 +32,7 @@ export function readKept(kind: string, name: string): Uint8Array<ArrayBuffer> | 
   try {
     const { uid, mode, isDirectory } = Deno.lstatSync(base);
     if (!isDirectory || uid !== libc.geteuid() || (mode! & 0o077) !== 0) return undefined;
-    return Deno.readFileSync(fileOf(base, name));
+    return Deno.readFileSync(`${base}/${fileOf(name)}`);
   } catch {
     return undefined; // nothing there
   }
@@ -40,9 +40,14 @@ export function readKept(kind: string, name: string): Uint8Array<ArrayBuffer> | 
 
 /** Keeps bytes for the next command, made only if there is a place for them; that it cannot is no failure. */
 export function keep(kind: string, name: string, make: () => Uint8Array<ArrayBuffer>): void {
+  keepFile(kind, fileOf(name), make);
+}
+
+/** The same, in a file of this name. */
+export function keepFile(kind: string, fileName: string, make: () => Uint8Array<ArrayBuffer>): void {
   const base = directory(kind);
   if (base === undefined) return;
-  const file = fileOf(base, name);
+  const file = `${base}/${fileName}`;
   try {
     Deno.mkdirSync(base, { recursive: true, mode: 0o700 });
     publish(base, file, make());

@@ -96,9 +96,12 @@ Deno.test("build() makes an executable that stands alone", async (t) => {
       async () => equal(await json(["lazy"]), "a/b"),
     );
     await t.step("process works", async () => deepEqual(await json(["process"]), ["linux", true]));
-    await t.step("a relative path is resolved without Node's process, which takes 40 ms to load", async () => {
-      deepEqual(await json(["resolve"]), [join(cwd, "a"), true]);
-    });
+    await t.step(
+      "a relative path is resolved without Node's process, which takes 40 ms to load",
+      async () => {
+        deepEqual(await json(["resolve"]), [join(cwd, "a"), true]);
+      },
+    );
     await t.step("import.meta names the executable", async () => {
       deepEqual(await json(["meta"]), [true, `file://${program}`]);
     });
@@ -251,6 +254,9 @@ for (
     ["f();\nexport { f };\n", "f();\n\nreturn { get f() { return f; } };", [], []],
     ["f();export{a as b,c};", "f();\nreturn { get b() { return a; }, get c() { return c; } };", [], []],
     ['import * as p from "node:path";\np;', 'const p = await import("node:path");\np;', ["node:path"], []],
+    ['function f(){}import{a}from"node:fs";a', 'function f(){}const { a } = await import("node:fs");a', [
+      "node:fs",
+    ], []],
     ['import{a as b,c}from"node:fs";b', 'const { a: b,c } = await import("node:fs");b', ["node:fs"], []],
     [
       'import d, { e } from "node:os";',

@@ -24,7 +24,7 @@ const HELLO = join(ROOT, "bundles/hello");
 /** What commands load together: exec and run with a kept image, what a run is attested by, create and the planner, … */
 const HOT = [
   ["exec"],
-  ["run"],
+  ["run", "rerun"],
   ["attest"],
   ["create", "bundle", "image_of", "launch", "group", "moves"],
   ["foreground"],

@@ -1,5 +1,6 @@
 import {
   deleteContainer,
+  FORWARDED,
   killContainer,
   restoreContainer,
   type RestoredContainer,
@@ -7,7 +8,7 @@ import {
   UsageError,
 } from "../../mod.ts";
 import type { CommandHelp } from "../args.ts";
-import { attachTerminal, FORWARDED } from "../attach.ts";
+import { attachTerminal } from "../attach.ts";
 import { containerArguments } from "../containers.ts";
 import { CRIU_FLAGS, criuOptions } from "../criu.ts";
 import type { Command, Global } from "../main.ts";

@@ -16,7 +16,8 @@ import { DATA_ADDRESS } from "./machine.ts";
 /** The data begins with {failed record, errno, scratch, where to leave}; the records follow, then what they point to. */
 const HEADER_BYTES = 0x20;
 const SCRATCH = DATA_ADDRESS + 0x10;
-const FORM_OFFSET = 0x18;
+/** Of a table: how long it is, where the scratch will be, and its form, where the place to leave to will be. */
+const [LENGTH_OFFSET, FORM_OFFSET] = [0x10, 0x18];
 
 /*
  * A record, as machine/<arch>.s reads it:
@@ -74,15 +75,17 @@ export function assemble(plan: Plan, { texts = false }: AssembleOptions = {}): I
 }
 
 /** What a table begins with, so that no executable takes one that is meant for other machine code: the stubs have it too. */
-export const MOVES_FORM = "moves 1\0";
+export const MOVES_FORM = "moves 2\0";
 
 /**
  * A plan as the table alone, for an executable that has the machine code already. Before it goes through the table it
- * writes three numbers over its begin, the slots `failed`, `errno` and `scratch`, and where `leave` goes.
+ * looks at its length and form at the begin, and writes over them: the slots `failed`, `errno` and `scratch`, and where
+ * `leave` goes.
  */
 export function assembleTable(plan: Plan): Uint8Array<ArrayBuffer> {
   const table = new Assembler(plan, false).data().slice();
   table.set(new TextEncoder().encode(MOVES_FORM), FORM_OFFSET);
+  new DataView(table.buffer).setBigUint64(LENGTH_OFFSET, BigInt(table.length), true);
   return table;
 }
 

@@ -1,11 +1,13 @@
 /** Constants of the kernel's interface that are alike on every architecture (linux/sched.h, mount.h, prctl.h, …). */
 
 export const AT_FDCWD = { named: "AT_FDCWD", value: -100 } as const;
-export const AT = { EMPTY_PATH: 0x1000, RECURSIVE: 0x8000, EACCESS: 0x200 } as const;
+export const AT = { SYMLINK_NOFOLLOW: 0x100, EMPTY_PATH: 0x1000, RECURSIVE: 0x8000, EACCESS: 0x200 } as const;
 
 export const CLONE = {
   NEWTIME: 0x80,
+  VM: 0x100,
   PIDFD: 0x1000,
+  VFORK: 0x4000,
   PARENT: 0x8000,
   NEWNS: 0x20000,
   NEWCGROUP: 0x2000000,

@@ -26,6 +26,11 @@ export const PID_ROOM = 10;
 export function* pipe(does: string, name: string): Iterable<Op> {
   const ends = zeros(16, "int[2]");
   yield op(does, "pipe2", [ends, flags("O_", { CLOEXEC: O.CLOEXEC })]);
+  yield* twoDescriptors(does, ends, name);
+}
+
+/** Takes two descriptors apart, which the kernel has written to `ends`, to the slots `<name>:read` and `<name>:write`. */
+export function* twoDescriptors(does: string, ends: Bytes, name: string): Iterable<Op> {
   // Two 32-bit integers side by side: load the second, then take it out of both.
   yield op(does, "load", [{ inside: ends, offset: 4 }, 0], { into: `${name}:write` });
   yield op(does, "load", [{ inside: ends, offset: 0 }, 0], { into: `${name}:read` });

@@ -58,6 +58,17 @@ export function signalNumber(signal: string | number): number {
   return number;
 }
 
+/** What a person or a supervisor sends a command and means for the program that it runs. */
+export const FORWARDED: readonly Deno.Signal[] = [
+  "SIGHUP",
+  "SIGINT",
+  "SIGQUIT",
+  "SIGTERM",
+  "SIGUSR1",
+  "SIGUSR2",
+  "SIGALRM",
+];
+
 /** Signals that end a process unless it has something else in mind for them. */
 const ENDS = new Set([1, 2, 3, 14, 15, 10, 12]);
 

@@ -1,6 +1,6 @@
 import { equal, match, notEqual } from "node:assert/strict";
-import { build } from "../../tools/build.ts";
-import { cli, ROOT } from "../helpers/cli.ts";
+import { withRuntime } from "../helpers/built.ts";
+import { cli } from "../helpers/cli.ts";
 import { launchTest } from "../helpers/launch_leaks.ts";
 import type { Seccomp } from "../../runtime/spec/linux.ts";
 
@@ -17,17 +17,6 @@ function kept(directory: string = IMAGES): Map<string, number> {
     );
   } catch {
     return new Map();
-  }
-}
-
-/** Runs `body` with a built command, whose images are kept; a checkout keeps none. */
-async function withRuntime(body: (program: readonly string[]) => Promise<void>): Promise<void> {
-  const output = Deno.makeTempFileSync({ prefix: "runtime-" });
-  try {
-    await build({ entry: `${ROOT}/cli/main.ts`, output });
-    await body([output]);
-  } finally {
-    Deno.removeSync(output);
   }
 }
 

@@ -48,7 +48,8 @@ Deno.test("the stubs know what else is written down in TypeScript", () => {
       const each of [
         "/run/ai-sandbox/containers\0",
         MOVES_FORM,
-        `${Object.keys(MOVES).join("\0")}\0\0`,
+        `${[...Object.keys(MOVES), "run"].join("\0")}\0\0`,
+        "/run/ai-sandbox/runs\0",
         `${FILES[0]}\0`,
       ]
     ) {

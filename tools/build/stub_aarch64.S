@@ -2,6 +2,7 @@
     .set PAGE, 4096
     .set DELETE, 3
     .set KILL, 4
+    .set RUN, 5
     .text
     .globl _start
 _start:
@@ -41,6 +42,8 @@ _start:
     bl .Lexact
     mov w23, w19                // the command
     mov x24, #0                 // the signal; for `delete` whether it is forced
+    cmp w23, #RUN
+    b.eq .Lrun
     bl .Lnext
     ldrb w2, [x1]
     cmp w23, #DELETE
@@ -109,6 +112,7 @@ _start:
     movz x2, #0x8800            // O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC
     movk x2, #0x8, lsl #16
     bl .Lopen
+.Ltable:
     mov w28, w0
     bl .Lcheck
     ldr x26, [x1, #48]          // st_size
@@ -132,6 +136,9 @@ _start:
     ldr x3, .Lform
     cmp x2, x3
     b.ne .Lleave
+    ldr x2, [x20, #16]
+    cmp x2, x26                 // a file that was cut off
+    b.ne .Lleave
     mov w2, w27
     stp x2, x24, [x20]          // what the table is told
     adr x3, .Lunmap             // and where to go if it cannot do it
@@ -144,6 +151,70 @@ _start:
     ldr x3, .Lwalk
     add x2, x2, x3
     br x2
+
+.Lrun:
+    add x2, x29, #24
+    cmp x21, x2                 // there were flags
+    b.ne .Lload
+    bl .Lnext
+    ldrb w2, [x1]
+    cbz w2, .Lload
+    cmp w2, #'-'
+    b.eq .Lload
+    ldr x2, [x21]
+    cbnz x2, .Lload
+    add x3, x21, #8
+    ldr x4, .Llisten
+1:  ldr x2, [x3], #8
+    cbz x2, 2f
+    ldr x5, [x2]
+    cmp x4, x5, lsl #8
+    b.ne 1b
+    b .Lload
+2:  mov x25, x1
+    mov x8, #175                // geteuid
+    svc #0
+    cbnz w0, .Lload
+    mov w26, #0
+    mov w27, #-1
+    mov w28, #-1
+    mov w22, #-1
+    mov x0, #-100               // AT_FDCWD
+    mov x1, x25
+    movz x2, #0x4000            // O_PATH|O_DIRECTORY|O_CLOEXEC
+    movk x2, #0x28, lsl #16
+    bl .Lopen
+    mov w27, w0                 // the bundle
+    sub x1, x29, #PAGE
+    mov x8, #80                 // fstat
+    svc #0
+    cbnz w0, .Lleave
+    ldr x2, [x1, #8]            // st_ino
+    sub x25, x29, #PAGE/2       // behind what fstat fills in
+    strb wzr, [x25]
+    mov w3, #16
+3:  and w4, w2, #15
+    lsr x2, x2, #4
+    cmp w4, #10
+    b.lo 4f
+    add w4, w4, #'a'-'0'-10
+4:  add w4, w4, #'0'
+    strb w4, [x25, #-1]!
+    subs w3, w3, #1
+    b.ne 3b
+    mov x0, #-100               // AT_FDCWD
+    adr x1, .Lruns
+    movz x2, #0x4000            // O_PATH|O_DIRECTORY|O_CLOEXEC
+    movk x2, #0x28, lsl #16
+    bl .Lopen
+    mov w22, w0                 // what is kept
+    bl .Lcheck
+    mov w0, w22
+    mov x1, x25
+    movz x2, #0x8800            // O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC
+    movk x2, #0x8, lsl #16
+    bl .Lopen
+    b .Ltable
 
 .Lleave:
     mov w0, w28
@@ -440,17 +511,19 @@ _start:
     .balign 8
 .Lletters: // what names are made of: letters, digits and _ + - .
     .quad 0x03ff680000000000, 0x07fffffe87fffffe
-.Lform: .ascii "moves 1\0"       // MOVES_FORM in runtime/launch/image.ts
+.Lform: .ascii "moves 2\0"       // MOVES_FORM in runtime/launch/image.ts
+.Llisten: .quad 0x5f4e455453494c00  // "LISTEN_" behind any byte
 .Lnumbers: .byte 15, 15, 15, 9, 9, 9, 1, 1, 1, 2, 2, 2, 3, 3, 3, 10, 10, 10, 12, 12, 12
 .Lsignals:
     .asciz "15", "TERM", "SIGTERM", "9", "KILL", "SIGKILL", "1", "HUP", "SIGHUP", "2", "INT", "SIGINT"
     .asciz "3", "QUIT", "SIGQUIT", "10", "USR1", "SIGUSR1", "12", "USR2", "SIGUSR2", ""
 .Lflags: .asciz "root", "log-format", "log", ""
 .Lformats: .asciz "json", "text", ""
-.Lcommands: .asciz "state", "start", "delete", "kill", ""
+.Lcommands: .asciz "state", "start", "delete", "kill", "run", ""
 .Lforce: .asciz "--force", "-f", ""
 .Lhome: .asciz "/run/ai-sandbox/containers"
 .Lmoves: .asciz "moves"
+.Lruns: .asciz "/run/ai-sandbox/runs"
     .balign 16
 // Filled in by attach(); addresses are relative to _start. Words and settings follow, each ended by NUL.
 .Ldata:

@@ -1,7 +1,8 @@
 # Runs before all else in the process: the program header that names ld.so is hidden from the kernel, which then begins
 # here, without any library. Each part goes on with the next:
 #
-#  1. A command on a container that was compiled (runtime/plan/moves.ts) is walked through. All else is left to Deno.
+#  1. A command on a container that was compiled (runtime/plan/moves.ts), or the run of a bundle that was run before
+#     (runtime/plan/rerun.ts), is walked through. All else is left to Deno.
 #  2. ld.so is loaded as the kernel would have loaded it.
 #  3. When all libraries are there, Deno is given other arguments and another environment.
 #
@@ -11,6 +12,7 @@
     .set BUFFER, -PAGE          # from %rbp: what the kernel fills in; it has room for a struct stat
     .set DELETE, 3              # commands, as MOVES in runtime/plan/moves.ts counts them
     .set KILL, 4
+    .set RUN, 5                 # RERUN in runtime/plan/rerun.ts
     .text
     .globl _start
 _start:
@@ -50,6 +52,8 @@ _start:
     call .Lexact
     mov %ebx, %r14d             # the command
     xor %r15d, %r15d            # the signal; for `delete` whether it is forced
+    cmp $RUN, %r14d
+    je .Lrun
     call .Lnext
     cmp $DELETE, %r14d
     jne 1f
@@ -114,6 +118,7 @@ _start:
     lea .Lmoves(%rip), %rsi
     mov $0xa0800, %edx          # O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC
     call .Lopen
+.Ltable:
     mov %eax, %r8d
     call .Lcheck
     mov 48(%rsi), %rsi          # st_size
@@ -132,6 +137,8 @@ _start:
     mov 24(%rdi), %rax
     cmp .Lform(%rip), %rax
     jne .Lleave
+    cmp %rsi, 16(%rdi)          # a file that was cut off
+    jne .Lleave
     mov %rbx, (%rdi)            # what the table is told
     mov %r15, 8(%rdi)
     mov %r14, 16(%rdi)
@@ -144,6 +151,75 @@ _start:
     lea _start(%rip), %rax
     add .Lwalk(%rip), %rax
     jmp *%rax
+
+# `run DIR` and nothing else, as root: what is kept of it has the name of the directory's inode.
+.Lrun:
+    lea 24(%rbp), %rax
+    cmp %rax, %r12              # there were flags
+    jne .Lload
+    call .Lnext
+    cmpb $0, (%rsi)
+    je .Lload
+    cmpb $'-', (%rsi)
+    je .Lload
+    cmpq $0, (%r12)
+    jne .Lload
+    lea 8(%r12), %rdi
+    movabs $0x5f4e455453494c00, %rdx # "LISTEN_" behind any byte: sockets that are to be passed on
+1:  mov (%rdi), %rax
+    test %rax, %rax
+    jz 2f
+    add $8, %rdi
+    mov (%rax), %rcx
+    shl $8, %rcx
+    cmp %rdx, %rcx
+    jne 1b
+    jmp .Lload
+2:  mov $107, %eax              # geteuid
+    syscall
+    test %eax, %eax
+    jnz .Lload
+    xor %r12d, %r12d
+    mov $-1, %ebx
+    mov $-1, %r8d
+    mov $-1, %r13d
+    mov $-100, %edi             # AT_FDCWD
+    mov $0x290000, %edx         # O_PATH|O_DIRECTORY|O_CLOEXEC
+    call .Lopen
+    mov %eax, %ebx              # the bundle
+    mov %eax, %edi
+    lea BUFFER(%rbp), %rsi
+    mov $5, %eax                # fstat
+    syscall
+    test %eax, %eax
+    jnz .Lleave
+    mov 8(%rsi), %rdx           # st_ino
+    lea BUFFER+PAGE/2(%rbp), %rdi # behind what fstat fills in
+    movb $0, (%rdi)
+    mov $16, %ecx
+3:  mov %edx, %eax
+    and $15, %eax
+    shr $4, %rdx
+    cmp $10, %eax
+    jb 4f
+    add $'a'-'0'-10, %eax
+4:  add $'0', %eax
+    dec %rdi
+    mov %al, (%rdi)
+    dec %ecx
+    jnz 3b
+    mov %rdi, %r9
+    mov $-100, %edi             # AT_FDCWD
+    lea .Lruns(%rip), %rsi
+    mov $0x290000, %edx         # O_PATH|O_DIRECTORY|O_CLOEXEC
+    call .Lopen
+    mov %eax, %r13d             # what is kept
+    call .Lcheck
+    mov %r13d, %edi
+    mov %r9, %rsi
+    mov $0xa0800, %edx          # O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC
+    call .Lopen
+    jmp .Ltable
 
 # What was opened is closed, and Deno does all.
 .Lleave:
@@ -460,17 +536,18 @@ _start:
 
 .Lletters:                      # what names are made of: letters, digits and _ + - .
     .quad 0x03ff680000000000, 0x07fffffe87fffffe
-.Lform: .ascii "moves 1\0"       # MOVES_FORM in runtime/launch/image.ts
+.Lform: .ascii "moves 2\0"       # MOVES_FORM in runtime/launch/image.ts
 .Lnumbers: .byte 15, 15, 15, 9, 9, 9, 1, 1, 1, 2, 2, 2, 3, 3, 3, 10, 10, 10, 12, 12, 12
 .Lsignals:
     .asciz "15", "TERM", "SIGTERM", "9", "KILL", "SIGKILL", "1", "HUP", "SIGHUP", "2", "INT", "SIGINT"
     .asciz "3", "QUIT", "SIGQUIT", "10", "USR1", "SIGUSR1", "12", "USR2", "SIGUSR2", ""
 .Lflags: .asciz "root", "log-format", "log", ""
 .Lformats: .asciz "json", "text", ""
-.Lcommands: .asciz "state", "start", "delete", "kill", ""
+.Lcommands: .asciz "state", "start", "delete", "kill", "run", ""
 .Lforce: .asciz "--force", "-f", ""
 .Lhome: .asciz "/run/ai-sandbox/containers"
 .Lmoves: .asciz "moves"
+.Lruns: .asciz "/run/ai-sandbox/runs"
     .balign 16
 # Filled in by attach(); addresses are relative to _start. Words and settings follow, each ended by NUL.
 .Ldata:

@@ -1,0 +1,66 @@
+import { stampAt } from "../ffi/look.ts";
+import { readConfig } from "./config_file.ts";
+import type { KeyedImage } from "./images.ts";
+import { keepFile } from "./kept_files.ts";
+import { assembleTable } from "./launch/image.ts";
+import type { Arch } from "./plan/abi.ts";
+import { planRerun, type RerunRequest, type Stamp } from "./plan/rerun.ts";
+import { lookAt } from "./seen.ts";
+import { FORWARDED, signalNumber } from "./supervise/signals.ts";
+
+const KIND = "runs";
+/** A file that was changed later than this could be changed again without a trace, on kernels with a coarse clock. */
+const SETTLED_MS = 50;
+
+/**
+ * Keeps the steps of running a bundle once more, which `bin/runtime` goes through without starting Deno (`planRerun`).
+ * That they cannot be kept is no failure.
+ *
+ * @param bundle Absolute path of the bundle.
+ * @param keyOf The key of the image if config.json has this text.
+ */
+export function keepRerun(
+  bundle: string,
+  { key, kinds, image }: KeyedImage,
+  keyOf: (config: string) => string,
+): void {
+  try {
+    const config = settledStamp(`${bundle}/config.json`);
+    if (keyOf(readConfig(bundle)) !== key) return; // another one by now
+    const { inode, device } = stampAt(bundle);
+    const request = {
+      arch: Deno.build.arch as Arch,
+      bundle,
+      directory: { inode, device },
+      config,
+      executable: stampAt("/proc/self/exe"),
+      kinds: Object.fromEntries(Object.entries(kinds).map(([path, kind]) => [path, lookOf(path, kind)])),
+      elf: image.elf,
+      signals: FORWARDED.map(signalNumber),
+    };
+    keepFile(KIND, rerunFile(inode), () => assembleTable(planRerun(request)));
+  } catch {
+    // What has changed need not be run again.
+  }
+}
+
+/** The name of the file with the steps: the stub of the executable knows of a bundle no more than its directory. */
+export function rerunFile(inode: bigint): string {
+  return inode.toString(16).padStart(16, "0");
+}
+
+/** What the steps look for at a path of which the image knows this. */
+function lookOf(path: string, kind: string): RerunRequest["kinds"][string] {
+  if (kind === "root" || kind === "directory" || kind === "file") return kind;
+  if (kind === "as nothing") return "nothing";
+  const stamp = settledStamp(path, false);
+  if (lookAt(path) !== kind) throw new Error(`Cannot go by "${path}": it has changed`);
+  return stamp;
+}
+
+function settledStamp(path: string, follow?: boolean): Stamp {
+  const stamp = stampAt(path, follow);
+  const [seconds, nanoseconds] = stamp.changed;
+  if (Date.now() - Number(seconds) * 1000 - Number(nanoseconds) / 1e6 >= SETTLED_MS) return stamp;
+  throw new Error(`Cannot go by "${path}": it is too new`);
+}

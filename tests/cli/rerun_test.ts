@@ -1,0 +1,190 @@
+import { deepEqual, equal, match, ok } from "node:assert/strict";
+import { rerunFile } from "../../runtime/rerun.ts";
+import { withRuntime } from "../helpers/built.ts";
+import { cli, finish, type Said, start, until } from "../helpers/cli.ts";
+import type { TestBundle } from "../helpers/launch_bundle.ts";
+import { launchTest } from "../helpers/launch_leaks.ts";
+
+const TEXT = new TextDecoder();
+/** Steps are kept of files that have lain still for a moment. */
+const SETTLED_MS = 150;
+
+/** What one bundle's runs share. */
+class Runs implements Disposable {
+  constructor(readonly bundle: TestBundle, readonly program: readonly string[]) {}
+
+  /** The file with the steps of running the bundle once more. */
+  get file(): string {
+    return `/run/ai-sandbox/runs/${rerunFile(BigInt(Deno.statSync(this.bundle.path).ino!))}`;
+  }
+
+  run(stdin = ""): Promise<Said> {
+    return cli(["run", this.bundle.path], { program: this.program, stdin });
+  }
+
+  /** Begins a run whose program says `ready`. */
+  async ready(): Promise<Deno.ChildProcess> {
+    const child = start(["run", this.bundle.path], { program: this.program });
+    await until(child.stdout, "ready\n");
+    return child;
+  }
+
+  /** Lets the bundle run a script, and runs that once, with Deno. */
+  async first(script: string): Promise<Said> {
+    this.bundle.write(script);
+    await new Promise((resolve) => setTimeout(resolve, SETTLED_MS));
+    return await this.run();
+  }
+
+  [Symbol.dispose](): void {
+    try {
+      Deno.removeSync(this.file);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+}
+
+function rerunTest(name: string, body: (runs: Runs) => Promise<void>): void {
+  launchTest(name, async (bundle) => {
+    await withRuntime(async (program) => {
+      using runs = new Runs(bundle, program);
+      await body(runs);
+    });
+  });
+}
+
+/** Whether a process has never loaded a library. */
+function isLight({ pid }: Deno.ChildProcess): boolean {
+  return !Deno.readTextFileSync(`/proc/${pid}/maps`).includes("libc");
+}
+
+const GATED = "echo ready; read line; echo got $line; exit 7";
+
+rerunTest("a bundle that was run before runs without Deno: streams, exit code, arguments", async (runs) => {
+  equal((await runs.first(GATED)).code, 7);
+  for (const line of ["one", "two"]) {
+    const child = await runs.ready();
+    ok(isLight(child), "it has loaded libraries");
+    const { code, stdout, stderr } = await finish(child, `${line}\n`);
+    deepEqual([code, TEXT.decode(stdout), TEXT.decode(stderr)], [7, `got ${line}\n`, ""]);
+  }
+});
+
+rerunTest("signals of a run without Deno reach its program", async (runs) => {
+  const handler = "trap 'echo caught; exit 9' TERM; echo ready; while :; do sleep 0.05; done";
+  equal((await runs.first(`${handler.replace("while :", "for i in 1")}`)).code, 0);
+  await runs.first(`[ -e /dev/fd/0 ] && ${handler.replace("while :", "for i in 1 2 3 4 5 6 7 8 9 10")}`);
+  const child = await runs.ready();
+  ok(isLight(child));
+  child.kill("SIGTERM");
+  const { code, stdout } = await finish(child);
+  deepEqual([code, TEXT.decode(stdout)], [9, "caught\n"]);
+});
+
+rerunTest("signals that nobody handles end a run without Deno, whenever they come", async (runs) => {
+  await runs.first("echo ready; read line");
+  for (const [signal, expected] of [["SIGTERM", 143], ["SIGINT", 130], ["SIGUSR1", 138]] as const) {
+    const child = await runs.ready();
+    ok(isLight(child));
+    child.kill(signal);
+    equal((await child.status).code, expected);
+    await child.stdin.close().catch(() => {});
+    await child.stdout.cancel();
+    await child.stderr.cancel();
+  }
+  for (let delayMs = 0; delayMs < 6; delayMs += 0.5) {
+    const child = start(["run", runs.bundle.path], { program: runs.program });
+    for (const end = performance.now() + delayMs; performance.now() < end;);
+    child.kill("SIGTERM");
+    // Before its first instruction it is an ordinary process.
+    const { code, signal } = await child.status;
+    ok(code === 143 || signal === "SIGTERM", `${code} after ${delayMs} ms`);
+    await child.stdin.close().catch(() => {});
+    await child.stdout.cancel();
+    await child.stderr.cancel();
+  }
+});
+
+rerunTest(
+  "a program that is killed, and a command that is killed, end all without Deno too",
+  async (runs) => {
+    await runs.first("echo ready; read line");
+    const killed = await runs.ready();
+    ok(isLight(killed));
+    const children = Deno.readTextFileSync(`/proc/${killed.pid}/task/${killed.pid}/children`).trim().split(
+      " ",
+    );
+    equal(children.length, 2, "init and its guard");
+    const init = children.find((pid) => Deno.readTextFileSync(`/proc/${pid}/comm`) !== "ai-sandbox\n");
+    Deno.kill(Number(init), "SIGKILL");
+    equal((await finish(killed)).code, 137);
+    const command = await runs.ready();
+    const left = Deno.readTextFileSync(`/proc/${command.pid}/task/${command.pid}/children`).trim().split(" ");
+    command.kill("SIGKILL");
+    await finish(command);
+    for (let tries = 0; left.some(isThere) && tries < 100; tries++) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    deepEqual(left.filter(isThere), []);
+  },
+);
+
+function isThere(pid: string): boolean {
+  try {
+    return Deno.statSync(`/proc/${pid}`).isDirectory;
+  } catch {
+    return false;
+  }
+}
+
+rerunTest("a bundle that has changed is run as it is now", async (runs) => {
+  const { bundle } = runs;
+  equal((await runs.first("echo first")).stdout, "first\n");
+  equal((await runs.run()).stdout, "first\n");
+  const time = Deno.statSync(runs.file).mtime!.getTime();
+  equal((await runs.first("echo other")).stdout, "other\n");
+  ok(Deno.statSync(runs.file).mtime!.getTime() > time, "its steps are kept anew");
+  equal((await runs.run()).stdout, "other\n");
+  // The same length and time of change, as far as a program can set it.
+  const { atime, mtime } = Deno.statSync(`${bundle.path}/config.json`);
+  bundle.write("echo again");
+  Deno.utimeSync(`${bundle.path}/config.json`, atime!, mtime!);
+  equal((await runs.run()).stdout, "again\n");
+  bundle.write("id -u nobody");
+  await new Promise((resolve) => setTimeout(resolve, SETTLED_MS));
+  equal((await runs.run()).code, 1);
+  bundle.file("etc/passwd", "nobody:x:77:77::/:/bin/sh\n");
+  equal((await runs.run()).stdout, "77\n");
+  Deno.renameSync(bundle.rootfs, `${bundle.path}/other`);
+  Deno.symlinkSync("other", bundle.rootfs);
+  const linked = await runs.run();
+  equal(linked.code, 1);
+  match(linked.stderr, /rootfs/);
+});
+
+rerunTest("what is not as usual is left to Deno, which says what is wrong", async (runs) => {
+  const { bundle, program } = runs;
+  await runs.first("echo hello; exit 3");
+  const path = bundle.path;
+  const closed = await cli(["run", path], { program, wrapper: ["sh", "-c", 'exec "$@" 0<&-', "sh"] });
+  deepEqual([closed.code, closed.stdout], [3, "hello\n"]);
+  const few = await cli(["run", path], { program, wrapper: ["prlimit", "--nofile=5"] });
+  ok(few.code !== 3 && few.stderr !== "", few.stderr);
+  const sockets = await cli(["run", path], { program, env: { LISTEN_FDS: "1", LISTEN_PID: "1" } });
+  equal(sockets.code, 3);
+  Deno.removeSync(`${bundle.rootfs}/bin/sh`);
+  const missing = await runs.run();
+  equal(missing.code, 127);
+  match(missing.stderr, /Cannot run "[^"]+" \(step/);
+  Deno.writeFileSync(runs.file, Deno.readFileSync(runs.file).subarray(0, 5000));
+  equal((await runs.run()).code, 127);
+});
+
+rerunTest("steps that others could have written are not gone through", async (runs) => {
+  await runs.first("echo ready; read line; exit 4");
+  Deno.chmodSync(runs.file, 0o622);
+  const child = await runs.ready();
+  equal(isLight(child), false);
+  equal((await finish(child, "\n")).code, 4);
+});
