@@ -120,3 +120,27 @@ export { forkContainers, type ForkOptions, type ForkOutcome } from "./snapshots/
 export { Fork } from "./snapshots/forked.ts";
 export { type ForkOrigin, readOrigin } from "./snapshots/fork_source.ts";
 export type { ForkMark } from "./snapshots/fork_mark.ts";
+export { createSnapshot, type CreateSnapshotOptions } from "./snapshots/store/create.ts";
+export {
+  findSnapshot,
+  listSnapshots,
+  type PruneOptions,
+  pruneSnapshots,
+  removeSnapshot,
+  tagSnapshot,
+  untagSnapshot,
+  verifySnapshot,
+} from "./snapshots/store/manage.ts";
+export {
+  type Condition,
+  type ExplainOptions,
+  explainSnapshot,
+  type Explanation,
+} from "./snapshots/store/explain.ts";
+export { diffSnapshots, type FileDifference, type SnapshotDifference } from "./snapshots/store/diff.ts";
+export type { MemoryDifference } from "./snapshots/store/pages.ts";
+export { exportSnapshot, type ImportOptions, importSnapshot } from "./snapshots/store/archive.ts";
+export { restoreSnapshot, type RestoreSnapshotOptions } from "./snapshots/store/restore.ts";
+export { rewindContainer } from "./snapshots/store/rewind.ts";
+export type { Snapshot, SnapshotList, SnapshotStoreOptions } from "./snapshots/store/store.ts";
+export type { SnapshotRecord, SnapshotSizes } from "./snapshots/store/record.ts";

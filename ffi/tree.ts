@@ -179,3 +179,16 @@ export function fileSystemOf(file: Fd): bigint {
   check(libc.fstatfs(file.raw, info), "look at a file system");
   return info[0]!;
 }
+
+/** Fills `bytes` from a place of a file (pread(2)). @throws {RangeError} if the file ends before. */
+export function readAt(file: Fd, bytes: Uint8Array<ArrayBuffer>, offset: number): void {
+  for (let done = 0; done < bytes.length;) {
+    const rest = bytes.subarray(done);
+    const count = check(
+      libc.pread(file.raw, rest, BigInt(rest.length), BigInt(offset + done)),
+      "read a file",
+    );
+    if (count === 0) throw new RangeError("Cannot read a file: it ends too early");
+    done += count;
+  }
+}

@@ -26,6 +26,8 @@ import { runCriu } from "./worker.ts";
 /** What CRIU's log of a checkpoint is called. */
 const LOG = "dump.log";
 const DESCRIPTORS = "descriptors.json";
+/** The config.json that the container was made from, for people and for comparison: nothing is restored by it. */
+const CONFIG = "config.json";
 /** A removed file that is still open is kept with the images up to this size. */
 const GHOST_LIMIT_BYTES = 64 << 20;
 
@@ -51,6 +53,17 @@ export interface CheckpointOptions extends CriuOptions {
  * @throws {UnsupportedError} if something asked for cannot be done here.
  */
 export async function checkpointContainer(id: string, options: CheckpointOptions = {}): Promise<void> {
+  await writeCheckpoint(id, options);
+}
+
+/** A checkpoint that somebody adds to. */
+export interface FinishedCheckpoint extends CheckpointOptions {
+  /** Adds files to the images before they are where they are wanted. */
+  readonly finish?: (directory: string, manifest: Omit<Manifest, "version">) => Promise<void>;
+}
+
+/** What {@linkcode checkpointContainer} does. */
+export async function writeCheckpoint(id: string, options: FinishedCheckpoint): Promise<void> {
   refuseCheckpoint(options);
   const mode = cgroupModeOf(options.manageCgroupsMode);
   const empty = emptyNamespaces(options.emptyNs);
@@ -107,6 +120,7 @@ export async function checkpointContainer(id: string, options: CheckpointOptions
     throw refusal("checkpoint", { id, log: `${logs}/${LOG}`, kept: options.workPath !== undefined });
   }
   Deno.writeTextFileSync(`${stage.path}/${DESCRIPTORS}`, JSON.stringify(found.links));
+  Deno.writeTextFileSync(`${stage.path}/${CONFIG}`, container.entry.readSpec());
   const goesOn = options.leaveRunning === true || options.preDump === true;
   const manifest: Omit<Manifest, "version"> = {
     id,
@@ -124,6 +138,7 @@ export async function checkpointContainer(id: string, options: CheckpointOptions
     seals: await sealAll(stage.path),
   };
   Deno.writeTextFileSync(`${stage.path}/${MANIFEST}`, encodeManifest(manifest));
+  await options.finish?.(stage.path, manifest);
   stage.commit(MANIFEST);
   if (goesOn) return;
   await reactor.ready(process, EPOLLIN); // CRIU has killed it

@@ -5,6 +5,8 @@ import { UnsupportedError } from "../runtime/errors.ts";
 export interface InstalledCriu {
   readonly program: string;
   readonly library: LibCriu;
+  /** As it was unpacked; empty for one that came otherwise. */
+  readonly version: string;
 }
 
 const SYSTEM_LIBRARY = "libcriu.so.2";
@@ -28,7 +30,8 @@ export function findCriu(program?: string): InstalledCriu {
   if (!library.isInstalled) {
     throw new UnsupportedError("a checkpoint", `the library "${library.file}" cannot be loaded`, REMEDY);
   }
-  return { program: found, library };
+  const version = program === undefined ? unpacked?.version ?? "" : "";
+  return { program: found, library, version };
 }
 
 /** Where `./setup` unpacks CRIU: for root, for others. */
@@ -43,8 +46,12 @@ function readUnpacked(base: string): InstalledCriu | undefined {
     const file = `${base}/criu.json`;
     const { uid } = Deno.statSync(file);
     if (uid !== 0 && uid !== Deno.uid()) return undefined;
-    const { criu, libcriu, libraryPath } = JSON.parse(Deno.readTextFileSync(file));
-    return { program: criu, library: new LibCriu(libcriu, [`${libraryPath}/libprotobuf-c.so.1`]) };
+    const { criu, libcriu, libraryPath, version } = JSON.parse(Deno.readTextFileSync(file));
+    return {
+      program: criu,
+      library: new LibCriu(libcriu, [`${libraryPath}/libprotobuf-c.so.1`]),
+      version: String(version),
+    };
   } catch (error) {
     if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
     throw error;

@@ -50,7 +50,8 @@ export async function checkSeals(
   }
 }
 
-async function seal(path: string): Promise<FileSeal> {
+/** Size and hash of a file. */
+export async function seal(path: string): Promise<FileSeal> {
   using file = open(path, HOW);
   const digests: ArrayBuffer[] = [];
   let bytes = 0;

@@ -4,6 +4,7 @@ import {
   killContainer,
   restoreContainer,
   type RestoredContainer,
+  restoreSnapshot,
   UnsupportedError,
   UsageError,
 } from "../../mod.ts";
@@ -24,12 +25,17 @@ const help: CommandHelp = {
     { name: "pid-file", value: "FILE", help: "write the pid of its first process to FILE" },
     { name: "console-socket", value: "PATH", help: "the Unix socket that gets the program's terminal" },
     ...CRIU_FLAGS,
+    { name: "snapshot", value: "NAME", help: "a snapshot of the store, in place of --image-path" },
+    { name: "store", value: "DIR", help: "where snapshots are kept, with --snapshot" },
     { name: "lsm-profile", value: "TYPE:LABEL", help: "another AppArmor profile or SELinux label" },
     { name: "lsm-mount-context", value: "CONTEXT", help: "another SELinux context of mounts" },
     { name: "no-pivot", help: "refused: this version always changes the root" },
     { name: "no-subreaper", help: "accepted for runc's sake: there never is one" },
   ],
-  examples: ["runtime restore --detach --bundle /srv/box --image-path /srv/snap box1"],
+  examples: [
+    "runtime restore --detach --bundle /srv/box --image-path /srv/snap box1",
+    "runtime restore --detach --snapshot before box1",
+  ],
 };
 
 async function run(argv: readonly string[], global: Global): Promise<number> {
@@ -43,15 +49,25 @@ async function run(argv: readonly string[], global: Global): Promise<number> {
     throw new UsageError("cannot use console socket if runtime will not detach or allocate tty");
   }
   const pidFile = args.value("pid-file");
-  const restored = await restoreContainer(id, {
-    ...criuOptions(args, global),
+  const { snapshot, imagePath, ...criu } = { ...criuOptions(args, global), snapshot: args.value("snapshot") };
+  const options = {
+    ...criu,
     bundle: args.value("bundle"),
     consoleSocket,
     detach,
     lsmProfile: args.value("lsm-profile"),
     lsmMountContext: args.value("lsm-mount-context"),
     ...(pidFile !== undefined && { onPid: (pid: number) => writePid(pidFile, pid) }),
-  });
+  };
+  if (snapshot === undefined && args.given("store")) {
+    throw new UsageError("Cannot use --store without --snapshot");
+  }
+  if (snapshot !== undefined && imagePath !== undefined) {
+    throw new UsageError("Cannot use both --snapshot and --image-path: name one");
+  }
+  const restored = snapshot === undefined
+    ? await restoreContainer(id, { ...options, imagePath })
+    : await restoreSnapshot(snapshot, id, { ...options, store: args.value("store") });
   if (detach) return 0;
   const exitCode = await attend(id, restored, store);
   await deleteContainer(id, { ...store, force: true });

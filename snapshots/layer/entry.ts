@@ -89,9 +89,18 @@ function textOf(name: string): string {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes).replaceAll("%", "%25");
   } catch {
-    const escape = (each: string): string => `%${each.charCodeAt(0).toString(16).padStart(2, "0")}`;
-    return name.replace(/[%\x80-\xff]/g, escape);
+    return name.replace(/[%\x80-\xff]/g, (each) => hex(each.charCodeAt(0)));
   }
+}
+
+/** A path of a layer for people: nothing in it steers a terminal. */
+export function shownPath(path: string): string {
+  const escape = (each: string): string => Array.from(new TextEncoder().encode(each), hex).join("");
+  return textOf(path).replace(/[\p{Cc}\p{Cf}]/gu, escape);
+}
+
+function hex(byte: number): string {
+  return `%${byte.toString(16).padStart(2, "0")}`;
 }
 
 function bytesOf(value: string): string {

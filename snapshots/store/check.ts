@@ -1,0 +1,37 @@
+import { DATA, INDEX, readIndex } from "../layer/entry.ts";
+import { MANIFEST, type Manifest, readManifest, unusable } from "../manifest.ts";
+import { checkSeals, seal } from "../seals.ts";
+import { RECORD } from "./record.ts";
+import type { Snapshot } from "./store.ts";
+
+/** The manifest of a snapshot, if it is the one that was written. @throws {LifecycleError} if it is not. */
+export async function manifestOf({ path, manifest: sha256 }: Snapshot): Promise<Manifest> {
+  const manifest = readManifest(path);
+  const file = `${path}/${MANIFEST}`;
+  if (!manifest) throw unusable(file, "it is missing");
+  if ((await seal(file)).sha256 !== sha256) throw unusable(file, "it was altered");
+  return manifest;
+}
+
+/**
+ * Compares all files of a snapshot with what is known of them.
+ *
+ * @throws {LifecycleError} naming the first that is missing, altered or foreign.
+ */
+export async function checkSnapshot(snapshot: Snapshot): Promise<Manifest> {
+  const { path } = snapshot;
+  const manifest = await manifestOf(snapshot);
+  await checkSeals(path, manifest.seals);
+  const known = new Set([MANIFEST, RECORD, ...Object.keys(manifest.seals)]);
+  for (const { name, isFile } of Deno.readDirSync(path)) {
+    const isLog = name.endsWith(".log") || name.startsWith("stats-");
+    if (!isFile || !(known.has(name) || isLog)) throw unusable(`${path}/${name}`, "it is foreign");
+  }
+  if (manifest.layer) {
+    for (const name of [INDEX, DATA]) {
+      if (!Object.hasOwn(manifest.seals, name)) throw unusable(`${path}/${name}`, "it has no seal");
+    }
+    readIndex(path);
+  }
+  return manifest;
+}

@@ -1,0 +1,70 @@
+import { type CheckpointOptions, writeCheckpoint } from "../checkpoint.ts";
+import { findCriu } from "../installed.ts";
+import { MANIFEST } from "../manifest.ts";
+import type { FileSeal, Manifest } from "../manifest.ts";
+import { seal } from "../seals.ts";
+import { noteOrigin, originOf } from "./origin.ts";
+import { encodeSnapshot, newSnapshotId, RECORD, type SnapshotSizes } from "./record.ts";
+import { checkTag, type Snapshot, SnapshotStore, type SnapshotStoreOptions } from "./store.ts";
+
+/** Options of {@linkcode createSnapshot}. */
+export interface CreateSnapshotOptions
+  extends SnapshotStoreOptions, Omit<CheckpointOptions, "imagePath" | "parentPath" | "preDump"> {
+  /** A name for it, which another loses by that. */
+  readonly tag?: string | undefined;
+}
+
+/**
+ * Takes a snapshot of a running container into the store; unless it is left running, it is gone afterwards. The
+ * snapshot is there whole or not at all.
+ *
+ * @throws {LifecycleError} if it does not run, or CRIU cannot do it.
+ */
+export async function createSnapshot(
+  container: string,
+  options: CreateSnapshotOptions = {},
+): Promise<Snapshot> {
+  const { tag, store: _, ...checkpoint } = options;
+  if (tag !== undefined) checkTag(tag);
+  const store = new SnapshotStore(options);
+  const { version } = findCriu(options.criu);
+  using locked = await store.lock(); // for all of it: what begins with a dot is nobody's then
+  locked.sweep();
+  const id = newSnapshotId();
+  const parent = originOf(container, options);
+  const isKnown = parent !== undefined && store.list().snapshots.some((each) => each.id === parent);
+  await writeCheckpoint(container, {
+    ...checkpoint,
+    imagePath: store.pathOf(id),
+    finish: async (directory, manifest) => {
+      const record = {
+        id,
+        container,
+        created: manifest.created,
+        ...(isKnown && { parent }),
+        criu: version,
+        manifest: (await seal(`${directory}/${MANIFEST}`)).sha256,
+        sizes: sizesOf(manifest),
+      };
+      Deno.writeTextFileSync(`${directory}/${RECORD}`, encodeSnapshot(record));
+    },
+  });
+  if (options.leaveRunning) noteOrigin(container, id, options);
+  if (tag !== undefined) locked.tag(tag, id);
+  return store.find(id);
+}
+
+/** How large what a manifest lists is. */
+export function sizesOf({ seals }: Pick<Manifest, "seals">): SnapshotSizes {
+  const sum = (fits: (name: string) => boolean): number => {
+    return Object.entries<FileSeal>(seals).reduce(
+      (all, [name, { bytes }]) => fits(name) ? all + bytes : all,
+      0,
+    );
+  };
+  return {
+    memory: sum((name) => name.startsWith("pages-")),
+    layer: sum((name) => name.startsWith("layer.")),
+    total: sum(() => true),
+  };
+}

@@ -1,0 +1,156 @@
+import { deepEqual, equal, match, ok } from "node:assert/strict";
+import type { Spec } from "../../runtime/spec/config.ts";
+import { type Answer, BOX } from "../helpers/containers.ts";
+import { SnapshotBox, snapshotTest } from "../helpers/snapshot_box.ts";
+
+const OVERLAY: Partial<Spec> = { annotations: { "dev.ai-sandbox.overlay": "tmpfs:size=32m" } };
+const COUNT = `count=0; rm /gone; while :; do count=$((count + 1)); echo $count >> /log;
+  echo "{\\"count\\":$count,\\"lines\\":$(wc -l < /log)}"; sleep 0.05; done`;
+
+interface Line {
+  readonly count: number;
+  readonly lines: number;
+}
+
+/** A container that counts in memory and in a file over its rootfs, and a store of its own. */
+class StoreBox extends SnapshotBox {
+  readonly store: string = `${this.containers.bundle.path}/store`;
+
+  async begin(): Promise<number> {
+    this.containers.bundle.file("gone", "of below");
+    this.write(["bash", "-c", COUNT], OVERLAY);
+    const started = await this.start();
+    await this.atLeast(3, started);
+    return started;
+  }
+
+  snapshot(what: string, ...args: readonly string[]): Promise<Answer> {
+    return this.containers.run("snapshot", what, "--store", this.store, ...args);
+  }
+
+  async said(what: string, ...args: readonly string[]): Promise<string> {
+    const { code, stdout, stderr } = await this.snapshot(what, ...args);
+    if (code !== 0 || stderr !== "") {
+      throw new Error(`snapshot ${what} ended with ${code}: ${stdout}${stderr}`);
+    }
+    return stdout.trim();
+  }
+
+  async fails(reason: RegExp, what: string, ...args: readonly string[]): Promise<void> {
+    const { code, stdout, stderr } = await this.snapshot(what, ...args);
+    match(stderr + stdout, reason);
+    equal(code, 1);
+  }
+
+  async json<Value>(what: string, ...args: readonly string[]): Promise<Value> {
+    return JSON.parse(await this.said(what, "--format", "json", ...args));
+  }
+}
+
+interface Listed {
+  readonly id: string;
+  readonly parent?: string;
+  readonly tags: readonly string[];
+  readonly sizes: { readonly memory: number; readonly layer: number; readonly total: number };
+}
+
+snapshotTest(
+  "snapshots are taken, listed, tagged, restored by name and gone back to, each after its parent",
+  async () => {
+    await using box = new StoreBox();
+    const started = await box.begin();
+    const first = await box.said("create", "--leave-running", "--tag", "before", BOX);
+    match(first, /^[0-9a-f]{12}$/);
+    const counted = box.lines(started).length;
+    await box.atLeast(counted + 3, started);
+    const second = await box.said("create", "--leave-running", BOX);
+    const found = await box.json<Listed[]>("ls");
+    deepEqual(found.map(({ id, parent, tags }) => ({ id, parent, tags })), [
+      { id: first, parent: undefined, tags: ["before"] },
+      { id: second, parent: first, tags: [] },
+    ]);
+    ok(found.every(({ sizes }) => sizes.memory > 0 && sizes.layer > 0 && sizes.total > sizes.memory));
+    match(await box.said("ls"), new RegExp(`^SNAPSHOT .*\n${first} .* before\n${second} .*${first} .* -$`));
+    equal(JSON.parse(await box.said("show", "before")).id, first);
+    const { files, memory } = await box.json<{ files: unknown[]; memory: { pagesChanged: number }[] }>(
+      "diff",
+      "before",
+      second,
+    );
+    deepEqual(files, [{ path: "log", how: "changed", what: ["time", "content"] }]);
+    ok(memory.some(({ pagesChanged }) => pagesChanged > 0));
+    match(await box.said("diff", "before", second), /^C \/log \(time, content\)\nprocess 1 .* pages /);
+    const last = box.lines<Line>(started).at(-1)!;
+    await box.said("rewind", BOX, "before");
+    const rewound = box.containers.commands - 1;
+    const [again] = await box.atLeast<Line>(2, rewound);
+    ok(again!.count < last.count && again!.count === again!.lines);
+    const third = await box.said("create", BOX);
+    equal((await box.json<Listed[]>("ls")).at(-1)!.parent, first);
+    equal((await box.containers.run("state", BOX)).code, 1);
+    const { code, stderr } = await box.containers.run(
+      ...["restore", "--detach", "--store", box.store, "--snapshot", third, BOX],
+    );
+    deepEqual({ code, stderr }, { code: 0, stderr: "" });
+    const [next] = await box.atLeast<Line>(2, box.containers.commands - 1);
+    equal(next!.count, box.lines<Line>(rewound).at(-1)!.count + 1);
+    equal(next!.lines, next!.count);
+    await box.containers.output("delete", "--force", BOX);
+    await box.said("rm", first);
+    deepEqual((await box.json<Listed[]>("ls")).map(({ id, parent }) => ({ id, parent })), [
+      { id: second, parent: undefined },
+      { id: third, parent: undefined },
+    ]);
+    await box.said("tag", second.slice(0, 6), "kept");
+    equal(await box.said("prune"), third);
+    await box.said("tag", "--remove", "kept");
+    equal(await box.said("prune"), second);
+    deepEqual([...Deno.readDirSync(box.store)].map(({ name }) => name), ["tags.json"]);
+  },
+);
+
+snapshotTest(
+  "explain and verify say what is wrong before anything is tried; rewind leaves the container alone",
+  async () => {
+    await using box = new StoreBox();
+    const started = await box.begin();
+    const id = await box.said("create", "--leave-running", "--tag", "one", BOX);
+    equal(await box.said("verify"), `${id} is whole`);
+    await box.fails(/^id +unmet +there is a container .*\nbundle /m, "explain", "one");
+    match(
+      await box.said("explain", "--id", "free", "one"),
+      new RegExp(`Snapshot ${id} can be restored here\\.$`),
+    );
+    box.write(["bash", "-c", COUNT], { ...OVERLAY, mounts: [] });
+    await box.fails(/mounts +unmet +config\.json does not ask for "\/usr"/, "explain", "--id", "free", "one");
+    await box.fails(/Cannot rewind container .*: mounts: .*; it goes on/, "rewind", BOX, "one");
+    box.write(["bash", "-c", COUNT], OVERLAY);
+    const pages = `${box.store}/${id}/pages-1.img`;
+    const bytes = Deno.readFileSync(pages);
+    Deno.writeFileSync(pages, bytes.map((byte, index) => index === 9 ? byte ^ 1 : byte));
+    await box.fails(/pages-1\.img": it was altered/, "verify", "one");
+    await box.fails(/files +unmet .*pages-1\.img": it was altered/, "explain", "--id", "free", "one");
+    await box.fails(/pages-1\.img": it was altered.*; it goes on/, "rewind", BOX, "one");
+    Deno.writeFileSync(pages, bytes);
+    Deno.writeTextFileSync(`${box.store}/${id}/ai-sandbox.json`, " ", { append: true });
+    await box.fails(/ai-sandbox\.json": it was altered/, "verify");
+    await box.atLeast(box.lines(started).length + 2, started);
+    await box.containers.output("delete", "--force", BOX);
+  },
+);
+
+snapshotTest(
+  "names that lead elsewhere are refused; what a killed command left is swept, and nothing else",
+  async () => {
+    await using box = new StoreBox();
+    Deno.mkdirSync(`${box.store}/.0123456789ab.Ab12`, { recursive: true });
+    Deno.mkdirSync(`${box.store}/.ssh`);
+    for (const name of ["../../etc", "..", "/etc", "a/b", ""]) await box.fails(/Cannot use/, "show", name);
+    await box.fails(/there is none in/, "show", "nothing");
+    await box.fails(/Cannot use "abcd" as a tag/, "tag", "one", "abcd");
+    await box.fails(/container does not exist/, "create", BOX);
+    equal(await box.said("prune"), "");
+    deepEqual([...Deno.readDirSync(box.store)].map(({ name }) => name), [".ssh"]);
+    await box.fails(/Cannot do "snapshot fly"/, "fly");
+  },
+);
