@@ -1,5 +1,11 @@
 import { UsageError } from "../../runtime/errors.ts";
-import { restoreContainer, type RestoredContainer } from "../restore.ts";
+import { loadBundle } from "../../runtime/bundle.ts";
+import { checkId } from "../../runtime/state/container_id.ts";
+import { findCriu } from "../installed.ts";
+import { openImages } from "../open_images.ts";
+import { refuseLazyPages } from "../options.ts";
+import { type RestoredContainer, restoreInto } from "../restore.ts";
+import { OWN_STDIO, type Stdio } from "../restore_externals.ts";
 import type { RestoreOptions } from "../restore_options.ts";
 import { manifestOf } from "./check.ts";
 import { noteOrigin } from "./origin.ts";
@@ -20,16 +26,28 @@ export async function restoreSnapshot(
   options: RestoreSnapshotOptions = {},
 ): Promise<RestoredContainer> {
   const snapshot = new SnapshotStore(options).find(name);
-  const { store: _, ...restore } = options;
-  // A log in the snapshot would be written anew with each restore of it.
-  const logs = options.workPath ?? Deno.makeTempDirSync({ prefix: "ai-sandbox-restore-" });
-  const restored = await restoreContainer(id, {
-    ...restore,
-    bundle: await bundleOf(snapshot, options.bundle),
-    imagePath: snapshot.path,
-    workPath: logs,
+  return await restoreFound(snapshot, id, options, OWN_STDIO);
+}
+
+/** What {@linkcode restoreSnapshot} does, with other descriptors for stdin, stdout and stderr. */
+export async function restoreFound(
+  snapshot: Snapshot,
+  id: string,
+  options: RestoreSnapshotOptions,
+  stdio: Stdio,
+): Promise<RestoredContainer> {
+  checkId(id);
+  refuseLazyPages(options);
+  const criu = findCriu(options.criu);
+  const bundle = loadBundle(await bundleOf(snapshot, options.bundle));
+  const restored = await restoreInto(id, {
+    criu,
+    images: await openImages(snapshot.path),
+    bundle: () => bundle,
+    options,
+    stdio,
+    logPath: options.workPath, // in the snapshot it would be written anew with each restore
   });
-  if (options.workPath === undefined) Deno.removeSync(logs, { recursive: true });
   noteOrigin(id, snapshot.id, options);
   return restored;
 }
