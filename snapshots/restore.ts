@@ -7,6 +7,7 @@ import { type Bundle, loadBundle } from "../runtime/bundle.ts";
 import { EPOLLIN, reactor } from "../runtime/launch/reactor.ts";
 import { checkFit, makeGroup } from "../runtime/lifecycle/create.ts";
 import { intendedRecord } from "../runtime/lifecycle/intended.ts";
+import { markGroups } from "../runtime/lifecycle/marks.ts";
 import { writeMoves } from "../runtime/lifecycle/moves.ts";
 import { NAMESPACE_FLAG } from "../runtime/plan/kernel.ts";
 import { hasNoDevices } from "../runtime/plan/rootfs.ts";
@@ -20,6 +21,7 @@ import { type Terminal, terminalOf } from "../runtime/supervise/terminal_streams
 import { refusal } from "./checkpoint.ts";
 import { makeDirectory } from "./images.ts";
 import { findCriu, type InstalledCriu } from "./installed.ts";
+import { kernelFindings } from "./kernel_findings.ts";
 import { hasUserMarks, restoredUpper } from "./layer/restored_upper.ts";
 import { type ImageChanges, liveImages, placeIn, removeLive } from "./live_images.ts";
 import { type Images, isNetworkMissing, openImages } from "./open_images.ts";
@@ -106,6 +108,7 @@ export async function restoreInto(id: string, restoration: Restoration): Promise
   entry.write(intended);
   const group = await makeGroup(request);
   parts.use(group);
+  markGroups(entry, intended);
   const logs = makeDirectory(restoration.logPath ?? `${entry.path}/${WORK}`);
   using imagesDir = liveImages(images, entry, stdio, restoration.change?.(bundle));
   using workDir = openDirectory(logs)!;
@@ -121,6 +124,7 @@ export async function restoreInto(id: string, restoration: Restoration): Promise
       arch: request.host.arch,
       program: criu.program,
       flags: ["--restore-sibling"],
+      findings: await kernelFindings(criu),
       groups: group?.directories ?? [],
       ownGroups: request.spec.linux?.namespaces?.some(({ type }) => type === "cgroup") ?? false,
       root: {

@@ -8,6 +8,7 @@ import { LaunchError } from "../runtime/launch/launch_error.ts";
 import { assemble, stepAt } from "../runtime/launch/image.ts";
 import { EPOLLIN, reactor } from "../runtime/launch/reactor.ts";
 import type { InstalledCriu } from "./installed.ts";
+import type { Arch } from "../runtime/plan/abi.ts";
 import { FIRST_INHERITED_FD, workerPlan, type WorkerRequest } from "./worker_plan.ts";
 
 const [O_RDWR, SIGKILL] = [2, 9];
@@ -38,12 +39,41 @@ export async function runCriu(
   worker: WorkerRequest,
   { what, request, onStage, inherited = [], layers }: Job,
 ): Promise<Answer> {
-  const image = assemble(workerPlan(worker));
   using ours = new DisposableStack();
   const [socket, theirs] = socketPair();
   ours.use(socket);
+  await using criu = await start(worker, theirs, [
+    ...inherited.map(({ fd }) => fd),
+    ...(layers ? [layers.raw] : []),
+  ]);
+  const numbered = inherited.map(({ key }, index) => [FIRST_INHERITED_FD + index, key] as const);
+  const result = await library.run(what, { ...request, inherited: numbered }, socket, onStage).catch(
+    (error) => {
+      // A stage was refused. CRIU would wait for the dead, who wait for CRIU, if there are several.
+      criu.kill();
+      throw error;
+    },
+  );
+  if (result >= 0) return { result };
+  if (!isRefusal(result)) criu.kill(); // it does not talk any more
+  return { refused: result };
+}
+
+/** Has CRIU find out what the kernel can do, which it writes into `run`, and waits for its end. */
+export async function checkKernel({ program }: InstalledCriu, arch: Arch, run: Fd): Promise<void> {
+  using nothing = open("/dev/null", O_RDWR);
+  await using _criu = await start({ arch, program, flags: [], checks: true }, nothing.duplicate(), [run.raw]);
+}
+
+/** Starts the process that becomes CRIU; disposing waits for its end. `theirs` is its side of the conversation. */
+async function start(
+  worker: WorkerRequest,
+  theirs: Fd,
+  more: readonly number[],
+): Promise<AsyncDisposable & { kill(): void }> {
+  const image = assemble(workerPlan(worker));
   const failure = pipe();
-  ours.use(failure.read);
+  using read = failure.read;
   let pid: number;
   {
     using given = new DisposableStack();
@@ -53,29 +83,20 @@ export async function runCriu(
     const nothing = high(given.use(open("/dev/null", O_RDWR)).raw);
     const file = given.use(given.use(executable("criu", image.elf)).duplicate(FREE_FD));
     const fds = [nothing, nothing, nothing, high(theirs.raw), high(failure.write.raw)];
-    pid = spawn(`/proc/self/fd/${file.raw}`, "criu", [
-      ...fds,
-      ...inherited.map(({ fd }) => high(fd)),
-      ...(layers ? [high(layers.raw)] : []),
-    ]);
+    pid = spawn(`/proc/self/fd/${file.raw}`, "criu", [...fds, ...more.map(high)]);
   }
-  try {
-    using criu = openPidFd(pid);
-    throwIfFailed(failure.read, image);
-    const numbered = inherited.map(({ key }, index) => [FIRST_INHERITED_FD + index, key] as const);
-    const result = await library.run(what, { ...request, inherited: numbered }, socket, onStage).catch(
-      (error) => {
-        // A stage was refused. CRIU would wait for the dead, who wait for CRIU, if there are several.
-        signalPidFd(criu, SIGKILL);
-        throw error;
-      },
-    );
-    if (result >= 0) return { result };
-    if (!isRefusal(result)) signalPidFd(criu, SIGKILL); // it does not talk any more
-    return { refused: result };
-  } finally {
-    await waitFor(pid);
-  }
+  await using parts = new AsyncDisposableStack();
+  parts.defer(() => waitFor(pid));
+  const criu = parts.use(openPidFd(pid));
+  await reactor.ready(read, EPOLLIN); // joining cgroups takes a while
+  throwIfFailed(read, image);
+  const kept = parts.move();
+  return {
+    kill: () => {
+      signalPidFd(criu, SIGKILL);
+    },
+    [Symbol.asyncDispose]: () => kept.disposeAsync(),
+  };
 }
 
 async function waitFor(pid: number): Promise<void> {

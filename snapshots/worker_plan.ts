@@ -1,5 +1,5 @@
 import type { Arch } from "../runtime/plan/abi.ts";
-import { O, O_DIRECTORY } from "../runtime/plan/abi.ts";
+import { O, O_DIRECTORY, O_NOFOLLOW } from "../runtime/plan/abi.ts";
 import { AT_FDCWD, CLONE, CLOSE_RANGE_CLOEXEC, MOUNT_ATTR, PROPAGATION } from "../runtime/plan/kernel.ts";
 import { attach, cloneMount, setAttributes } from "../runtime/plan/mount_ops.ts";
 import { flags, named, type Op, op, type Plan, slot, text } from "../runtime/plan/op.ts";
@@ -12,6 +12,8 @@ export const FAILURE_FD = 4;
 export const FIRST_INHERITED_FD = 5;
 /** Above all that the worker has otherwise. */
 const LAYERS_FD = 100;
+/** Where CRIU looks for what it has found out of the kernel. */
+const FINDINGS = "/run/criu.kdat";
 
 /** The root that a container is restored on. */
 export interface WorkerRoot {
@@ -37,6 +39,10 @@ export interface WorkerRequest {
   /** Whether the container has a cgroup namespace of its own. */
   readonly ownGroups?: boolean;
   readonly root?: WorkerRoot | undefined;
+  /** A file with what CRIU has found out of this kernel before. */
+  readonly findings?: string | undefined;
+  /** CRIU only finds out what the kernel can do; the file system that follows its descriptors is its `/run`. */
+  readonly checks?: boolean;
 }
 
 /** Everything CRIU finds in its environment: it runs tar for file systems in memory, and ip. */
@@ -53,7 +59,8 @@ export function workerPlan(request: WorkerRequest): Plan {
   };
 }
 
-function* work({ arch, program, flags: given, groups = [], ownGroups, root }: WorkerRequest): Iterable<Op> {
+function* work(request: WorkerRequest): Iterable<Op> {
+  const { arch, program, flags: given, groups = [], ownGroups, root, findings, checks } = request;
   const does = "keep the failure pipe from CRIU";
   yield op(does, "close_range", [FAILURE_FD, FAILURE_FD, CLOSE_RANGE_CLOEXEC]);
   for (const directory of groups) {
@@ -66,23 +73,54 @@ function* work({ arch, program, flags: given, groups = [], ownGroups, root }: Wo
   if (ownGroups) {
     yield op("make a cgroup namespace", "unshare", [named("CLONE_NEWCGROUP", CLONE.NEWCGROUP)]);
   }
+  if (root || checks) yield* ownMounts();
   if (root) yield* mountRoot(arch, root);
+  if (root && findings !== undefined) yield* mountFindings(arch, findings);
+  if (checks) yield* mountRun(arch);
   yield op("run CRIU", "execve", [
     program,
-    { strings: ["criu", "--no-default-config", ...given, "swrk", String(SERVICE_FD)] },
+    {
+      strings: [
+        "criu",
+        "--no-default-config",
+        ...given,
+        ...(checks ? ["check"] : ["swrk", String(SERVICE_FD)]),
+      ],
+    },
     { strings: ENVIRONMENT },
   ]);
 }
 
+const SPREAD = { propagation: named("MS_SLAVE", PROPAGATION.SLAVE), recursive: true };
+
+function* ownMounts(): Iterable<Op> {
+  yield op("make a mount namespace", "unshare", [named("CLONE_NEWNS", CLONE.NEWNS)]);
+  yield setAttributes("keep mounts from spreading to the host", AT_FDCWD, SPREAD, "/");
+}
+
+/** Shows CRIU what it has found out of this kernel before, where it looks for that; the file there is empty otherwise. */
+function* mountFindings(arch: Arch, path: string): Iterable<Op> {
+  const does = "show CRIU what it knows of the kernel";
+  const how = flags("O_", { CREAT: O.CREAT, NOFOLLOW: O_NOFOLLOW[arch], CLOEXEC: O.CLOEXEC });
+  yield op(does, "openat", [AT_FDCWD, FINDINGS, how, 0o600], { into: "place" });
+  yield cloneMount(does, AT_FDCWD, path, false, "findings");
+  yield attach(does, "findings", "place");
+}
+
+function* mountRun(arch: Arch): Iterable<Op> {
+  const does = "give CRIU a /run of its own";
+  const how = flags("O_", { PATH: O.PATH, DIRECTORY: O_DIRECTORY[arch], CLOEXEC: O.CLOEXEC });
+  yield op(does, "dup3", [FIRST_INHERITED_FD, LAYERS_FD, named("O_CLOEXEC", O.CLOEXEC)], { into: "run" });
+  yield op(does, "close", [FIRST_INHERITED_FD]);
+  yield op(does, "openat", [AT_FDCWD, "/run", how, 0], { into: "place" });
+  yield attach(does, "run", "place");
+}
+
 function* mountRoot(arch: Arch, root: WorkerRoot): Iterable<Op> {
   const { path, place, readonly, noDevices, overlay } = root;
-  const slave = named("MS_SLAVE", PROPAGATION.SLAVE);
-  const spread = { propagation: slave, recursive: true };
-  yield op("make a mount namespace", "unshare", [named("CLONE_NEWNS", CLONE.NEWNS)]);
-  yield setAttributes("keep mounts from spreading to the host", AT_FDCWD, spread, "/");
   const does = `mount "${path}" as the root`;
   yield cloneMount(does, AT_FDCWD, path, overlay === undefined, "root");
-  yield setAttributes(does, slot("root"), spread);
+  yield setAttributes(does, slot("root"), SPREAD);
   const how = flags("O_", { PATH: O.PATH, DIRECTORY: O_DIRECTORY[arch], CLOEXEC: O.CLOEXEC });
   yield op("open the place of the root", "openat", [AT_FDCWD, place, how, 0], { into: "place" });
   if (overlay) yield* mountOverlay(arch, overlay);
