@@ -19,7 +19,6 @@ import { LayerKeeper } from "./layer/keeper.ts";
 import { logExcerpt } from "./log.ts";
 import { encodeManifest, MANIFEST, type Manifest } from "./manifest.ts";
 import { cgroupModeOf, type CriuOptions, emptyNamespaces, refuseLazyPages, switchesOf } from "./options.ts";
-import { sealAll } from "./seals.ts";
 import { cpuFeatures, kernelRelease } from "./machine.ts";
 import { runCriu } from "./worker.ts";
 
@@ -59,7 +58,7 @@ export async function checkpointContainer(id: string, options: CheckpointOptions
 /** A checkpoint that somebody adds to. */
 export interface FinishedCheckpoint extends CheckpointOptions {
   /** Adds files to the images before they are where they are wanted. */
-  readonly finish?: (directory: string, manifest: Omit<Manifest, "version">) => Promise<void>;
+  readonly finish?: (directory: string, manifest: Omit<Manifest, "version">) => void;
 }
 
 /** What {@linkcode checkpointContainer} does. */
@@ -87,6 +86,30 @@ export async function writeCheckpoint(id: string, options: FinishedCheckpoint): 
   const hasLayer = !options.preDump && annotatedOverlay(container.record.annotations).kind !== "none";
   const { rootfs } = container.record;
   using layer = hasLayer ? new LayerKeeper({ pid: init!.pid, arch, rootfs, spec }) : undefined;
+  const goesOn = options.leaveRunning === true || options.preDump === true;
+  const { sealAllNow } = await import("./seal_now.ts");
+  const complete = (): void => {
+    Deno.writeTextFileSync(`${stage.path}/${DESCRIPTORS}`, JSON.stringify(found.links));
+    Deno.writeTextFileSync(`${stage.path}/${CONFIG}`, container.entry.readSpec());
+    const manifest: Omit<Manifest, "version"> = {
+      id,
+      created: new Date().toISOString(),
+      kernel: kernelRelease(),
+      arch: Deno.build.arch,
+      cpu: cpuFeatures(),
+      kind: options.preDump ? "pre" : "full",
+      bundle: container.record.bundle,
+      mounts: found.mounts,
+      files: found.files,
+      network,
+      ...(options.parentPath !== undefined && { parent: options.parentPath }),
+      ...(layer?.captured && { layer: layer.captured }),
+      seals: sealAllNow(stage.path),
+    };
+    Deno.writeTextFileSync(`${stage.path}/${MANIFEST}`, encodeManifest(manifest));
+    options.finish?.(stage.path, manifest);
+    stage.commit(MANIFEST);
+  };
   const answer = await runCriu(criu, { arch, program: criu.program, flags: [] }, {
     what: options.preDump ? "pre_dump" : "dump",
     request: {
@@ -112,35 +135,19 @@ export async function writeCheckpoint(id: string, options: FinishedCheckpoint): 
       externals: [...externalKeys(found), ...externalNamespaces(spec, init!.pid)],
     },
     onStage: ({ name }) => {
+      if (name !== "post-dump") return;
       // The memory is written, and all processes are still held: the files are those that belong to it.
-      if (name === "post-dump") layer?.capture(stage.path);
+      layer?.capture(stage.path);
+      // Those that CRIU is to end are ended only when the checkpoint is there and would outlast a power cut.
+      if (!goesOn) complete();
     },
   });
   if ("refused" in answer) {
+    stage.revoke();
     throw refusal("checkpoint", { id, log: `${logs}/${LOG}`, kept: options.workPath !== undefined });
   }
-  Deno.writeTextFileSync(`${stage.path}/${DESCRIPTORS}`, JSON.stringify(found.links));
-  Deno.writeTextFileSync(`${stage.path}/${CONFIG}`, container.entry.readSpec());
-  const goesOn = options.leaveRunning === true || options.preDump === true;
-  const manifest: Omit<Manifest, "version"> = {
-    id,
-    created: new Date().toISOString(),
-    kernel: kernelRelease(),
-    arch: Deno.build.arch,
-    cpu: cpuFeatures(),
-    kind: options.preDump ? "pre" : "full",
-    bundle: container.record.bundle,
-    mounts: found.mounts,
-    files: found.files,
-    network,
-    ...(options.parentPath !== undefined && { parent: options.parentPath }),
-    ...(layer?.captured && { layer: layer.captured }),
-    seals: await sealAll(stage.path),
-  };
-  Deno.writeTextFileSync(`${stage.path}/${MANIFEST}`, encodeManifest(manifest));
-  await options.finish?.(stage.path, manifest);
-  stage.commit(MANIFEST);
-  if (goesOn) return;
+  if (goesOn) return complete();
+  stage.follow();
   await reactor.ready(process, EPOLLIN); // CRIU has killed it
   await deleteLocked(container);
 }

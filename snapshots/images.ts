@@ -7,6 +7,7 @@ import { resolve } from "@std/path";
 export class Stage implements Disposable {
   readonly path: string;
   readonly #target: string;
+  #isRenamed = false;
 
   /** @param target Where they are wanted; what lies there already stays. */
   constructor(target: string) {
@@ -23,14 +24,29 @@ export class Stage implements Disposable {
     const names = Array.from(Deno.readDirSync(this.path), ({ name }) => name);
     for (const name of names) sync(`${this.path}/${name}`);
     sync(this.path);
-    if (isMissingOrEmpty(this.#target)) Deno.renameSync(this.path, this.#target);
-    else {
+    if (isMissingOrEmpty(this.#target)) {
+      Deno.renameSync(this.path, this.#target);
+      this.#isRenamed = true;
+    } else {
       for (const name of [...names.filter((each) => each !== last), last]) {
         Deno.renameSync(`${this.path}/${name}`, `${this.#target}/${name}`);
       }
       sync(this.#target);
     }
     sync(this.#target.slice(0, this.#target.lastIndexOf("/")) || "/");
+  }
+
+  /** Puts what was written since in its place too. */
+  follow(): void {
+    if (this.#isRenamed) return; // it is there
+    for (const { name } of Array.from(Deno.readDirSync(this.path))) {
+      Deno.renameSync(`${this.path}/${name}`, `${this.#target}/${name}`);
+    }
+  }
+
+  /** Takes back what was put in its place, if there was nothing before. */
+  revoke(): void {
+    if (this.#isRenamed) Deno.removeSync(this.#target, { recursive: true });
   }
 
   [Symbol.dispose](): void {

@@ -3,19 +3,13 @@ import { open } from "../ffi/fd.ts";
 import { libc } from "../ffi/libc.ts";
 import { type FileSeal, MANIFEST, unusable } from "./manifest.ts";
 
-const PIECE_BYTES = 16 << 20;
-/** Links are not followed, and no fifo keeps anybody waiting. */
-const HOW = 0o4000 | (Deno.build.arch === "x86_64" ? 0o400000 : 0o100000); // O_NONBLOCK, O_NOFOLLOW
-
-/** The seal of every file of a directory of images, by name; what it has beside files is left out. */
-export async function sealAll(directory: string): Promise<Record<string, FileSeal>> {
-  const seals: Record<string, FileSeal> = {};
-  for (const name of imageNames(directory)) seals[name] = await seal(`${directory}/${name}`);
-  return seals;
-}
+/** What is hashed by itself. */
+export const PIECE_BYTES: number = 16 << 20;
+/** How files are opened: links are not followed, and no fifo keeps anybody waiting. */
+export const HOW: number = 0o4000 | (Deno.build.arch === "x86_64" ? 0o400000 : 0o100000); // O_NONBLOCK, O_NOFOLLOW
 
 /** CRIU's images of a directory, sorted: not its logs and figures. */
-function imageNames(directory: string): string[] {
+export function imageNames(directory: string): string[] {
   const names = Array.from(Deno.readDirSync(directory)).filter(({ isFile }) => isFile);
   return names.map(({ name }) => name).filter((name) => isSealed(name)).sort();
 }

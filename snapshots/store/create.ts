@@ -2,7 +2,6 @@ import { type CheckpointOptions, writeCheckpoint } from "../checkpoint.ts";
 import { findCriu } from "../installed.ts";
 import { MANIFEST } from "../manifest.ts";
 import type { FileSeal, Manifest } from "../manifest.ts";
-import { seal } from "../seals.ts";
 import { noteOrigin, originOf } from "./origin.ts";
 import { encodeSnapshot, newSnapshotId, RECORD, type SnapshotSizes } from "./record.ts";
 import { checkTag, type Snapshot, SnapshotStore, type SnapshotStoreOptions } from "./store.ts";
@@ -28,6 +27,7 @@ export async function createSnapshot(
   if (tag !== undefined) checkTag(tag);
   const store = new SnapshotStore(options);
   const { version } = findCriu(options.criu);
+  const { sealNow } = await import("../seal_now.ts");
   using locked = await store.lock(); // for all of it: what begins with a dot is nobody's then
   locked.sweep();
   const id = newSnapshotId();
@@ -36,14 +36,14 @@ export async function createSnapshot(
   await writeCheckpoint(container, {
     ...checkpoint,
     imagePath: store.pathOf(id),
-    finish: async (directory, manifest) => {
+    finish: (directory, manifest) => {
       const record = {
         id,
         container,
         created: manifest.created,
         ...(isKnown && { parent }),
         criu: version,
-        manifest: (await seal(`${directory}/${MANIFEST}`)).sha256,
+        manifest: sealNow(`${directory}/${MANIFEST}`).sha256,
         sizes: sizesOf(manifest),
       };
       Deno.writeTextFileSync(`${directory}/${RECORD}`, encodeSnapshot(record));
