@@ -117,3 +117,15 @@ export function awaitNoReader(fifo: Fd, timeoutMs: number): boolean {
   const found = check(libc.poll(poll, 1n, timeoutMs), "wait for the readers of a fifo");
   return found > 0 && ((poll[1]! >>> 16) & POLLERR) !== 0;
 }
+
+/** What somebody has written into a fifo that is open somewhere, without waiting; empty if there is nothing. */
+export function readFifoAt(directory: Fd, name: string, mostBytes: number): Uint8Array<ArrayBuffer> {
+  const how = O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC;
+  const raw = libc.openat(directory.raw, cstring(name), how, 0);
+  if (raw === -1 && errno() === ENOENT) return new Uint8Array();
+  using fifo = new Fd(check(raw, "open the fifo", name));
+  const bytes = new Uint8Array(mostBytes);
+  const count = Number(libc.read(fifo.raw, bytes, BigInt(mostBytes)));
+  if (count === -1 && errno() !== EAGAIN) throw new SyscallError("read the fifo", errno(), name);
+  return bytes.subarray(0, Math.max(count, 0));
+}

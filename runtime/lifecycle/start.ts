@@ -1,3 +1,4 @@
+import { errnoName } from "../../ffi/errno_names.ts";
 import { signalPidFd } from "../../ffi/process.ts";
 import { LifecycleError } from "../errors.ts";
 import type { Hooked } from "../image_of.ts";
@@ -45,7 +46,13 @@ async function letBegin(locked: Known): Promise<void> {
 function open({ entry }: Known): void {
   using gate = entry.openGate();
   if (!gate) throw new LifecycleError("cannot start a container that has stopped");
-  if (gate.passed(EXECUTE_MS)) return;
+  if (gate.passed(EXECUTE_MS)) {
+    const errno = gate.failure();
+    if (errno === undefined) return;
+    throw new LifecycleError(
+      `Cannot start the container: its first process could not become the program: ${errnoName(errno)}`,
+    );
+  }
   throw new LifecycleError(
     `Cannot start the container: its first process has not become the program in ${EXECUTE_MS} ms; see whether its ` +
       "cgroup is frozen",

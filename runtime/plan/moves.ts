@@ -175,7 +175,7 @@ function* readFile(path: string, into: Arg, bytes: number): Iterable<Op> {
 }
 
 /** `start` opens the gate, and waits until who waited there has become the program. */
-function* whenCreated({ executeMs }: MovesRequest): Iterable<Op> {
+function* whenCreated({ arch, gate, executeMs }: MovesRequest): Iterable<Op> {
   yield* choose("state", "print created");
   yield op("is it start?", "let", [slot("move"), -MOVES.start, 1], { zero: "open", positive: "fail" });
   yield op("open the gate", "write", [slot("gate"), text("\0"), 1], { label: "open" });
@@ -183,7 +183,22 @@ function* whenCreated({ executeMs }: MovesRequest): Iterable<Op> {
   yield op("wait for the program", "let", [0, slot("gate"), 1], { into: "poll" });
   yield op("wait for the program", "ppoll", [{ address: "poll" }, 1, { struct: "timespec", members }, 0, 8], {
     zero: "fail",
-    positive: "done",
+    failed: "done",
+  });
+  // What became no program has left word in the gate of why: then it has ended, which Deno tells.
+  const does = "look whether it failed";
+  yield op(does, "openat", [
+    slot("directory"),
+    gate,
+    named(
+      "O_RDONLY|O_NONBLOCK|O_NOFOLLOW|O_CLOEXEC",
+      O_NONBLOCK | O_NOFOLLOW[arch] | O.CLOEXEC,
+    ),
+    0,
+  ], { into: "file", failed: "done" });
+  yield op(does, "read", [slot("file"), zeros(16, "failure"), 16], {
+    zero: "done",
+    positive: "fail",
     failed: "done",
   });
 }

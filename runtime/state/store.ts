@@ -4,6 +4,7 @@ import {
   openDirectory,
   openFifoAt,
   putFileAt,
+  readFifoAt,
   readFileAt,
   removeAt,
   tryLock,
@@ -37,6 +38,8 @@ export const FILES: readonly string[] = [
   RECORD,
 ];
 const [ENOENT, EISDIR] = [2, 21];
+/** What a first process says of its failure. */
+const MESSAGE_BYTES = 16;
 const MAX_RECORD_BYTES = 8 << 20;
 /** How long a command waits for another one on the same container. */
 const [LOCK_MS, PAUSE_MS] = [20_000, 5];
@@ -54,6 +57,8 @@ export function defaultRoot(): string {
 export interface GateOpened extends Disposable {
   /** Whether nobody waits at it any more, which is waited for. */
   readonly passed: (timeoutMs: number) => boolean;
+  /** Why who waited there did not become the program, as an errno; nothing if it did, or could not tell. */
+  readonly failure: () => number | undefined;
 }
 
 /** The directory of one container, held open and, if it is to be changed, locked. */
@@ -127,7 +132,15 @@ export class Entry implements Disposable {
     stack.use(gate);
     writeAll(gate, new Uint8Array(1), "the start gate");
     const kept = stack.move();
-    return { passed: (timeoutMs) => awaitNoReader(gate, timeoutMs), [Symbol.dispose]: () => kept.dispose() };
+    return {
+      passed: (timeoutMs) => awaitNoReader(gate, timeoutMs),
+      failure: () => {
+        const left = readFifoAt(this.#directory, GATE, MESSAGE_BYTES);
+        if (left.length < MESSAGE_BYTES) return undefined;
+        return Number(new BigUint64Array(left.buffer)[1]);
+      },
+      [Symbol.dispose]: () => kept.dispose(),
+    };
   }
 
   /** A socket at which whoever starts the container calls; it is for init. */

@@ -38,15 +38,18 @@ export function buildInjector(directory: string): string {
 /** The command line that runs another one with a fault; without a point it only counts. */
 export function injected(
   program: string,
-  { from, log, limitS, point }: {
+  { from, log, limitS, point, attach }: {
     /** Counting begins with the first path that contains this. */
     readonly from: string;
     readonly log: string;
     readonly limitS: number;
     readonly point?: Point | undefined;
+    /** A process that is followed beside the command. */
+    readonly attach?: number | undefined;
   },
 ): string[] {
-  const fixed = [program, "--from", from, "--log", log, "--limit", String(limitS)];
+  const beside = attach === undefined ? [] : ["--attach", String(attach)];
+  const fixed = [program, "--from", from, "--log", log, "--limit", String(limitS), ...beside];
   if (!point) return [...fixed, "--"];
   const { process, number, fault } = point;
   const what = fault.startsWith("kill-")

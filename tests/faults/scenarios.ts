@@ -1,5 +1,5 @@
 import { compare, portrait } from "./portrait.ts";
-import type { Injected, World } from "./world.ts";
+import type { Injected, Kind, World } from "./world.ts";
 
 /** How long a program may take to begin or to end. */
 const SETTLE_MS = 5_000;
@@ -18,12 +18,17 @@ export interface Scenario {
   readonly command: readonly string[];
   /** Nothing is kept of earlier commands, and only calls count that are about what is kept. */
   readonly cold?: boolean;
+  /** What the container is made from. @default "plain" */
+  readonly kind?: Kind;
+  /** The calls that count are those of the container's first process, and of what it starts, while the command runs. */
+  readonly init?: boolean;
   /** What is wrong afterwards; `delete --force` follows. */
   readonly check: (world: World, baseline: Baseline, said: Injected) => Promise<string[]>;
 }
 
-/** All commands; `ID` and `PIDFILE` stand for those of the world. */
+/** All commands; `ID`, `PIDFILE` and `CONSOLE` stand for those of the world. */
 const CREATE = ["create", "--pid-file", "PIDFILE", "ID"];
+const CREATE_TERMINAL = ["create", "--console-socket", "CONSOLE", "--pid-file", "PIDFILE", "ID"];
 const START = ["start", "ID"];
 /** Other limits than those of config.json. */
 const UPDATED = [String(48 << 20), "30"] as const;
@@ -80,19 +85,61 @@ export const SCENARIOS: readonly Scenario[] = [
     command: ["delete", "--force", "ID"],
     check: checkDelete,
   },
+  { name: "start (first process)", before: [CREATE], command: START, init: true, check: checkStartByInit },
+  { name: "create with hooks", kind: "hooks", before: [], command: CREATE, check: checkCreate },
+  { name: "start with hooks", kind: "hooks", before: [CREATE], command: START, check: checkStartHooks },
+  {
+    name: "start with hooks (first process)",
+    kind: "hooks",
+    before: [CREATE],
+    command: START,
+    init: true,
+    check: checkStartByInit,
+  },
+  {
+    name: "delete with hooks",
+    kind: "hooks",
+    before: [CREATE, START, ["kill", "ID", "KILL"]],
+    command: ["delete", "ID"],
+    check: checkDelete,
+  },
+  {
+    name: "create with a terminal",
+    kind: "terminal",
+    before: [],
+    command: CREATE_TERMINAL,
+    check: checkCreate,
+  },
+  {
+    name: "exec --detach with a terminal",
+    kind: "terminal",
+    before: [CREATE_TERMINAL, START],
+    command: [
+      ...["exec", "--detach", "--tty", "--console-socket", "CONSOLE", "--pid-file", "PIDFILE"],
+      ...["ID", "/bin/sleep", "300"],
+    ],
+    check: checkDetached,
+  },
 ];
 
 /** The arguments of a command in a world. */
 export function argumentsOf(world: World, command: readonly string[]): string[] {
-  return command.map((word) => word === "ID" ? world.id : word === "PIDFILE" ? world.pidFile : word);
+  const words: Readonly<Record<string, string>> = {
+    ID: world.id,
+    PIDFILE: world.pidFile,
+    CONSOLE: world.console,
+  };
+  return command.map((word) => words[word] ?? word);
 }
 
 /** What a container without faults is like, created and running. */
-export async function baselineOf(world: World): Promise<Baseline> {
+export async function baselineOf(world: World, kind: Kind): Promise<Baseline> {
+  const create = kind === "terminal" ? CREATE_TERMINAL : CREATE;
   // Twice: the first one may keep things for later commands.
-  await prepare(world, [CREATE, START]);
+  await prepare(world, [create, START]);
   await world.run("delete", "--force", world.id);
-  await prepare(world, [CREATE]);
+  world.forget();
+  await prepare(world, [create]);
   const created = portrait((await world.state())!.pid);
   await prepare(world, [START]);
   await untilRun(world);
@@ -156,6 +203,19 @@ async function checkStart(world: World, baseline: Baseline, { code }: Injected):
   if (status === "running") return await runs(world, baseline);
   if (status === "created") return await startAgain(world, baseline);
   return [`the container is ${status ?? "missing"} after start has failed with ${code}`];
+}
+
+/** A first process that is killed has ended, and nobody can tell that from the end of its program. */
+async function checkStartByInit(world: World, baseline: Baseline, said: Injected): Promise<string[]> {
+  const status = await settled(world);
+  if (status === "stopped" && (said.code !== 0 || said.fault === "kill-self")) return [];
+  return await checkStart(world, baseline, said);
+}
+
+/** A container whose start has failed by a hook is ended. */
+async function checkStartHooks(world: World, baseline: Baseline, said: Injected): Promise<string[]> {
+  const status = said.code === 0 ? "running" : await settled(world);
+  return status === "stopped" ? [] : await checkStart(world, baseline, said);
 }
 
 async function startAgain(world: World, baseline: Baseline): Promise<string[]> {

@@ -1,6 +1,6 @@
 import { type Call, nameOf, type Point, pointsAt } from "./injector.ts";
 import { argumentsOf, type Baseline, baselineOf, prepare, type Scenario, SCENARIOS } from "./scenarios.ts";
-import { CACHE, type World } from "./world.ts";
+import { CACHE, type Kind, type World } from "./world.ts";
 
 /** A point of a scenario. */
 export interface Case {
@@ -36,15 +36,30 @@ export interface Choice {
 
 /** Tries points and tells what came of each. */
 export async function* sweep(world: World, choice: Choice): AsyncGenerator<Outcome> {
-  const baseline = await baselineOf(world);
+  const baselines = new Map<Kind, Baseline>();
+  for (const kind of ["plain", "hooks", "terminal"] as const) {
+    if (!chosen(choice).some((each) => kindOf(each) === kind)) continue;
+    world.become(kind);
+    baselines.set(kind, await baselineOf(world, kind));
+  }
   world.settle();
-  for (const each of await choose(world, choice)) yield await attempt(world, baseline, each);
+  for (const each of await choose(world, choice)) {
+    yield await attempt(world, baselines.get(kindOf(each.scenario))!, each);
+  }
 }
 
-async function choose(world: World, { sample, seed, part, parts, only, point }: Choice): Promise<Case[]> {
-  const chosen = SCENARIOS.filter(({ name }) => only.length === 0 || only.includes(name));
+function kindOf({ kind = "plain" }: Scenario): Kind {
+  return kind;
+}
+
+function chosen({ only }: Choice): Scenario[] {
+  return SCENARIOS.filter(({ name }) => only.length === 0 || only.includes(name));
+}
+
+async function choose(world: World, choice: Choice): Promise<Case[]> {
+  const { sample, seed, part, parts, point } = choice;
   const all: Case[][] = [];
-  for (const scenario of chosen) {
+  for (const scenario of chosen(choice)) {
     const points = pointsAt(await callsOf(world, scenario));
     all.push(points.map((each) => ({ scenario, point: each })));
   }
@@ -54,15 +69,19 @@ async function choose(world: World, { sample, seed, part, parts, only, point }: 
 }
 
 /** The calls that a command makes without a fault. */
-async function callsOf(world: World, { before, command, name, cold }: Scenario): Promise<readonly Call[]> {
+async function callsOf(world: World, scenario: Scenario): Promise<readonly Call[]> {
+  const { before, command, name, cold, init } = scenario;
+  world.become(kindOf(scenario));
   await prepare(world, before);
   if (cold) world.forgetKept();
-  const { code, calls, stderr } = await world.inject(undefined, ...argumentsOf(world, command));
+  const attached = init ? (await world.state())?.pid : undefined;
+  const { code, calls, stderr } = await world.inject(undefined, argumentsOf(world, command), attached);
   if (code !== 0) throw new Error(`${name} ended with ${code} without a fault: ${stderr.trim()}`);
   await world.run("delete", "--force", world.id);
   const left = await world.left();
   if (left.length > 0) throw new Error(`${name} left without a fault: ${left.join(", ")}`);
   world.forget();
+  if (init) return calls.filter(({ process }) => process > 0);
   return cold ? calls.filter(({ detail }) => detail.startsWith(CACHE)) : calls;
 }
 
@@ -98,6 +117,7 @@ function shuffled<T>(list: readonly T[], seed: number): T[] {
 
 async function attempt(world: World, baseline: Baseline, { scenario, point }: Case): Promise<Outcome> {
   const problems: string[] = [];
+  world.become(kindOf(scenario));
   try {
     await prepare(world, scenario.before);
   } catch {
@@ -105,7 +125,8 @@ async function attempt(world: World, baseline: Baseline, { scenario, point }: Ca
     await prepare(world, scenario.before);
   }
   if (scenario.cold) world.forgetKept();
-  const said = await world.inject(point, ...argumentsOf(world, scenario.command));
+  const attached = scenario.init ? (await world.state())?.pid : undefined;
+  const said = await world.inject(point, argumentsOf(world, scenario.command), attached);
   if (said.code === 124) problems.push("it did not end");
   try {
     problems.push(...await scenario.check(world, baseline, said));

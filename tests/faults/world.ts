@@ -1,9 +1,10 @@
 import { libc } from "../../ffi/libc.ts";
 import { reap } from "../../ffi/process.ts";
+import { HOOKS } from "../../runtime/spec/words.ts";
 import { starterSpec } from "../../runtime/starter_spec.ts";
 import { TestBundle } from "../helpers/launch_bundle.ts";
 import { descriptors } from "../helpers/census.ts";
-import { buildInjector, type Call, injected, type Point, readLog } from "./injector.ts";
+import { buildInjector, type Call, type Fault, injected, type Point, readLog } from "./injector.ts";
 
 const PR_SET_CHILD_SUBREAPER = 36;
 /** How long a command may take with a fault, and any other. */
@@ -14,6 +15,46 @@ const WAIT_MS = 3_000;
 const REAP_MS = 20;
 /** What the runtime keeps for later commands. */
 export const CACHE = "/run/ai-sandbox";
+
+/** What containers are made from: `hooks` has one of each kind, `terminal` a program with a terminal. */
+export type Kind = "plain" | "hooks" | "terminal";
+
+/** Keeps the latest terminal that was sent to a socket, and writes what comes out of it to a file. */
+const ENGINE = `
+import os, socket, sys, threading
+server = socket.socket(socket.AF_UNIX)
+server.bind(sys.argv[1])
+server.listen()
+def follow(fd):
+    try:
+        while True:
+            said = os.read(fd, 100)
+            if not said: break
+            with open(sys.argv[2], "ab") as file: file.write(said)
+    except OSError: pass
+    os.close(fd)
+while True:
+    connection = server.accept()[0]
+    name, fds, *_ = socket.recv_fds(connection, 100, 1)
+    connection.close()
+    for fd in fds: threading.Thread(target=follow, args=[fd], daemon=True).start()
+`;
+
+function engine(path: string, said: string): Deno.ChildProcess {
+  const args = ["-c", ENGINE, path, said];
+  const child = new Deno.Command("python3", { args, stdin: "null", stdout: "null", stderr: "null" }).spawn();
+  child.unref();
+  for (let tries = 0; tries < 500 && !isThere(path); tries++) sleepMs(10);
+  return child;
+}
+
+function isThere(path: string): boolean {
+  try {
+    return Deno.lstatSync(path) !== undefined;
+  } catch {
+    return false;
+  }
+}
 
 /** How a command ended and what it said. */
 export interface Said {
@@ -28,6 +69,8 @@ export interface Injected extends Said {
   readonly args: readonly string[];
   readonly calls: readonly Call[];
   readonly hit?: Call | undefined;
+  /** What was to be done. */
+  readonly fault?: Fault | undefined;
 }
 
 /**
@@ -39,6 +82,10 @@ export class World implements Disposable {
   readonly bundle: TestBundle = new TestBundle();
   readonly root: string;
   readonly pidFile: string;
+  /** The socket that takes terminals of containers of the kind `terminal`. */
+  readonly console: string;
+  readonly #consoleSaid: string;
+  #engine: Deno.ChildProcess | undefined;
   readonly #program: readonly string[];
   readonly #injector: string;
   readonly #temporary: string;
@@ -54,16 +101,26 @@ export class World implements Disposable {
     Deno.mkdirSync(this.#temporary);
     Deno.mkdirSync(this.root, { mode: 0o700 });
     this.#injector = buildInjector(this.bundle.path);
+    this.console = `${this.bundle.path}/console`;
+    this.#consoleSaid = `${this.bundle.path}/console.out`;
+    this.become("plain");
+  }
+
+  /** Makes the bundle another one for the next containers. */
+  become(kind: Kind): void {
     const spec = starterSpec();
     const args = ["/bin/sh", "-c", "echo ran; exec sleep 300"];
     // runc never removes groups above its own.
-    const below = program[0]?.endsWith("runc") ? "" : `/${this.id}-above`;
+    const below = this.#program[0]?.endsWith("runc") ? "" : `/${this.id}-above`;
+    if (kind === "terminal") this.#engine ??= engine(this.console, this.#consoleSaid);
     Deno.writeTextFileSync(
       `${this.bundle.path}/config.json`,
       JSON.stringify({
         ...spec,
         root: { path: "rootfs", readonly: true },
-        process: { ...spec.process, terminal: false, args, env: ["PATH=/bin"], rlimits: [] },
+        process: { ...spec.process, terminal: kind === "terminal", args, env: ["PATH=/bin"], rlimits: [] },
+        ...(kind === "hooks" &&
+          { hooks: Object.fromEntries(HOOKS.map((each) => [each, [{ path: "/bin/true" }]])) }),
         linux: {
           ...spec.linux,
           seccomp: {
@@ -87,11 +144,19 @@ export class World implements Disposable {
     return await this.#run([], args);
   }
 
-  /** Runs a command with a fault; without a point it only counts its calls. */
-  async inject(point: Point | undefined, ...args: readonly string[]): Promise<Injected> {
+  /**
+   * Runs a command with a fault; without a point it only counts its calls.
+   *
+   * @param attach A process that was there before: its calls count too, as those of the process after the command.
+   */
+  async inject(
+    point: Point | undefined,
+    args: readonly string[],
+    attach: number | undefined = undefined,
+  ): Promise<Injected> {
     const log = `${this.bundle.path}/log`;
-    const before = injected(this.#injector, { from: this.bundle.path, log, limitS: LIMIT_S, point });
-    return { args, ...await this.#run(before, args), ...readLog(log) };
+    const before = injected(this.#injector, { from: this.bundle.path, log, limitS: LIMIT_S, point, attach });
+    return { args, fault: point?.fault, ...await this.#run(before, args), ...readLog(log) };
   }
 
   async #run(before: readonly string[], args: readonly string[]): Promise<Said> {
@@ -133,6 +198,7 @@ export class World implements Disposable {
 
   /** Whether the program of the latest containers has said that it runs. */
   get hasRun(): boolean {
+    if (this.#engine && read(this.#consoleSaid).includes("ran")) return true;
     for (let run = this.#runs - 1; run >= 0; run--) {
       try {
         if (Deno.readTextFileSync(`${this.bundle.path}/said-${run}.out`).includes("ran")) return true;
@@ -149,6 +215,7 @@ export class World implements Disposable {
       for (const end of ["out", "err"]) Deno.removeSync(`${this.bundle.path}/said-${run}.${end}`);
     }
     this.#runs = 0;
+    if (this.#engine) Deno.writeTextFileSync(this.#consoleSaid, "");
     try {
       Deno.removeSync(this.pidFile);
     } catch {
@@ -173,13 +240,15 @@ export class World implements Disposable {
   /** Removes by hand what is left, so that the next point begins with nothing. */
   clear(): void {
     for (const pid of descendants()) {
+      if (pid === this.#engine?.pid) continue;
       try {
         Deno.kill(pid, "SIGKILL");
       } catch {
         // It has just ended.
       }
     }
-    for (let tries = 0; tries < 200 && descendants().length > 0; tries++) sleepMs(10);
+    const most = this.#engine ? 1 : 0;
+    for (let tries = 0; tries < 200 && descendants().length > most; tries++) sleepMs(10);
     for (const group of this.#groups().toReversed()) {
       thaw(group);
       for (let tries = 0; tries < 50; tries++) {
@@ -198,7 +267,9 @@ export class World implements Disposable {
 
   #census(): string[] {
     return [
-      ...descendants().map((pid) => `process ${pid} (${nameOf(pid)})`),
+      ...descendants().filter((pid) => pid !== this.#engine?.pid).map((pid) =>
+        `process ${pid} (${nameOf(pid)})`
+      ),
       ...descriptors().filter((one) => !one.includes("anon_inode") && !one.includes("pipe:")),
       ...Deno.readTextFileSync("/proc/self/mountinfo").trim().split("\n").map((line) => `mount ${line}`),
       ...this.#groups().map((path) => `cgroup ${path}`),
@@ -215,6 +286,8 @@ export class World implements Disposable {
 
   [Symbol.dispose](): void {
     this.clear();
+    this.#engine?.kill("SIGKILL");
+    if (this.#engine) reap(this.#engine.pid, true);
     this.bundle[Symbol.dispose]();
     libc.prctl(PR_SET_CHILD_SUBREAPER, 0n, 0n, 0n, 0n);
   }

@@ -149,6 +149,26 @@ containerTest("a program with a terminal sends it to the console socket", async 
   await containers.output("delete", "--force", BOX);
 });
 
+containerTest(
+  "start says why the first process could not become the program, and the container is stopped",
+  async () => {
+    await using containers = new Containers();
+    const program = `${containers.bundle.rootfs}/junk`;
+    Deno.writeTextFileSync(program, "\x7fELF no program");
+    Deno.chmodSync(program, 0o755);
+    for (const linux of [{}, { seccomp: { defaultAction: "SCMP_ACT_ALLOW" } }]) {
+      const spec = JSON.parse(Deno.readTextFileSync(`${containers.bundle.path}/config.json`));
+      containers.write(["/junk"], { linux: { ...spec.linux, ...linux } });
+      await containers.output("create", BOX);
+      const { code, stderr } = await containers.run("start", BOX);
+      equal(code, 1);
+      match(stderr, /could not become the program: ENOEXEC|cannot start a container that has stopped/);
+      await containers.until(BOX, "stopped");
+      await containers.output("delete", BOX);
+    }
+  },
+);
+
 containerTest("a program that is not there is an error of create, which leaves nothing", async () => {
   await using containers = new Containers();
   containers.write(["/bin/nosuch"]);
