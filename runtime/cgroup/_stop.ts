@@ -81,8 +81,8 @@ export async function kill(group: Stoppable): Promise<void> {
 }
 
 /**
- * Lets those go on that were killed, and so end. The freezer of version 1 keeps the killed too, and a group above may be
- * frozen that is somebody else's: then they leave it for one that is not. No other process does.
+ * Lets a group go on whose first process was killed, so that all in it end. The freezer of version 1 keeps the killed too,
+ * and a group above may be frozen that is somebody else's: then all in it are killed, and leave it for one that is not frozen.
  */
 export function letDie(group: Stoppable): void {
   thaw(group);
@@ -92,6 +92,7 @@ export function letDie(group: Stoppable): void {
   while ((read(`${above}/freezer.state`) ?? "THAWED") !== "THAWED") {
     above = above.slice(0, above.lastIndexOf("/"));
   }
+  signalMembers(tree(freezer), SIGKILL); // a first process only ends when the others have
   for (const pid of tree(freezer).flatMap(processes)) {
     try {
       if (isKilled(pid)) write(`${above}/cgroup.procs`, String(pid), "free a killed process into");

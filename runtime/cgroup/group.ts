@@ -224,7 +224,7 @@ export class CgroupGroup implements AsyncDisposable {
     thaw(this.#stoppable);
   }
 
-  /** Lets those end that were killed, where they or a group above were frozen. */
+  /** Lets its processes go on to their end when the first was killed, even if a group above is frozen. */
   letDie(): void {
     letDie(this.#stoppable);
   }

@@ -42,7 +42,8 @@ containerTest("a container below a group that is frozen is deleted, and the grou
         const file = freezer ? [`${above}/freezer.state`, "FROZEN"] : [`${above}/cgroup.freeze`, "1"];
         Deno.writeTextFileSync(file[0]!, file[1]!);
         if (spoil) Deno.writeTextFileSync(`${containers.root}/${BOX}/record.json`, "{");
-        equal((await soon(containers, "delete", "--force", BOX)).code, 0);
+        const { code, stderr } = await soon(containers, "delete", "--force", BOX);
+        equal(code, 0, `${command[0]}${spoil ? ", spoiled" : ""}: ${stderr}`);
         deepEqual([...Deno.readDirSync(containers.root)], []);
         match(Deno.readTextFileSync(file[0]!), /^(FROZEN|1)\n$/);
         Deno.writeTextFileSync(file[0]!, freezer ? "THAWED" : "0");
