@@ -5,6 +5,8 @@ import { Store } from "../runtime/state/store.ts";
 import { checkpointContainer } from "./checkpoint.ts";
 import { type Images, openImages } from "./open_images.ts";
 import type { CriuOptions } from "./options.ts";
+import { bundleOf as snapshotBundle } from "./store/check.ts";
+import { type Snapshot, SnapshotStore } from "./store/store.ts";
 
 /** What forks are made of; disposing removes what was made for that alone. */
 export interface ForkSource extends Disposable {
@@ -14,14 +16,20 @@ export interface ForkSource extends Disposable {
   readonly id: string;
 }
 
-/** Where forks come from: a directory of images, or a container that runs and goes on. */
-export type ForkOrigin = { readonly images: string } | { readonly container: string };
+/** Where forks come from: a directory of images, a container that runs and goes on, or a snapshot of a store. */
+export type ForkOrigin = { readonly images: string } | { readonly container: string } | {
+  readonly snapshot: Snapshot;
+};
 
-/** What a word of the command line means: a path if there is a `/` in it or no container of that name. */
-export function readOrigin(word: string, root: string | undefined): ForkOrigin {
+/**
+ * What a word of the command line means: a path if there is a `/` in it, else a container, a snapshot, or a path after all.
+ */
+export function readOrigin(word: string, root: string | undefined, store?: string): ForkOrigin {
   if (word.includes("/") || word === "." || word === "..") return { images: word };
   using entry = new Store(root).find(word);
-  return entry?.read() ? { container: word } : { images: word };
+  if (entry?.read()) return { container: word };
+  const snapshots = new SnapshotStore({ store });
+  return snapshots.has(word) || store !== undefined ? { snapshot: snapshots.find(word) } : { images: word };
 }
 
 /**
@@ -41,6 +49,15 @@ export async function openSource(
       images,
       bundle: loadBundle(bundle ?? "."),
       id: images.manifest?.id ?? nameOf(images.path),
+      [Symbol.dispose]: () => {},
+    };
+  }
+  if ("snapshot" in origin) {
+    const { snapshot } = origin;
+    return {
+      images: await openImages(snapshot.path),
+      bundle: loadBundle(await snapshotBundle(snapshot, bundle)),
+      id: snapshot.container,
       [Symbol.dispose]: () => {},
     };
   }

@@ -12,10 +12,15 @@ const LEFT_OUT = ["image-path", "auto-dedup", "lazy-pages"];
 const help: CommandHelp = {
   name: "fork",
   summary: "Makes containers from one state, each of which goes on from there under a name of its own.\n" +
-    "The state is the images of a checkpoint, or that of a container that runs, and goes on.",
-  usage: ["[FLAGS] DIR|ID"],
+    "The state is the images of a checkpoint, a snapshot, or that of a container that runs, and goes on.",
+  usage: ["[FLAGS] DIR|ID|SNAPSHOT"],
   flags: [
     { name: "count", short: "n", value: "N", help: "how many (default 1)" },
+    {
+      name: "store",
+      value: "DIR",
+      help: "where snapshots are kept (default /var/lib/ai-sandbox/snapshots)",
+    },
     { name: "name", value: "NAME", help: "call them NAME-1, NAME-2, … (default the id of their source)" },
     { name: "first", value: "N", help: "the number of the first (default 1)" },
     {
@@ -67,7 +72,9 @@ async function run(argv: readonly string[], global: Global): Promise<number> {
     paused: args.has("paused"),
     onFork: () => progress.step(),
   };
-  const outcomes = await forkContainers(readOrigin(word, global.root), options).finally(() => progress.end());
+  const outcomes = await forkContainers(readOrigin(word, global.root, args.value("store")), options).finally(
+    () => progress.end(),
+  );
   const failed = outcomes.filter((each) => "error" in each);
   if (format === "json") {
     await print(

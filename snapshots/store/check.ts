@@ -1,3 +1,4 @@
+import { UsageError } from "../../runtime/errors.ts";
 import { DATA, INDEX, readIndex } from "../layer/entry.ts";
 import { MANIFEST, type Manifest, readManifest, unusable } from "../manifest.ts";
 import { checkSeals, seal } from "../seals.ts";
@@ -34,4 +35,14 @@ export async function checkSnapshot(snapshot: Snapshot): Promise<Manifest> {
     readIndex(path);
   }
   return manifest;
+}
+
+/** The bundle that a snapshot is restored under. @throws {UsageError} if nobody who is trusted has named one. */
+export async function bundleOf(snapshot: Snapshot, given: string | undefined): Promise<string> {
+  const { bundle } = await manifestOf(snapshot);
+  if (given !== undefined) return given;
+  if (!snapshot.imported) return bundle;
+  throw new UsageError(
+    `Cannot restore snapshot "${snapshot.id}": it was imported; name a bundle by --bundle`,
+  );
 }

@@ -10,8 +10,7 @@ import { sourceOf } from "../external_mounts.ts";
 import { findCriu } from "../installed.ts";
 import { kernelRelease, missingFeatures } from "../machine.ts";
 import type { Manifest } from "../manifest.ts";
-import { checkSnapshot } from "./check.ts";
-import { bundleOf } from "./restore.ts";
+import { bundleOf, checkSnapshot } from "./check.ts";
 import { type Snapshot, SnapshotStore, type SnapshotStoreOptions } from "./store.ts";
 
 /** One thing that a restore depends on. */

@@ -1,4 +1,3 @@
-import { UsageError } from "../../runtime/errors.ts";
 import { loadBundle } from "../../runtime/bundle.ts";
 import { checkId } from "../../runtime/state/container_id.ts";
 import { findCriu } from "../installed.ts";
@@ -7,7 +6,7 @@ import { refuseLazyPages } from "../options.ts";
 import { type RestoredContainer, restoreInto } from "../restore.ts";
 import { OWN_STDIO, type Stdio } from "../restore_externals.ts";
 import type { RestoreOptions } from "../restore_options.ts";
-import { manifestOf } from "./check.ts";
+import { bundleOf } from "./check.ts";
 import { noteOrigin } from "./origin.ts";
 import { type Snapshot, SnapshotStore, type SnapshotStoreOptions } from "./store.ts";
 
@@ -50,14 +49,4 @@ export async function restoreFound(
   });
   noteOrigin(id, snapshot.id, options);
   return restored;
-}
-
-/** The bundle that a snapshot is restored under. @throws {UsageError} if nobody who is trusted has named one. */
-export async function bundleOf(snapshot: Snapshot, given: string | undefined): Promise<string> {
-  const { bundle } = await manifestOf(snapshot);
-  if (given !== undefined) return given;
-  if (!snapshot.imported) return bundle;
-  throw new UsageError(
-    `Cannot restore snapshot "${snapshot.id}": it was imported; name a bundle by --bundle`,
-  );
 }

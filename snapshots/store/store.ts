@@ -117,6 +117,13 @@ export class SnapshotStore {
     return this.#read(fits[0]!, tags);
   }
 
+  /** Whether a name is a snapshot's. */
+  has(name: string): boolean {
+    if (this.tags()[name] !== undefined) return true;
+    const isPart = name.length >= LEAST_DIGITS && /^[0-9a-f]+$/.test(name);
+    return isPart && this.#ids().some((id) => id.startsWith(name));
+  }
+
   /** Where a snapshot lies. */
   pathOf(id: string): string {
     return `${this.root}/${id}`;

@@ -153,3 +153,33 @@ snapshotTest(
     await box.fails(/Cannot do "snapshot fly"/, "fly");
   },
 );
+
+snapshotTest("forks of a snapshot go on from it, each with its own layer", async () => {
+  await using box = new StoreBox();
+  const started = await box.begin();
+  const id = await box.said("create", "--tag", "one", BOX);
+  const last = box.lines<Line>(started).at(-1)!;
+  const output = `${box.containers.bundle.path}/forks`;
+  const flags = ["--store", box.store, "--output", output, "--count", "2"];
+  const names = (await box.containers.output("fork", ...flags, "one")).trim().split("\n");
+  deepEqual(names, [`${BOX}-1`, `${BOX}-2`]);
+  try {
+    for (const name of names) {
+      const lines = (): Line[] =>
+        Deno.readTextFileSync(`${output}/${name}.out`).trim().split("\n").filter(Boolean).map((line) =>
+          JSON.parse(line)
+        );
+      for (const end = Date.now() + 10_000; lines().length < 2 && Date.now() < end;) {
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+      deepEqual(lines()[0], { count: last.count + 1, lines: last.count + 1 });
+    }
+  } finally {
+    for (const name of names) await box.containers.output("delete", "--force", name);
+  }
+  match(
+    (await box.containers.run("fork", "--store", box.store, "none")).stderr,
+    /Cannot find snapshot "none"/,
+  );
+  await box.said("rm", id);
+});
