@@ -14,7 +14,10 @@ export interface JoinOptions {
   readonly options: Partial<ProcessOptions> & { readonly process?: Process | undefined };
   /** Its HOME, unless its environment has one. */
   readonly home: string | undefined;
-  readonly part: Pick<JoinRequest, "namespaces" | "groups" | "initGroup" | "preserved" | "plainNewlines">;
+  readonly part: Pick<
+    JoinRequest,
+    "namespaces" | "groups" | "initGroup" | "preserved" | "plainNewlines" | "keepKeys"
+  >;
 }
 
 /** The image that runs a program in the container of a config.json, and who hears of its seccomp filter. */

@@ -89,6 +89,7 @@ export async function createChild(id: string, options: CreateOptions, attached =
     ...intendedRecord(id, bundle, made),
     ...await hooksOf(made),
     ...(made.rdt && { resctrl: made.rdt.group.own }),
+    ...(made.request.keepKeys && { keepsKeys: true }),
   };
   const { hooked } = made;
   await checkFit(intended); // what is written down as its own will be ended with it

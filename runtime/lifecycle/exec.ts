@@ -156,6 +156,7 @@ async function prepareToJoin(
     namespaces,
     ...groupsOf(container, paths, pid),
     preserved: preserved.length,
+    ...(container.record.keepsKeys && { keepKeys: true }),
     ...(options.newlines === "plain" && { plainNewlines: true }),
   };
   const key = JSON.stringify(["exec", probeCaller(), text, home, part, asked], (_, value) => {

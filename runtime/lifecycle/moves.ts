@@ -24,6 +24,7 @@ const KNOWN = new Set([
   "hooks",
   "resctrl",
   "unit",
+  "keepsKeys",
 ]);
 /** Longer states take as long to write as Deno to start. */
 const MOST_TEXT = 16 << 10;

@@ -42,7 +42,12 @@ export function* createHooks(context: Context): Iterable<Op> {
     yield op("end, nobody runs the hooks", "exit_group", [1], { label: "unhooked" });
     yield mark("hooked");
   }
-  yield* insideHooks(context, "createContainer", "creating", context.bundle);
+  yield* insideHooks(context, "createContainer", "creating", [context.bundle, rootfsOf(context)]);
+}
+
+/** The directory of the host that is the root, or the lowest layer of it. */
+export function rootfsOf({ root }: Pick<Context, "root">): string | undefined {
+  return root.kind === "directory" ? root.path : root.kind === "overlay" ? root.lowers[0] : undefined;
 }
 
 /**
@@ -66,7 +71,7 @@ function* insideHooks(
   context: Context,
   kind: InsideHook,
   status: "creating" | "created",
-  directory?: string,
+  directories: readonly (string | undefined)[] = [],
 ): Iterable<Op> {
   const hooks = hooksOf(context, kind);
   if (hooks.length === 0) return;
@@ -76,7 +81,7 @@ function* insideHooks(
   for (const [index, hook] of hooks.entries()) {
     // As with runc, one of the program's has the program's environment unless it names one.
     const env = hook.env ?? (kind === "startContainer" ? context.spec.process?.env : undefined) ?? [];
-    yield* insideHook({ ...hook, env }, { kind, index, state: bytes, directory });
+    yield* insideHook({ ...hook, env }, { kind, index, state: bytes, directories });
   }
 }
 
@@ -98,11 +103,12 @@ interface InsideOptions {
   readonly index: number;
   readonly state: Bytes;
   /** Where it runs; where init is, if not given. */
-  readonly directory: string | undefined;
+  /** Its working directory is the last of these that init may enter. */
+  readonly directories: readonly (string | undefined)[];
 }
 
 /** One hook, as a child of init. */
-function* insideHook(hook: Hook, { kind, index, state, directory }: InsideOptions): Iterable<Op> {
+function* insideHook(hook: Hook, { kind, index, state, directories }: InsideOptions): Iterable<Op> {
   const { path, args = [path], env = [], timeout } = hook;
   const name = `${kind}:${index}`;
   const does = `run ${kind} hook #${index} "${path}"`;
@@ -133,7 +139,9 @@ function* insideHook(hook: Hook, { kind, index, state, directory }: InsideOption
     ...["state", "stdout:write", "stderr:write"].map((each, fd) =>
       op(does, "dup3", [slot(label(each)), fd, 0])
     ),
-    ...(directory === undefined ? [] : [op(does, "chdir", [directory])]),
+    ...directories.filter((each) => each !== undefined).map((each, index) =>
+      op(does, "chdir", [each], index === 0 ? {} : { ignore: ["EACCES"] })
+    ),
     op(does, "execve", [path, { strings: args }, { strings: env }], { failed: label("missing") }),
     endMessage(does, HOOK_END.missing, "errno", { label: label("missing") }),
     op(does, "exit_group", [127]),

@@ -32,6 +32,8 @@ export interface JoinRequest
   readonly ownUsers: boolean;
   /** How many descriptors the program gets beside stdin, stdout and stderr. */
   readonly preserved?: number;
+  /** Whether the program keeps the caller's session keyring. */
+  readonly keepKeys?: boolean | undefined;
   /** Whether the terminal passes newlines on as they are written. */
   readonly plainNewlines?: boolean | undefined;
 }
@@ -173,7 +175,7 @@ function* joined(all: Context, request: JoinRequest): Iterable<Op> {
   if (all.namespace("user") === "joined") yield* becomeJoinedRoot(all);
   yield op("leave the launcher's session", "setsid", []);
   yield* resetSignals();
-  yield leaveKeys();
+  if (!request.keepKeys) yield leaveKeys();
   const hasTerminal = all.spec.process?.terminal ?? false;
   if (hasTerminal || all.landlock) {
     const how = flags("O_", { PATH: O.PATH, DIRECTORY: O_DIRECTORY[all.arch], CLOEXEC: O.CLOEXEC });

@@ -13,6 +13,7 @@ import {
   setAttributes,
   sourcePath,
 } from "./mount_ops.ts";
+import { labelOf } from "./mount_label.ts";
 import { type MountOptions, mountOptions } from "./mount_options.ts";
 import { named, type Op, slot } from "./op.ts";
 import { copyUp } from "./overlay.ts";
@@ -66,12 +67,6 @@ function oneMount(context: Context, mount: Mount, index: number): Steps {
     before,
     inside: [...place, attach(does, fd, target), ...(isDev ? connectDevices(context, fd) : [])],
   };
-}
-
-/** The SELinux label of a file system's files; those of the kernel's own have none (mount(8)). */
-function labelOf({ spec }: Context, type: string): MountOptions["data"] {
-  const label = spec.linux?.mountLabel;
-  return label && !["proc", "sysfs", "mqueue"].includes(type) ? [{ key: "context", value: label }] : [];
 }
 
 /** The names under which one mount's steps know each other. */

@@ -1,5 +1,7 @@
 import { O, O_DIRECTORY } from "./abi.ts";
 import type { Context } from "./context.ts";
+import { labelOf } from "./mount_label.ts";
+import type { MountOptions } from "./mount_options.ts";
 import { attach, cloneMount, newFileSystem } from "./mount_ops.ts";
 import { flags, named, type Op, op, slot } from "./op.ts";
 
@@ -29,13 +31,18 @@ export function* overlay(
   }
   // Without rights over the first user namespace the overlay keeps its marks in user.* attributes.
   const userMarks = context.namespace("user") !== "shared" || !context.host.privileged;
-  yield* joinLayers(does, { lowers: lowers.map((_, index) => `lower${index}`), userMarks }, tmpfs, into);
+  const names = lowers.map((_, index) => `lower${index}`);
+  yield* joinLayers(does, { lowers: names, userMarks, label: labelOf(context, "overlay") }, tmpfs, into);
 }
 
 /** Makes an overlay of directories in the mounted tmpfs of slot `tmpfs`: `upper`, `work`, and `lowers`. */
 export function* joinLayers(
   does: string,
-  { lowers, userMarks }: { readonly lowers: readonly string[]; readonly userMarks: boolean },
+  { lowers, userMarks, label = [] }: {
+    readonly lowers: readonly string[];
+    readonly userMarks: boolean;
+    readonly label?: MountOptions["data"];
+  },
   tmpfs: string,
   into: string,
 ): Iterable<Op> {
@@ -45,6 +52,7 @@ export function* joinLayers(
     { key: "upperdir", value: "upper" },
     { key: "workdir", value: "work" },
     ...(userMarks ? [{ key: "userxattr" }] : []),
+    ...label,
   ];
   yield* newFileSystem(does, { type: "overlay", data, set: {} }, into);
 }

@@ -3,7 +3,8 @@ import { UnsupportedError } from "../errors.ts";
 import type { Spec } from "../spec/config.ts";
 import type { Context, Entry, Root, Steps } from "./context.ts";
 import { AT_FDCWD, MNT_DETACH, MOUNT_ATTR, PROPAGATION } from "./kernel.ts";
-import { hasEarlyHooks } from "./hooks.ts";
+import { hasEarlyHooks, rootfsOf } from "./hooks.ts";
+import { labelOf } from "./mount_label.ts";
 import { attach, mapFiles, newFileSystem, setAttributes } from "./mount_ops.ts";
 import { flags, mark, named, type Op, op, slot, text } from "./op.ts";
 import { openOwn, overlay } from "./overlay.ts";
@@ -56,7 +57,7 @@ export function rootfs(context: Context): Steps {
         mapped.push(...mapFiles(context, opens, into));
       }
       before.push(
-        ...tmpfs("mount the upper layer", root.sizeBytes, "tmpfs"),
+        ...tmpfs(context, "mount the upper layer", root.sizeBytes, "tmpfs"),
         attach("mount the upper layer", "tmpfs", "place"),
         ...overlay(context, does, root.lowers.map((_, index) => `lower:${index}`), "tmpfs", "root"),
       );
@@ -71,7 +72,7 @@ export function rootfs(context: Context): Steps {
     }
     case "scratch":
       before.push(
-        ...tmpfs("make the root", root.sizeBytes, "root"),
+        ...tmpfs(context, "make the root", root.sizeBytes, "root"),
         ...root.entries.flatMap((entry) => [...scratchEntry(context, entry)]),
         attach("mount the root", "root", "place"),
       );
@@ -121,11 +122,11 @@ function* coverHost({ arch, namespace }: Context, leaves: readonly string[]): It
 
 /** Where the new root hangs: for hooks it is the rootfs, if the sandbox's root may go there. */
 function* openPlace(context: Context): Iterable<Op> {
-  const { root, arch } = context;
+  const { arch } = context;
   const how = flags("O_", { PATH: O.PATH, DIRECTORY: O_DIRECTORY[arch], CLOEXEC: O.CLOEXEC });
   const open = (path: string): Op =>
     op("open the place of the new root", "openat", [AT_FDCWD, path, how, 0], { into: "place" });
-  const rootfs = root.kind === "directory" ? root.path : root.kind === "overlay" ? root.lowers[0] : undefined;
+  const rootfs = rootfsOf(context);
   if (rootfs === undefined || !hasEarlyHooks(context)) return yield open(PLACE);
   const placed = "place:open";
   yield { ...open(rootfs), ignore: ["EACCES"], zero: placed, positive: placed };
@@ -133,8 +134,8 @@ function* openPlace(context: Context): Iterable<Op> {
   yield mark(placed);
 }
 
-function* tmpfs(does: string, sizeBytes: number, into: string): Iterable<Op> {
-  const data = tmpfsData(sizeBytes);
+function* tmpfs(context: Context, does: string, sizeBytes: number, into: string): Iterable<Op> {
+  const data = [...tmpfsData(sizeBytes), ...labelOf(context, "tmpfs")];
   yield* newFileSystem(does, { type: "tmpfs", source: "ai-sandbox", data, set: {} }, into);
 }
 

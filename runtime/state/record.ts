@@ -64,6 +64,8 @@ export interface Record {
   readonly hooks?: readonly HookName[];
   /** The unit of systemd that made its cgroups. */
   readonly unit?: UnitRecord;
+  /** Whether its programs have the session keyring of who begins them. */
+  readonly keepsKeys?: boolean;
 }
 
 /** A unit of systemd. */
@@ -110,6 +112,7 @@ const record: Shape<Record> = object<Record>({
   resctrl: list(plainPath, 2),
   hooks: list(oneOf(HOOKS), HOOKS.length),
   unit: object<UnitRecord>({ name: need(text(255)), user: need(flag) }),
+  keepsKeys: flag,
 });
 
 /** A record as text. */

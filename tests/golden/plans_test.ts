@@ -137,6 +137,10 @@ const PLANS: Readonly<Record<string, PlanRequest>> = {
     },
     linux: { mountLabel: "u:object_r:container_file_t:s0:c1,c2", namespaces: NAMESPACES },
   }),
+  labels_overlay: requestOf({
+    process: { args: ["/bin/true"] },
+    linux: { mountLabel: "u:object_r:container_file_t:s0:c1,c2", namespaces: NAMESPACES },
+  }, { root: { kind: "overlay", lowers: ["/bundle/rootfs"], sizeBytes: 1 << 20 } }),
   "terminal": requestOf({
     mounts: MOUNTS.slice(0, 3),
     process: { ...PROCESS, terminal: true, consoleSize: { height: 25, width: 80 } },

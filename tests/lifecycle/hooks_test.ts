@@ -81,7 +81,9 @@ containerTest("hooks of all kinds run in their order, with the state of their mo
   for (const kind of KINDS) {
     const inside = kind === "createContainer" || kind === "startContainer";
     equal(of(kind).namespace !== own, inside, kind);
-    equal(of(kind).rest, kind === "startContainer" ? "/ 1" : `${path} 1`);
+    // As with runc, those in the container begin in its root, which lies where the rootfs does for those of create.
+    const directory = kind === "startContainer" ? "/" : kind === "createContainer" ? rootfs : path;
+    equal(of(kind).rest, `${directory} 1`);
   }
   equal(of("createContainer").namespace, of("startContainer").namespace);
 });

@@ -226,6 +226,13 @@ containerTest(
     if (plain.code === 99) return skip("this kernel has no keys for us");
     equal(plain.stdout, "0\n");
     equal((await containers.run(...run, "--no-new-keyring", BOX)).stdout, "1\n");
+    // As with runc, exec does what create was told.
+    containers.write(["/bin/sleep", "300"], { linux: { ...linux, maskedPaths: [] } });
+    for (const [flags, keys] of [[[], "0\n"], [["--no-new-keyring"], "1\n"]] as const) {
+      await containers.output("run", "--detach", ...flags, BOX);
+      equal((await containers.run("exec", BOX, ...args)).stdout, keys);
+      await containers.output("delete", "--force", BOX);
+    }
   },
 );
 
