@@ -1,4 +1,7 @@
-import { deepEqual, equal, match, ok } from "node:assert/strict";
+import { deepEqual, equal, match, ok, throws } from "node:assert/strict";
+import { openDirectory } from "../../ffi/directory.ts";
+import { applyLayer } from "../../snapshots/layer/apply.ts";
+import { encodeIndex, type LayerEntry } from "../../snapshots/layer/entry.ts";
 import type { Spec } from "../../runtime/spec/config.ts";
 import { starterSpec } from "../../runtime/starter_spec.ts";
 import { BOX } from "../helpers/containers.ts";
@@ -157,4 +160,31 @@ snapshotTest("a layer that cannot be kept fails the checkpoint, and the program 
   match(stderr, /cannot be kept: its path is too long; remove it before/);
   await box.atLeast(box.lines(started).length + 2, started);
   await box.containers.output("delete", "--force", BOX);
+});
+
+snapshotTest("devices, owners and marks that a layer must not bring are refused", () => {
+  const images = Deno.makeTempDirSync();
+  const refused = (reason: RegExp, entry: Omit<LayerEntry, "path">): void => {
+    Deno.mkdirSync(`${images}/upper`);
+    Deno.writeTextFileSync(
+      `${images}/layer.json`,
+      [...encodeIndex([{ path: "", kind: "directory", mode: 0o755 }, { path: "a", ...entry }])].join(""),
+    );
+    Deno.writeTextFileSync(`${images}/layer.data`, "");
+    using upper = openDirectory(`${images}/upper`)!;
+    const rules = {
+      ids: { inside: () => 0, outside: (_: string, id: number) => id < 10 ? id : undefined },
+      allowsDevice: (_: string, major: number) => major === 1,
+      marks: "trusted.overlay." as const,
+    };
+    throws(() => applyLayer(images, upper, rules), reason);
+    Deno.removeSync(`${images}/upper`, { recursive: true });
+  };
+  refused(/"\/a" is the device 8:0, which config\.json does not allow/, { kind: "block", device: [8, 0] });
+  refused(/"\/a" is the device 5:1, which/, { kind: "character", device: [5, 1] });
+  refused(/"\/a" belongs to somebody whom the container does not have/, { kind: "file", uid: 10 });
+  const attributes = { "trusted.overlay.redirect": btoa("/etc") };
+  refused(/"\/a" has a mark of overlays/, { kind: "directory", attributes });
+  Deno.removeSync(images, { recursive: true });
+  return Promise.resolve();
 });
