@@ -31,8 +31,8 @@ export async function runForeground(id: string, args: Arguments, global: Global)
   await using container = await starting;
   const { terminal } = container;
   if (terminal && isTerminal(1)) terminal.resize(terminalSize(1));
+  // Its terminal is ours before the program is ready, which may be said to whoever waits for it at NOTIFY_SOCKET.
+  await using _terminal = terminal && attachTerminal(terminal, () => void container.deliver("SIGHUP"));
   await container.start();
-  if (!terminal) return await container.wait();
-  await using _terminal = attachTerminal(terminal, () => void container.deliver("SIGHUP"));
   return await container.wait();
 }

@@ -102,8 +102,7 @@ interface InsideOptions {
   readonly kind: InsideHook;
   readonly index: number;
   readonly state: Bytes;
-  /** Where it runs; where init is, if not given. */
-  /** Its working directory is the last of these that init may enter. */
+  /** It runs in the last of these that init may enter; where init is, if there is none. */
   readonly directories: readonly (string | undefined)[];
 }
 

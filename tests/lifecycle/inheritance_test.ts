@@ -159,12 +159,14 @@ containerTest("--pidfd-socket gets a descriptor of the first process", async () 
 containerTest("start tells who waits that the program is ready, and with which pid", async () => {
   const directory = Deno.makeTempDirSync({ prefix: "notify-" });
   using host = listenForDatagrams(`${directory}/host.sock`);
-  for (const detached of [false, true]) {
+  for (
+    const [before, command] of [[["create"], ["start"]], [[], ["run", "--detach"]], [[], ["run"]]] as const
+  ) {
     await using containers = new Containers(through(`export NOTIFY_SOCKET=${directory}/host.sock`));
     const script = 'echo "$NOTIFY_SOCKET"; [ -S "$NOTIFY_SOCKET" ] && echo there; exec sleep 300';
     containers.write(["/bin/sh", "-c", script]);
-    if (!detached) await containers.output("create", BOX);
-    const { answer } = detached ? containers.begin("run", "--detach", BOX) : containers.begin("start", BOX);
+    if (before.length > 0) await containers.output(...before, BOX);
+    const { answer } = containers.begin(...command, BOX);
     while (!containers.said(0).stdout.includes("there")) {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
@@ -174,8 +176,13 @@ containerTest("start tells who waits that the program is ready, and with which p
     for (const said of ["STATUS=half", "READY=1\nSTATUS=all"]) {
       sendDatagram(inside, new TextEncoder().encode(said));
     }
-    deepEqual(await answer, { code: 0, stdout: detached ? containers.said(0).stdout : "", stderr: "" });
-    deepEqual([heard(host), heard(host), heard(host)], ["READY=1\n", `MAINPID=${pid}\n`, undefined]);
+    let ready: string | undefined;
+    while ((ready = heard(host)) === undefined) await new Promise((resolve) => setTimeout(resolve, 20));
+    const stays = command.join() === "run";
+    if (stays) await containers.output("kill", BOX, "KILL");
+    const stdout = command[0] === "run" ? containers.said(0).stdout : "";
+    deepEqual(await answer, { code: stays ? 137 : 0, stdout, stderr: "" });
+    deepEqual([ready, heard(host), heard(host)], ["READY=1\n", `MAINPID=${pid}\n`, undefined]);
     await containers.output("delete", "--force", BOX);
     equal(isThere(`${containers.root}/${BOX}`), false);
   }
