@@ -7,6 +7,7 @@ import { type Images, openImages } from "./open_images.ts";
 import type { CriuOptions } from "./options.ts";
 import { bundleOf as snapshotBundle } from "./store/check.ts";
 import { type Snapshot, SnapshotStore } from "./store/store.ts";
+import { lockedWhole } from "./store/whole.ts";
 
 /** What forks are made of; disposing removes what was made for that alone. */
 export interface ForkSource extends Disposable {
@@ -54,12 +55,12 @@ export async function openSource(
   }
   if ("snapshot" in origin) {
     const { snapshot } = origin;
-    return {
-      images: await openImages(snapshot.path),
-      bundle: loadBundle(await snapshotBundle(snapshot, bundle)),
-      id: snapshot.container,
-      [Symbol.dispose]: () => {},
-    };
+    using parts = new DisposableStack();
+    const own = loadBundle(await snapshotBundle(snapshot, bundle));
+    const store = new SnapshotStore({ store: snapshot.path.slice(0, snapshot.path.lastIndexOf("/")) });
+    const images = await openImages(parts.use(await lockedWhole(snapshot, store)).path);
+    const kept = parts.move();
+    return { images, bundle: own, id: snapshot.container, [Symbol.dispose]: () => kept.dispose() };
   }
   const { container: id } = origin;
   using stack = new DisposableStack();

@@ -26,7 +26,14 @@ export const act: Readonly<Record<string, Act>> = {
       isJson(args) ? json(snapshots) : table([
         TITLES,
         ...snapshots.map(({ id, container, created, parent, sizes, tags }) => {
-          return [id, container, created, parent ?? "-", sizeText(sizes.total), tags.join(", ") || "-"];
+          return [
+            id,
+            container,
+            created,
+            parent ?? "-",
+            sizeText(sizes.kept ?? sizes.total),
+            tags.join(", ") || "-",
+          ];
         }),
       ]),
     );

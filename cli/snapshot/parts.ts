@@ -58,6 +58,7 @@ export const PARTS: Readonly<Record<string, Part>> = Object.fromEntries([
       flags: [
         TAG,
         { name: "leave-running", help: "let the container go on" },
+        { name: "incremental", help: "keep only the pages of memory that its parent has not" },
         { name: "tcp-skip-in-flight", help: "leave out TCP connections that are not accepted yet" },
         { name: "link-remap", help: "keep files that have other names than the open one, which is gone" },
         ...CRIU,

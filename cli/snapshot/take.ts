@@ -12,6 +12,7 @@ export const act: Readonly<Record<string, Act>> = {
       ...criu,
       store: args.value("store"),
       tag: args.value("tag"),
+      incremental: args.has("incremental"),
       leaveRunning: args.has("leave-running"),
       tcpSkipInFlight: args.has("tcp-skip-in-flight"),
       linkRemap: args.has("link-remap"),

@@ -4,8 +4,10 @@ import { Stage } from "../images.ts";
 import { MANIFEST, type Manifest, readManifest } from "../manifest.ts";
 import { checkSnapshot } from "./check.ts";
 import { sizesOf } from "./create.ts";
+import { DELTA } from "./delta.ts";
 import { decodeSnapshot, encodeSnapshot, isSnapshotId, RECORD, type SnapshotRecord } from "./record.ts";
 import { checkTag, type Snapshot, SnapshotStore, type SnapshotStoreOptions } from "./store.ts";
+import { wholeSnapshot } from "./whole.ts";
 import { HEADER_BYTES, padding, readTarHeader, TAR_END, tarHeader } from "./tar.ts";
 
 const PIECE_BYTES = 1 << 20;
@@ -23,9 +25,10 @@ export async function exportSnapshot(
   options: SnapshotStoreOptions = {},
 ): Promise<void> {
   const store = new SnapshotStore(options);
-  using _locked = await store.lock(); // nobody removes it meanwhile
+  using locked = await store.lock(); // nobody removes it meanwhile
   const snapshot = store.find(name);
-  const { seals } = await checkSnapshot(snapshot);
+  using directory = wholeSnapshot(snapshot, locked);
+  const { seals } = await checkSnapshot(snapshot, directory.path);
   const whole = resolve(file);
   if (isThere(whole)) throw new UsageError(`Cannot write "${file}": there is one already`);
   const temporary = Deno.makeTempFileSync({
@@ -34,8 +37,15 @@ export async function exportSnapshot(
   });
   try {
     using archive = Deno.openSync(temporary, { write: true });
-    for (const each of [RECORD, MANIFEST, ...Object.keys(seals)]) {
-      const path = `${snapshot.path}/${each}`;
+    // In an archive each is whole by itself.
+    const { path: _, tags: __, base: ___, ...record } = snapshot;
+    const { memory, layer, total } = record.sizes;
+    const text = new TextEncoder().encode(encodeSnapshot({ ...record, sizes: { memory, layer, total } }));
+    writeAll(archive, tarHeader(`${snapshot.id}/${RECORD}`, text.length));
+    writeAll(archive, text);
+    writeAll(archive, new Uint8Array(padding(text.length)));
+    for (const each of [MANIFEST, ...Object.keys(seals)]) {
+      const path = `${directory.path}/${each}`;
       const { size } = Deno.lstatSync(path);
       writeAll(archive, tarHeader(`${snapshot.id}/${each}`, size));
       using from = Deno.openSync(path);
@@ -81,6 +91,11 @@ export async function importSnapshot(file: string, options: ImportOptions = {}):
   reader.write(`${stage.path}/${MANIFEST}`, manifestBytes);
   const manifest = readManifest(stage.path)!;
   const left = new Map(Object.entries(manifest.seals));
+  for (const name of left.keys()) {
+    if (name === RECORD || name === DELTA || name.endsWith(".delta")) {
+      throw refusal(file, `its manifest has "${name}", which only a store has`);
+    }
+  }
   for (let next = reader.any(id); next; next = reader.any(id)) {
     const seal = left.get(next.name);
     if (!seal) throw refusal(file, `"${next.name}" is there twice, or its manifest does not know it`);
@@ -102,7 +117,7 @@ export async function importSnapshot(file: string, options: ImportOptions = {}):
 async function keep(
   store: SnapshotStore,
   stage: Stage,
-  { parent, ...record }: SnapshotRecord,
+  { parent, base: _, ...record }: SnapshotRecord,
   manifest: Manifest,
 ): Promise<void> {
   const isKnown = parent !== undefined && store.list().snapshots.some(({ id }) => id === parent);

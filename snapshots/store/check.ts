@@ -2,6 +2,7 @@ import { UsageError } from "../../runtime/errors.ts";
 import { DATA, INDEX, readIndex } from "../layer/entry.ts";
 import { MANIFEST, type Manifest, readManifest, unusable } from "../manifest.ts";
 import { checkSeals, seal } from "../seals.ts";
+import { DELTA } from "./delta.ts";
 import { RECORD } from "./record.ts";
 import type { Snapshot } from "./store.ts";
 
@@ -17,15 +18,16 @@ export async function manifestOf({ path, manifest: sha256 }: Snapshot): Promise<
 /**
  * Compares all files of a snapshot with what is known of them.
  *
+ * @param path Where it is whole.
  * @throws {LifecycleError} naming the first that is missing, altered or foreign.
  */
-export async function checkSnapshot(snapshot: Snapshot): Promise<Manifest> {
-  const { path } = snapshot;
+export async function checkSnapshot(snapshot: Snapshot, path: string = snapshot.path): Promise<Manifest> {
   const manifest = await manifestOf(snapshot);
   await checkSeals(path, manifest.seals);
   const known = new Set([MANIFEST, RECORD, ...Object.keys(manifest.seals)]);
   for (const { name, isFile } of Deno.readDirSync(path)) {
-    const isLog = name.endsWith(".log") || name.startsWith("stats-");
+    const isPacked = name === DELTA || name.endsWith(".delta");
+    const isLog = isPacked || name.endsWith(".log") || name.startsWith("stats-");
     if (!isFile || !(known.has(name) || isLog)) throw unusable(`${path}/${name}`, "it is foreign");
   }
   if (manifest.layer) {

@@ -4,13 +4,16 @@ import { MANIFEST } from "../manifest.ts";
 import type { FileSeal, Manifest } from "../manifest.ts";
 import { noteOrigin, originOf } from "./origin.ts";
 import { encodeSnapshot, newSnapshotId, RECORD, type SnapshotSizes } from "./record.ts";
-import { checkTag, type Snapshot, SnapshotStore, type SnapshotStoreOptions } from "./store.ts";
+import { packSnapshot } from "./pack.ts";
+import { checkTag, type Locked, type Snapshot, SnapshotStore, type SnapshotStoreOptions } from "./store.ts";
 
 /** Options of {@linkcode createSnapshot}. */
 export interface CreateSnapshotOptions
   extends SnapshotStoreOptions, Omit<CheckpointOptions, "imagePath" | "parentPath" | "preDump"> {
   /** A name for it, which another loses by that. */
   readonly tag?: string | undefined;
+  /** Of its memory only the pages are kept that its parent has not. @default {false} */
+  readonly incremental?: boolean;
 }
 
 /**
@@ -23,7 +26,7 @@ export async function createSnapshot(
   container: string,
   options: CreateSnapshotOptions = {},
 ): Promise<Snapshot> {
-  const { tag, store: _, ...checkpoint } = options;
+  const { tag, store: _, incremental = false, ...checkpoint } = options;
   if (tag !== undefined) checkTag(tag);
   const store = new SnapshotStore(options);
   const { version } = findCriu(options.criu);
@@ -51,7 +54,19 @@ export async function createSnapshot(
   });
   if (options.leaveRunning) noteOrigin(container, id, options);
   if (tag !== undefined) locked.tag(tag, id);
+  if (incremental && isKnown) pack(id, parent, locked);
   return store.find(id);
+}
+
+function pack(id: string, parent: string, locked: Locked): void {
+  const { store } = locked;
+  const whole = store.find(id);
+  // Before any page is only there: nobody may remove that meanwhile.
+  locked.rewrite({ ...whole, base: parent });
+  const kept = packSnapshot(whole, store.find(parent), locked);
+  const { sizes } = whole;
+  const less = kept === undefined ? undefined : { ...sizes, kept: sizes.total - sizes.memory + kept };
+  locked.rewrite(less ? { ...whole, base: parent, sizes: less } : whole);
 }
 
 /** How large what a manifest lists is. */

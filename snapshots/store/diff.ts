@@ -4,6 +4,7 @@ import { readAt } from "../../ffi/tree.ts";
 import { manifestOf } from "./check.ts";
 import { comparePages, type MemoryDifference, pageMaps } from "./pages.ts";
 import { type Snapshot, SnapshotStore, type SnapshotStoreOptions } from "./store.ts";
+import { wholeSnapshot } from "./whole.ts";
 
 /** A file that two snapshots do not have alike. */
 export interface FileDifference {
@@ -32,12 +33,15 @@ export async function diffSnapshots(
   options: SnapshotStoreOptions = {},
 ): Promise<SnapshotDifference> {
   const store = new SnapshotStore(options);
+  using locked = await store.lock();
   const [a, b] = [store.find(first), store.find(second)];
+  using wholeThen = wholeSnapshot(a, locked);
+  using wholeNow = wholeSnapshot(b, locked);
   using then = await layerOf(a);
   using now = await layerOf(b);
   return {
     files: [...compareFiles(then, now)],
-    memory: [...comparePages(pageMaps(a.path), pageMaps(b.path))],
+    memory: [...comparePages(pageMaps(wholeThen.path), pageMaps(wholeNow.path))],
   };
 }
 

@@ -12,6 +12,7 @@ import { kernelRelease, missingFeatures } from "../machine.ts";
 import type { Manifest } from "../manifest.ts";
 import { bundleOf, checkSnapshot } from "./check.ts";
 import { type Snapshot, SnapshotStore, type SnapshotStoreOptions } from "./store.ts";
+import { lockedWhole } from "./whole.ts";
 
 /** One thing that a restore depends on. */
 export interface Condition {
@@ -47,7 +48,8 @@ export interface ExplainOptions extends SnapshotStoreOptions {
 
 /** Says whether a snapshot can be restored here and why not, without doing anything. */
 export async function explainSnapshot(name: string, options: ExplainOptions = {}): Promise<Explanation> {
-  const snapshot = new SnapshotStore(options).find(name);
+  const store = new SnapshotStore(options);
+  const snapshot = store.find(name);
   const conditions: Condition[] = [];
   const look = async (what: string, found: () => Promise<Found> | Found): Promise<void> => {
     try {
@@ -59,7 +61,8 @@ export async function explainSnapshot(name: string, options: ExplainOptions = {}
   };
   let manifest: Manifest | undefined;
   await look("files", async () => {
-    manifest = await checkSnapshot(snapshot);
+    using whole = await lockedWhole(snapshot, store);
+    manifest = await checkSnapshot(snapshot, whole.path);
     return { why: `all ${Object.keys(manifest.seals).length} are as they were written` };
   });
   await look("rights", () => {

@@ -7,6 +7,7 @@ import {
   SnapshotStore,
   type SnapshotStoreOptions,
 } from "./store.ts";
+import { lockedWhole } from "./whole.ts";
 
 /** All snapshots of the store, oldest first, and what is wrong with those that cannot be read. */
 export function listSnapshots(options: SnapshotStoreOptions = {}): SnapshotList {
@@ -59,20 +60,39 @@ export interface PruneOptions extends SnapshotStoreOptions {
   readonly dryRun?: boolean;
 }
 
-/** Removes the snapshots without a tag, and what commands that were killed have left; which they were. */
+/**
+ * Removes the snapshots without a tag that no other builds upon, and what commands that were killed have left; which they
+ * were.
+ */
 export async function pruneSnapshots(options: PruneOptions = {}): Promise<Snapshot[]> {
   const { keep = 0, dryRun = false } = options;
   const store = new SnapshotStore(options);
   using locked = await store.lock();
   if (!dryRun) locked.sweep();
   const kept = new Map<string, number>();
-  const removed = store.list().snapshots.toReversed().filter(({ container, tags }) => {
+  const { snapshots } = store.list();
+  const unwanted = snapshots.toReversed().filter(({ container, tags }) => {
     const count = kept.get(container) ?? 0;
     kept.set(container, count + 1);
     return tags.length === 0 && count >= keep;
   });
+  const needed = basesOf(snapshots.filter((each) => !unwanted.includes(each)), snapshots);
+  const removed = unwanted.filter(({ id }) => !needed.has(id));
   if (!dryRun) { for (const { id } of removed) locked.remove(id); }
   return removed;
+}
+
+/** The snapshots that others build upon, directly or not. */
+function basesOf(snapshots: readonly Snapshot[], all: readonly Snapshot[]): Set<string> {
+  const found = new Set<string>();
+  const visit = ({ base }: Snapshot): void => {
+    const next = all.find(({ id }) => id === base);
+    if (!next || found.has(next.id)) return;
+    found.add(next.id);
+    visit(next);
+  };
+  snapshots.forEach(visit);
+  return found;
 }
 
 /**
@@ -81,7 +101,9 @@ export async function pruneSnapshots(options: PruneOptions = {}): Promise<Snapsh
  * @throws {LifecycleError} naming the first that is missing, altered or foreign.
  */
 export async function verifySnapshot(name: string, options: SnapshotStoreOptions = {}): Promise<Snapshot> {
-  const snapshot = new SnapshotStore(options).find(name);
-  await checkSnapshot(snapshot);
+  const store = new SnapshotStore(options);
+  const snapshot = store.find(name);
+  using whole = await lockedWhole(snapshot, store);
+  await checkSnapshot(snapshot, whole.path);
   return snapshot;
 }

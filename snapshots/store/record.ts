@@ -16,6 +16,8 @@ export interface SnapshotSizes {
   readonly layer: number;
   /** All files. */
   readonly total: number;
+  /** Of all, what lies on the disk: pages that its base has are not there again. */
+  readonly kept?: number;
 }
 
 /** What the store knows of a snapshot. */
@@ -30,6 +32,8 @@ export interface SnapshotRecord {
   readonly created: string;
   /** The snapshot that the container went on from, or was taken of before. */
   readonly parent?: string;
+  /** The snapshot that has the pages which this one does not hold itself. */
+  readonly base?: string;
   /** Version of the CRIU that has written it. */
   readonly criu: string;
   /** SHA-256 of its manifest, which has those of all other files. */
@@ -51,9 +55,10 @@ const shape: Shape<SnapshotRecord> = exact<SnapshotRecord>({
     return typeof value === "string" && !isNaN(Date.parse(value)) ? value : at.mismatch(value, "a time");
   }),
   parent: snapshotId,
+  base: snapshotId,
   criu: need(text(64)),
   manifest: need(text(64)),
-  sizes: need(exact<SnapshotSizes>({ memory: need(size), layer: need(size), total: need(size) })),
+  sizes: need(exact<SnapshotSizes>({ memory: need(size), layer: need(size), total: need(size), kept: size })),
   imported: (value, at) => typeof value === "boolean" ? value : at.mismatch(value, "true or false"),
 });
 

@@ -9,6 +9,7 @@ import type { RestoreOptions } from "../restore_options.ts";
 import { bundleOf } from "./check.ts";
 import { noteOrigin } from "./origin.ts";
 import { type Snapshot, SnapshotStore, type SnapshotStoreOptions } from "./store.ts";
+import { lockedWhole } from "./whole.ts";
 
 /** Options of {@linkcode restoreSnapshot}. */
 export interface RestoreSnapshotOptions extends SnapshotStoreOptions, Omit<RestoreOptions, "imagePath"> {}
@@ -24,8 +25,7 @@ export async function restoreSnapshot(
   id: string,
   options: RestoreSnapshotOptions = {},
 ): Promise<RestoredContainer> {
-  const snapshot = new SnapshotStore(options).find(name);
-  return await restoreFound(snapshot, id, options, OWN_STDIO);
+  return await restoreFound(new SnapshotStore(options).find(name), id, options, OWN_STDIO);
 }
 
 /** What {@linkcode restoreSnapshot} does, with other descriptors for stdin, stdout and stderr. */
@@ -39,9 +39,10 @@ export async function restoreFound(
   refuseLazyPages(options);
   const criu = findCriu(options.criu);
   const bundle = loadBundle(await bundleOf(snapshot, options.bundle));
+  using whole = await lockedWhole(snapshot, new SnapshotStore(options));
   const restored = await restoreInto(id, {
     criu,
-    images: await openImages(snapshot.path),
+    images: await openImages(whole.path),
     bundle: () => bundle,
     options,
     stdio,

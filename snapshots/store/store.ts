@@ -193,9 +193,21 @@ export class Locked implements Disposable {
     writeFileAt(this.#directory, TAGS, JSON.stringify(tags, null, 1) + "\n");
   }
 
+  /** Writes anew what is known of a snapshot. */
+  rewrite({ path, tags: _, ...record }: Snapshot): void {
+    using directory = openDirectory(path)!;
+    writeFileAt(directory, RECORD, encodeSnapshot(record));
+  }
+
   /** Removes a snapshot with its tags; what came after it comes after its parent then. */
   remove(id: string): void {
     const { snapshots } = this.store.list();
+    const needs = snapshots.find(({ base }) => base === id);
+    if (needs) {
+      throw new LifecycleError(
+        `Cannot remove snapshot "${id}": ${needs.id} holds only what differs from it; remove that before`,
+      );
+    }
     const parent = snapshots.find((each) => each.id === id)?.parent;
     for (const child of snapshots.filter((each) => each.parent === id)) {
       const { path, tags: _, parent: __, ...record } = child;

@@ -51,7 +51,13 @@ interface Listed {
   readonly id: string;
   readonly parent?: string;
   readonly tags: readonly string[];
-  readonly sizes: { readonly memory: number; readonly layer: number; readonly total: number };
+  readonly base?: string;
+  readonly sizes: {
+    readonly memory: number;
+    readonly layer: number;
+    readonly total: number;
+    readonly kept?: number;
+  };
 }
 
 snapshotTest(
@@ -183,3 +189,35 @@ snapshotTest("forks of a snapshot go on from it, each with its own layer", async
   );
   await box.said("rm", id);
 });
+
+snapshotTest(
+  "incremental snapshots keep only pages that have changed, and need the one that has the others",
+  async () => {
+    await using box = new StoreBox();
+    const started = await box.begin();
+    const incremental = ["create", "--leave-running", "--incremental"] as const;
+    const whole = await box.said(...incremental, BOX); // there is none before it
+    await box.atLeast(box.lines(started).length + 2, started);
+    const second = await box.said(...incremental, BOX);
+    await box.atLeast(box.lines(started).length + 2, started);
+    const third = await box.said("create", "--incremental", "--tag", "last", BOX);
+    const list = await box.json<Listed[]>("ls");
+    deepEqual(list.map(({ id, base }) => [id, base]), [[whole, undefined], [second, whole], [third, second]]);
+    for (const { sizes: { kept, memory, total } } of list.slice(1)) ok(kept! < total - memory / 2);
+    equal(await box.said("verify"), [whole, second, third].map((id) => `${id} is whole`).join("\n"));
+    await box.fails(new RegExp(`Cannot remove .*: ${second} holds only what differs from it`), "rm", whole);
+    equal(await box.said("prune"), "");
+    ok((await box.json<{ memory: unknown[] }>("diff", whole, "last")).memory.length > 0);
+    const last = box.lines<Line>(started).at(-1)!;
+    await box.containers.output("restore", "--detach", "--store", box.store, "--snapshot", "last", BOX);
+    const [next] = await box.atLeast<Line>(2, box.containers.commands - 1);
+    deepEqual(next, { count: last.count + 1, lines: last.count + 1 });
+    await box.containers.output("delete", "--force", BOX);
+    const { path } = box.containers.bundle;
+    await box.said("export", "last", `${path}/last.tar`);
+    await box.containers.output("snapshot", "import", "--store", `${path}/other`, `${path}/last.tar`);
+    match(await box.containers.output("snapshot", "verify", "--store", `${path}/other`), /is whole/);
+    await box.said("tag", "--remove", "last");
+    equal(await box.said("prune"), [third, second, whole].join("\n"));
+  },
+);

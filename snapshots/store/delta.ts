@@ -1,0 +1,88 @@
+import { Problems } from "../../runtime/spec/problems.ts";
+import { exact, integer, list, map, need, Place, type Shape } from "../../runtime/spec/shape.ts";
+import { unusable } from "../manifest.ts";
+import { isSnapshotId } from "./record.ts";
+
+/** In the directory of a snapshot that is packed: where each page of its memory lies. */
+export const DELTA = "delta.json";
+const VERSION = 1;
+const MOST_BYTES = 256 << 20;
+export const PAGE_BYTES = 4096;
+
+/** Pages that lie one after the other: in a file of the base, or else in the snapshot's own. */
+export interface PackedRun {
+  readonly pages: number;
+  readonly file?: string;
+  /** In that file, in bytes. */
+  readonly offset?: number;
+}
+
+/** What takes the place of a snapshot's files of pages. */
+export interface Delta {
+  readonly version: number;
+  /** The snapshot that has the other pages. */
+  readonly base: string;
+  /** By the names of the files. */
+  readonly files: Readonly<Record<string, readonly PackedRun[]>>;
+}
+
+const size = integer(0, Number.MAX_SAFE_INTEGER);
+const shape: Shape<Delta> = exact<Delta>({
+  version: need(integer(VERSION, VERSION)),
+  base: need((value, at) => {
+    return typeof value === "string" && isSnapshotId(value)
+      ? value
+      : at.mismatch(value, "the id of a snapshot");
+  }),
+  files: need(map(list(
+    exact<PackedRun>({ pages: need(size), file: pagesFile, offset: size }),
+    10_000_000,
+  ))),
+});
+
+function pagesFile(value: unknown, at: Place): string | undefined {
+  return typeof value === "string" && isPages(value) ? value : at.mismatch(value, "a file of pages");
+}
+
+/** Whether a name is that of one of CRIU's files of pages. */
+export function isPages(name: string): boolean {
+  return /^pages-\d{1,9}\.img$/.test(name);
+}
+
+/** What the snapshot's own pages of such a file lie in. */
+export function ownPages(name: string): string {
+  return name.replace(/\.img$/, ".delta");
+}
+
+/** A delta as text. */
+export function encodeDelta(delta: Omit<Delta, "version">): string {
+  return JSON.stringify({ version: VERSION, ...delta }) + "\n";
+}
+
+/** How a snapshot is packed; nothing if it is not. @throws {LifecycleError} if nobody can go by it. */
+export function readDelta(directory: string): Delta | undefined {
+  const file = `${directory}/${DELTA}`;
+  let source: string;
+  try {
+    const info = Deno.lstatSync(file);
+    if (!info.isFile || info.size > MOST_BYTES) throw unusable(file, "it is no ordinary file");
+    source = Deno.readTextFileSync(file);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(source);
+  } catch (cause) {
+    throw unusable(file, cause instanceof Error ? cause.message : String(cause));
+  }
+  const problems = new Problems();
+  const delta = shape(value, new Place(problems));
+  const [first] = problems.list;
+  if (first || !delta) throw unusable(file, `${first?.pointer || "/"}: ${first?.message ?? "it is empty"}`);
+  for (const name of Object.keys(delta.files)) {
+    if (!isPages(name)) throw unusable(file, `"${name}" is no file of pages`);
+  }
+  return delta;
+}
