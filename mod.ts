@@ -144,3 +144,4 @@ export { restoreSnapshot, type RestoreSnapshotOptions } from "./snapshots/store/
 export { rewindContainer } from "./snapshots/store/rewind.ts";
 export type { Snapshot, SnapshotList, SnapshotStoreOptions } from "./snapshots/store/store.ts";
 export type { SnapshotRecord, SnapshotSizes } from "./snapshots/store/record.ts";
+export { Pool, type PoolOptions } from "./snapshots/pool.ts";

@@ -1,5 +1,5 @@
 import { deepEqual, equal, match, rejects } from "node:assert/strict";
-import { forkContainers, Sandbox, UnsupportedError } from "../../mod.ts";
+import { forkContainers, Pool, Sandbox, UnsupportedError } from "../../mod.ts";
 import { probeHost } from "../../runtime/host/probe.ts";
 import { findCriu } from "../../snapshots/installed.ts";
 import { runCriu } from "../../snapshots/worker.ts";
@@ -65,4 +65,50 @@ snapshotTest("forkContainers() refuses what there is only room for one of, and w
   const { stderr } = await box.containers.run("fork", "--name", "a/b", BOX);
   match(stderr, /Cannot make fork "a\/b-1": Cannot use "a\/b-1" as an id/);
   deepEqual(box.forks, []);
+});
+
+snapshotTest(
+  "Pool keeps forks ready that do not run, makes others for those taken, and ends the rest",
+  async () => {
+    await using box = new ForkBox();
+    box.write(["bash", "-c", COUNT]);
+    await box.atLeast(1, await box.start());
+    const { root } = box.containers;
+    const options = { size: 2, root, name: `${BOX}-pool`, stdin: "piped", stdout: "piped" } as const;
+    await using pool = await Pool.open({ container: BOX }, options);
+    const full = async (): Promise<void> => {
+      for (const end = Date.now() + 20_000; pool.ready < 2;) {
+        if (Date.now() > end) throw new Error(`Only ${pool.ready} forks are ready`);
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+    };
+    await full();
+    for (const id of box.forks) equal(await box.containers.status(id), "paused");
+    const taken = new Set<string>();
+    for (let turn = 0; turn < 3; turn++) {
+      await using fork = await pool.take();
+      equal(fork.container.state.status, "running");
+      taken.add(fork.id);
+      const input = fork.stdin!.getWriter();
+      await input.write(encoder.encode(`turn ${turn}\n`));
+      await input.close();
+      equal(await new Response(fork.stdout).text(), `1 turn ${turn}\n`);
+    }
+    equal(taken.size, 3);
+    await full();
+    equal(box.forks.length, 2);
+    await pool[Symbol.asyncDispose]();
+    deepEqual(box.forks, []);
+    await rejects(pool.take(), /the pool is closed/);
+  },
+);
+
+snapshotTest("Pool.take() says why no fork can be made", async () => {
+  await using box = new ForkBox();
+  box.write(["bash", "-c", COUNT]);
+  await box.atLeast(1, await box.start());
+  const { root } = box.containers;
+  await using pool = await Pool.open({ container: BOX }, { size: 1, root, name: "a/b" });
+  await rejects(pool.take(), /Cannot use "a\/b-\d+" as an id/);
+  await rejects(Pool.open({ container: BOX }, { size: 0, root }), /Cannot keep 0 forks/);
 });
