@@ -20,6 +20,8 @@ export const libc = openLibrary("libc.so.6", {
   fchownat: { parameters: ["i32", "buffer", "u32", "u32", "i32"], result: "i32" }, // (int dirfd, const char *path, uid_t, gid_t, int flags)
   fcntl: { parameters: ["i32", "i32", "u64"], result: "i32" }, // (int fd, int cmd, …)
   fdatasync: { parameters: ["i32"], result: "i32" },
+  fgetxattr: { parameters: ["i32", "buffer", "buffer", "usize"], result: "isize" }, // (int fd, const char *name, void *value, size_t)
+  flistxattr: { parameters: ["i32", "buffer", "usize"], result: "isize" }, // (int fd, char *list, size_t)
   flock: { parameters: ["i32", "i32"], result: "i32" }, // (int fd, int operation)
   free: { parameters: ["pointer"], result: "void" }, // void free(void *)
   fsconfig: { parameters: ["i32", "u32", "buffer", "buffer", "i32"], result: "i32" }, // (int fd, unsigned cmd, const char *key, const void *value, int aux)

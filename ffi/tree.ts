@@ -10,6 +10,7 @@ const AT_EMPTY_PATH = 0x1000;
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const OPEN_TREE_CLONE = 1n;
 const O_CLOEXEC = 0o2000000;
+const O_NOFOLLOW = Deno.build.arch === "x86_64" ? 0o400000 : 0o100000;
 const [SYS_open_tree, SYS_openat2] = [428n, 437n];
 /** No other mount, no link of /proc, no other link, nothing above. */
 const RESOLVE_BELOW = 0xfn;
@@ -20,7 +21,10 @@ const ENTRIES_BYTES = 64 << 10;
 const NAME_OFFSET = 19; // struct linux_dirent64
 const [SEEK_SET, SEEK_DATA, SEEK_HOLE] = [0, 3, 4];
 const [ENOENT, ENXIO, ENOTSUP, ENODATA] = [2, 6, 95, 61];
-const MOST_XATTR_BYTES = 64 << 10;
+/** What calls write to that are made for every file: as large as attributes and their list can be (xattr(7)). */
+const STATX = new Uint8Array(STATX_BYTES);
+const STATX_VIEW = new DataView(STATX.buffer);
+const BUFFERS = [new Uint8Array(64 << 10), new Uint8Array(64 << 10)] as const;
 const MOST_LINK_BYTES = 4096;
 
 /** The bytes of a name, with a NUL behind them. */
@@ -51,20 +55,20 @@ export interface FileLook {
   readonly modifiedNs: bigint;
   /** When anything of it was changed last; nobody can set it. */
   readonly changedNs: bigint;
-  /** Its file system and inode. */
-  readonly identity: string;
+  /** Its file system and inode: no two files have the same. */
+  readonly device: number;
+  readonly inode: bigint;
   /** Major and minor number of the device that it is. */
   readonly node: readonly [major: number, minor: number];
 }
 
 /** What is at the name `name` in a directory, itself if that is empty; nothing if there is no such name. */
 export function lookAt(directory: Fd, name = ""): FileLook | undefined {
-  const bytes = new Uint8Array(STATX_BYTES);
   const how = name === "" ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW;
-  const result = libc.statx(directory.raw, nameBytes(name), how, STATX_BASIC_STATS, bytes);
+  const result = libc.statx(directory.raw, nameBytes(name), how, STATX_BASIC_STATS, STATX);
   if (result === -1 && errno() === ENOENT) return undefined;
   check(result, "look at", name);
-  const view = new DataView(bytes.buffer);
+  const view = STATX_VIEW;
   const ns = (at: number): bigint =>
     view.getBigInt64(at, true) * 1_000_000_000n + BigInt(view.getUint32(at + 8, true));
   return {
@@ -77,7 +81,8 @@ export function lookAt(directory: Fd, name = ""): FileLook | undefined {
     changedNs: ns(96),
     modifiedNs: ns(112),
     node: [view.getUint32(128, true), view.getUint32(132, true)],
-    identity: `${view.getUint32(136, true)}:${view.getUint32(140, true)}:${view.getBigUint64(32, true)}`,
+    device: view.getUint32(136, true) * 2 ** 20 + view.getUint32(140, true),
+    inode: view.getBigUint64(32, true),
   };
 }
 
@@ -94,6 +99,12 @@ export function openBelow(root: Fd, path: string, flags: number, mode = 0): Fd {
   const how = new BigUint64Array([BigInt(flags | O_CLOEXEC), BigInt(mode), RESOLVE_BELOW]);
   const raw = libc.syscall(SYS_openat2, BigInt(root.raw), addressOf(name), addressOf(how), 24n);
   return new Fd(check(raw, "open", path));
+}
+
+/** Opens what has a name in a directory, itself if it is a link (only with O_PATH). */
+export function openAt(directory: Fd, name: string, flags: number): Fd {
+  const how = flags | O_NOFOLLOW | O_CLOEXEC;
+  return new Fd(check(libc.openat(directory.raw, nameBytes(name), how, 0), "open", name));
 }
 
 /** The names in an open directory, sorted. */
@@ -122,17 +133,24 @@ export function targetOf(link: Fd): string {
   return nameOf(bytes.subarray(0, check(length, "read a link")));
 }
 
-/** The extended attributes of a file by its descriptor, which may be one that only names it (O_PATH). */
-export function attributesOf(file: Fd): Map<string, Uint8Array<ArrayBuffer>> {
-  const path = cstring(`/proc/self/fd/${file.raw}`);
-  const list = new Uint8Array(MOST_XATTR_BYTES);
-  const length = Number(libc.listxattr(path, list, BigInt(list.length)));
-  if (length === -1 && errno() === ENOTSUP) return new Map();
+/**
+ * The extended attributes of a file by its descriptor.
+ *
+ * @param isOpen Whether it is open, and does not only name the file (O_PATH).
+ */
+export function attributesOf(file: Fd, isOpen: boolean): Map<string, Uint8Array<ArrayBuffer>> {
+  const path = cstring(isOpen ? "" : `/proc/self/fd/${file.raw}`);
+  const [list, value] = BUFFERS;
+  const room = BigInt(list.length);
+  const length = Number(isOpen ? libc.flistxattr(file.raw, list, room) : libc.listxattr(path, list, room));
+  if (length === 0 || (length === -1 && errno() === ENOTSUP)) return new Map();
   const names = nameOf(list.subarray(0, check(length, "list the attributes of a file"))).split("\0");
   const found = new Map<string, Uint8Array<ArrayBuffer>>();
-  const value = new Uint8Array(MOST_XATTR_BYTES);
   for (const name of names.filter((each) => each !== "")) {
-    const bytes = Number(libc.getxattr(path, nameBytes(name), value, BigInt(value.length)));
+    const key = nameBytes(name);
+    const bytes = Number(
+      isOpen ? libc.fgetxattr(file.raw, key, value, room) : libc.getxattr(path, key, value, room),
+    );
     if (bytes === -1 && errno() === ENODATA) continue; // listed, but for others
     found.set(name, value.slice(0, check(bytes, "read an attribute", name)));
   }

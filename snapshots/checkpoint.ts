@@ -91,6 +91,7 @@ export async function writeCheckpoint(id: string, options: FinishedCheckpoint): 
   const complete = (): void => {
     Deno.writeTextFileSync(`${stage.path}/${DESCRIPTORS}`, JSON.stringify(found.links));
     Deno.writeTextFileSync(`${stage.path}/${CONFIG}`, container.entry.readSpec());
+    const captured = layer?.finish(stage.path);
     const manifest: Omit<Manifest, "version"> = {
       id,
       created: new Date().toISOString(),
@@ -103,7 +104,7 @@ export async function writeCheckpoint(id: string, options: FinishedCheckpoint): 
       files: found.files,
       network,
       ...(options.parentPath !== undefined && { parent: options.parentPath }),
-      ...(layer?.captured && { layer: layer.captured }),
+      ...(captured && { layer: captured }),
       seals: sealAllNow(stage.path),
     };
     Deno.writeTextFileSync(`${stage.path}/${MANIFEST}`, encodeManifest(manifest));

@@ -7,9 +7,12 @@ import {
   type FileLook,
   lookAt,
   namesIn,
+  openAt,
   openBelow,
+  readAt,
   targetOf,
 } from "../../ffi/tree.ts";
+import { writeAll } from "../../ffi/socket.ts";
 import { UnsupportedError } from "../../runtime/errors.ts";
 import { DATA, encodeIndex, INDEX, type LayerEntry } from "./entry.ts";
 import type { Ids } from "./ids.ts";
@@ -51,6 +54,8 @@ const [O_DIRECTORY, O_NOFOLLOW] = Deno.build.arch === "x86_64" ? [0o200000, 0o40
 const LIST = O_DIRECTORY | O_NOATIME | O_NOFOLLOW;
 const MOST_PATH_BYTES = 4000;
 const WRITE_BYTES = 1 << 20;
+/** Up to this size it takes less time to gather what is written than to write it. */
+const SMALL_BYTES = 128 << 10;
 
 /**
  * Writes what a container has changed in its root to a directory of images. The upper layer itself is out of reach, and
@@ -60,10 +65,15 @@ const WRITE_BYTES = 1 << 20;
  *
  * @throws {UnsupportedError} for what cannot be kept.
  */
-export function captureLayer(source: LayerSource, directory: string): Captured {
+export function captureLayer(source: LayerSource, directory: string): LayerEntry[] {
   using data = open(`${directory}/${DATA}`, O_WRONLY | O_CREAT | O_EXCL, 0o600);
   const capture = new Capture(source, data);
   capture.run();
+  return capture.entries;
+}
+
+/** Writes the list of a layer's files beside their content; the container may run again. */
+export function writeIndex(entries: readonly LayerEntry[], directory: string): Captured {
   using index = Deno.openSync(`${directory}/${INDEX}`, { write: true, createNew: true, mode: 0o600 });
   let text = "";
   const flush = (): void => {
@@ -71,17 +81,21 @@ export function captureLayer(source: LayerSource, directory: string): Captured {
     for (let done = 0; done < bytes.length;) done += index.writeSync(bytes.subarray(done));
     text = "";
   };
-  for (const part of encodeIndex(capture.entries)) {
+  for (const part of encodeIndex(entries)) {
     text += part;
     if (text.length > WRITE_BYTES) flush();
   }
   flush();
-  return { entries: capture.entries.length, bytes: capture.stored };
+  const { size } = Deno.lstatSync(`${directory}/${DATA}`);
+  return { entries: entries.length, bytes: size };
 }
 
 class Capture {
   readonly entries: LayerEntry[] = [];
-  stored = 0;
+  #stored = 0;
+  /** Of small files, not written yet. */
+  readonly #buffer = new Uint8Array(WRITE_BYTES);
+  #filled = 0;
   /** Files that have several names, by their inodes. */
   readonly #linked = new Map<string, string>();
 
@@ -89,13 +103,15 @@ class Capture {
 
   run(): void {
     const { merged } = this.source;
-    const root = this.#entry("", lookAt(merged)!, merged);
+    using directory = openBelow(merged, "", LIST);
+    const root = this.#entry("", lookAt(directory)!, directory);
     // By hand: a tree may be deeper than the stack, and than descriptors could be open.
     const waiting = [{ entry: root, isMerged: true }];
     for (let next = waiting.pop(); next; next = waiting.pop()) {
       const below = this.#directory(next.entry, next.isMerged);
       waiting.push(...below.reverse());
     }
+    this.#flush();
   }
 
   /** Takes what is in a directory; the directories in it that are to be looked at, and whether they hide others. */
@@ -121,7 +137,9 @@ class Capture {
       if (old && isSame(look, old)) continue;
       const whole = inside(name);
       if (whole.length > MOST_PATH_BYTES) throw unkept(whole, "its path is too long");
-      using file = openBelow(merged, name, O_PATH | O_NOFOLLOW);
+      // Devices and fifos are not to be opened.
+      const isOpened = ["file", "directory"].includes(KIND[look.mode & S_IFMT]!);
+      using file = openAt(merged, name, isOpened ? O_NONBLOCK | O_NOATIME : O_PATH);
       const one = this.#entry(whole, look, file);
       if (one.kind === "directory") {
         found.push({ entry: one, isMerged: old !== undefined && KIND[old.mode & S_IFMT] === "directory" });
@@ -133,14 +151,15 @@ class Capture {
   #entry(path: string, look: FileLook, file: Fd): LayerEntry {
     const kind = KIND[look.mode & S_IFMT]!;
     if (kind !== "directory" && look.links > 1) {
-      const target = this.#linked.get(look.identity);
+      const identity = `${look.device}:${look.inode}`;
+      const target = this.#linked.get(identity);
       if (target !== undefined) return { path, kind: "name", target };
-      this.#linked.set(look.identity, path);
+      this.#linked.set(identity, path);
     }
     const { ids } = this.source;
     const [uid, gid] = [ids.inside("uid", look.uid), ids.inside("gid", look.gid)];
     if (uid === undefined || gid === undefined) throw unkept(path, "it belongs to nobody in the container");
-    const attributes = attributesOf(file);
+    const attributes = attributesOf(file, kind === "file" || kind === "directory");
     return {
       path,
       kind,
@@ -160,16 +179,28 @@ class Capture {
     };
   }
 
-  #content({ sizeBytes }: FileLook, named: Fd): Pick<LayerEntry, "bytes" | "at" | "extents"> {
+  #content({ sizeBytes }: FileLook, file: Fd): Pick<LayerEntry, "bytes" | "at" | "extents"> {
     if (sizeBytes === 0) return { bytes: 0 };
-    using file = open(`/proc/self/fd/${named.raw}`, O_NONBLOCK | O_NOATIME);
-    const at = this.stored;
+    const at = this.#stored;
     const extents = [...extentsOf(file, sizeBytes)];
-    for (const [offset, bytes] of extents) {
-      copyPart(this.data, file, offset, bytes);
-      this.stored += bytes;
-    }
+    for (const [offset, bytes] of extents) this.#store(file, offset, bytes);
     return { bytes: sizeBytes, at, extents };
+  }
+
+  #store(file: Fd, offset: number, bytes: number): void {
+    this.#stored += bytes;
+    if (bytes > this.#buffer.length - this.#filled) this.#flush();
+    if (bytes > SMALL_BYTES) {
+      this.#flush();
+      return copyPart(this.data, file, offset, bytes);
+    }
+    readAt(file, this.#buffer.subarray(this.#filled, this.#filled + bytes), offset);
+    this.#filled += bytes;
+  }
+
+  #flush(): void {
+    writeAll(this.data, this.#buffer.subarray(0, this.#filled), DATA);
+    this.#filled = 0;
   }
 }
 

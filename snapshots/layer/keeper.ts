@@ -2,7 +2,8 @@ import type { Fd } from "../../ffi/fd.ts";
 import { detachedCopy } from "../../ffi/tree.ts";
 import type { Arch } from "../../runtime/plan/abi.ts";
 import type { Spec } from "../../runtime/spec/config.ts";
-import { type Captured, captureLayer } from "./capture.ts";
+import { type Captured, captureLayer, writeIndex } from "./capture.ts";
+import type { LayerEntry } from "./entry.ts";
 import { type Ids, idsOf } from "./ids.ts";
 import { mergedRoot } from "./merged_root.ts";
 
@@ -21,8 +22,7 @@ export class LayerKeeper implements Disposable {
   readonly #merged: Fd;
   readonly #lower: Fd;
   readonly #ids: Ids;
-  /** What was captured, when it was. */
-  captured: Captured | undefined;
+  #entries: readonly LayerEntry[] | undefined;
 
   constructor({ pid, arch, rootfs, spec }: OverlaidContainer) {
     using parts = new DisposableStack();
@@ -32,9 +32,14 @@ export class LayerKeeper implements Disposable {
     parts.move();
   }
 
-  /** Writes the layer to a directory of images; nothing of the container may run. */
+  /** Writes what the files hold to a directory of images; nothing of the container may run. */
   capture(directory: string): void {
-    this.captured = captureLayer({ merged: this.#merged, lower: this.#lower, ids: this.#ids }, directory);
+    this.#entries = captureLayer({ merged: this.#merged, lower: this.#lower, ids: this.#ids }, directory);
+  }
+
+  /** Writes which files these are; the container may run again. */
+  finish(directory: string): Captured | undefined {
+    return this.#entries && writeIndex(this.#entries, directory);
   }
 
   [Symbol.dispose](): void {
