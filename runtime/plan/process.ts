@@ -112,9 +112,10 @@ function searchPath(env: readonly string[] = []): string[] {
   return (entry?.slice("PATH=".length) ?? DEFAULT_PATH).split(":");
 }
 
-/** Says that everything is ready and waits for the word to start; without it, init ends. */
-export function* startGate(): Iterable<Op> {
+/** Says that everything is ready and waits for the word to start, behind `wait`; without it, init ends. */
+export function* startGate(wait: Iterable<Op> = []): Iterable<Op> {
   yield message("report that init is ready", MESSAGE.ready, 0);
+  yield* wait;
   const does = "wait for the start";
   yield op(does, "read", [GATE_FD, zeros(8, "byte"), 1], { zero: "gone", positive: "start" });
   yield op("end, nobody can start it any more", "exit_group", [1], { label: "gone" });

@@ -1,5 +1,6 @@
 import { O } from "./abi.ts";
 import type { Context } from "./context.ts";
+import { endBySignals } from "./gate_signals.ts";
 import { hasStartHooks, startHooks } from "./hooks.ts";
 import { dropBounding, raiseAdmin, reserveAdmin, setCapabilities, setUser } from "./identity.ts";
 import { landlock } from "./landlock.ts";
@@ -79,7 +80,8 @@ export function* becomeProgram(all: Context): Iterable<Op> {
 
 function* gate(all: Context, last: boolean): Iterable<Op> {
   if (all.form === "standalone") return;
-  yield* startGate();
+  // Under a filter, which may not allow that, signals are dropped.
+  yield* startGate(last && all.filter ? [] : endBySignals(all));
   if (!tellsStarter(all, last)) return;
   yield op("tell failures to who starts it", "dup3", [
     GATE_FD,

@@ -36,6 +36,19 @@ for (
     [["PATH=/bin", "HOME=/x"], "/x"],
   ] as const
 ) {
+  containerTest(
+    "a signal that was sent past the runtime ends a container that waits to be started",
+    async () => {
+      await using containers = new Containers();
+      for (const signal of ["SIGTERM", "SIGHUP", "SIGUSR2"] as const) {
+        await containers.output("create", BOX);
+        Deno.kill(JSON.parse(await containers.output("state", BOX)).pid, signal);
+        await containers.until(BOX, "stopped");
+        await containers.output("delete", BOX);
+      }
+    },
+  );
+
   containerTest(`HOME is ${home} with ${env.join(" ")}`, async () => {
     equal(await printed("echo $HOME", () => process({ env })), `${home}\n`);
   });
