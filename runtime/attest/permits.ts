@@ -5,19 +5,26 @@ import { GATE_FD, STATUS_FD } from "../plan/protocol.ts";
 /** `AUDIT_ARCH_*` (linux/audit.h) */
 const AUDIT: Readonly<Record<Arch, number>> = { x86_64: 0xc000003e, aarch64: 0xc00000b7 };
 const ACTIONS = 0xffff0000;
-const [RET_ALLOW, RET_LOG] = [0x7fff0000, 0x7ffc0000];
+const [RET_ALLOW, RET_LOG, RET_USER_NOTIF] = [0x7fff0000, 0x7ffc0000, 0x7fc00000];
 /** `struct seccomp_data` */
 const DATA_BYTES = 64;
 
 /**
  * The first call that a filter forbids of those between its installation and the program: init says that it is ready
  * and waits at the start gate. `undefined` if it allows all of them.
+ *
+ * @param agent Whether somebody is there by then who answers what the filter asks.
  */
-export function forbidden({ program }: Filter, arch: Arch): "write" | "read" | "exit_group" | undefined {
+export function forbidden(
+  { program }: Filter,
+  arch: Arch,
+  agent = false,
+): "write" | "read" | "exit_group" | undefined {
   const calls = [["write", STATUS_FD.value], ["read", GATE_FD.value], ["exit_group", 1]] as const;
   return calls.find(([call, first]) => {
     const action = (run(program, seccompData(arch, syscallNumber(call, arch), first)) & ACTIONS) >>> 0;
-    return action !== RET_ALLOW && action !== RET_LOG;
+    const isAsked = agent && call !== "write"; // which comes before the agent has the listener
+    return action !== RET_ALLOW && action !== RET_LOG && !(isAsked && action === RET_USER_NOTIF);
   })?.[0];
 }
 

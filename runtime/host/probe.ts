@@ -102,8 +102,12 @@ export function cgroups(mountinfo: string, groups: string): CgroupHierarchy[] {
     const controllers = type === "cgroup2" ? "" : [...own.keys()].find((key) => {
       return key !== "" && key.split(",").every((word) => words.includes(word));
     });
-    if (controllers === undefined || found.some((each) => each.mountPoint === mountPoint)) continue;
     const version = type === "cgroup2" ? 2 : 1;
+    // A hierarchy may be mounted, or bound, at several places: the first one is as good as the others.
+    const isKnown = (each: CgroupHierarchy): boolean => {
+      return each.mountPoint === mountPoint || each.version === version && each.controllers === controllers;
+    };
+    if (controllers === undefined || found.some(isKnown)) continue;
     found.push({ version, controllers, mountPoint, own: own.get(controllers) ?? "/" });
   }
   return found;

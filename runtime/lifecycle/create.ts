@@ -168,7 +168,7 @@ function refuse(
       "Cannot use --console-socket: the program has no terminal, process.terminal is not true",
     );
   }
-  const call = listener && request.filter && forbidden(request.filter, request.host.arch);
+  const call = listener && request.filter && forbidden(request.filter, request.host.arch, true);
   if (call !== undefined) {
     throw new UnsupportedError(
       "/linux/seccomp",

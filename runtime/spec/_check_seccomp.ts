@@ -51,7 +51,8 @@ function* namesAreCalls({ names, action }: SeccompRule, pointer: string): Iterab
       yield { pointer: `${pointer}/names/${index}`, message };
     } else if (name === "write" && action === "SCMP_ACT_NOTIFY") {
       // The runtime itself writes after the filter is there, before anybody can answer.
-      const message = "Cannot notify of write: the agent is not there when the first one comes";
+      const message =
+        "Cannot notify of write: SCMP_ACT_NOTIFY cannot be used for the write syscall: the agent is not there when the first one comes";
       yield { pointer: `${pointer}/names/${index}`, message };
     }
   }

@@ -1,5 +1,6 @@
 import type { Fd } from "../../ffi/fd.ts";
 import { connect, sendWithFd } from "../../ffi/socket.ts";
+import { LifecycleError } from "../errors.ts";
 
 /** Where the listener of a seccomp filter goes, and what is said along (OCI config-linux.md, "The Container Process State"). */
 export interface ListenerTarget {
@@ -15,7 +16,7 @@ export interface ListenerTarget {
 /**
  * Hands the listener to the agent that decides over system calls.
  *
- * @throws {SyscallError} if nobody listens at the path: the program does not begin.
+ * @throws {LifecycleError} in runc's words if nobody listens at the path: the program does not begin.
  */
 export function sendListener(
   listener: Fd,
@@ -37,6 +38,15 @@ export function sendListener(
     state,
   };
   using fd = listener;
-  using socket = connect(path);
+  using socket = connected(path);
   sendWithFd(socket, new TextEncoder().encode(JSON.stringify(message)), fd);
+}
+
+function connected(path: string): Fd {
+  try {
+    return connect(path);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new LifecycleError(`failed to connect with seccomp agent specified in the seccomp profile: ${why}`);
+  }
 }

@@ -242,10 +242,12 @@ async function checkExec(world: World, baseline: Baseline, { code, stdout }: Inj
   return [...wrong, ...await runs(world, baseline)];
 }
 
-async function checkDetached(world: World, baseline: Baseline, { code }: Injected): Promise<string[]> {
+async function checkDetached(world: World, baseline: Baseline, said: Injected): Promise<string[]> {
   const wrong: string[] = [];
-  if (code === 0) {
+  if (said.code === 0) {
     const pid = Number(Deno.readTextFileSync(world.pidFile));
+    // One that is killed before its execve cannot be told from a program that has ended.
+    if (said.fault === "kill-self" && linkOf(pid, "exe") === "") return await runs(world, baseline);
     const init = (await world.state())?.pid ?? 0;
     const same = (name: string): boolean => linkOf(pid, name) === linkOf(init, name);
     if (!["mnt", "pid", "net", "ipc", "uts", "cgroup"].every((name) => same(`ns/${name}`))) {

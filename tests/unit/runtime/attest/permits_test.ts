@@ -56,6 +56,17 @@ for (
   }
 }
 
+Deno.test("forbidden() lets an agent answer for read and exit_group, but not for write", () => {
+  const asks = (name: string): Seccomp => ({
+    ...ALLOW_ALL,
+    syscalls: [{ names: [name], action: "SCMP_ACT_NOTIFY" }],
+  });
+  for (const [name, found] of [["read", undefined], ["exit_group", undefined]] as const) {
+    equal(forbidden(compileFilter(asks(name), { arch: "x86_64" }), "x86_64", true), found);
+  }
+  equal(forbidden(compileFilter(errno("read"), { arch: "x86_64" }), "x86_64", true), "read");
+});
+
 Deno.test("run() returns what the same filter returns elsewhere, call by call", () => {
   const { program } = compileFilter(errno("mkdir"), { arch: "x86_64" });
   for (let nr = 0; nr < 500; nr++) {

@@ -282,6 +282,18 @@ for (const noNewPrivileges of [true, false]) {
   });
 }
 
+Deno.test("cgroups() takes a hierarchy once that is mounted at several places", () => {
+  const at = (path: string, what: string): string => `30 25 0:26 / ${path} rw - ${what}\n`;
+  const mounted = ["/sys/fs/cgroup", "/elsewhere"].flatMap((base) => [
+    at(`${base}/pids`, "cgroup cgroup rw,pids"),
+    at(`${base}/unified`, "cgroup2 cgroup2 rw"),
+  ]).join("");
+  deepEqual(cgroups(mounted, "2:pids:/\n0::/\n").map(({ mountPoint }) => mountPoint), [
+    "/sys/fs/cgroup/pids",
+    "/sys/fs/cgroup/unified",
+  ]);
+});
+
 Deno.test("cgroups() reads the layouts of version 1, 2 and both", () => {
   const v2 = "30 22 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n";
   deepEqual(cgroups(v2, "0::/user.slice/a\n"), [

@@ -242,7 +242,7 @@ testRules([
   ruled(
     "notification of write",
     { action: "SCMP_ACT_NOTIFY", names: ["mknod", "write"] },
-    "names/1: Cannot notify of write: the agent is not there when the first one comes",
+    "names/1: Cannot notify of write: SCMP_ACT_NOTIFY cannot be used for the write syscall: the agent is not there when the first one comes",
   ),
   filtered("notification", { syscalls: NOTIFY, listenerPath: "/run/a", listenerMetadata: "b" }),
   filtered(
