@@ -64,9 +64,12 @@ containerTest("create fails, and leaves nothing, when nobody takes the listener"
   equal(await containers.output("list", "--quiet"), "");
 });
 
-containerTest("create refuses a filter that asks about what waiting for start takes", async () => {
+containerTest("create refuses a filter that denies what waiting for start takes", async () => {
   await using containers = new Containers();
-  const syscalls: Seccomp["syscalls"] = [{ names: ["read"], action: "SCMP_ACT_NOTIFY" }];
+  const syscalls: Seccomp["syscalls"] = [{ names: ["read"], action: "SCMP_ACT_ERRNO" }, {
+    names: ["mkdir"],
+    action: "SCMP_ACT_NOTIFY",
+  }];
   containers.write([], specWith(containers, { syscalls }, "exit 0"));
   const { code, stderr } = await containers.run("create", BOX);
   equal(code, 1);
