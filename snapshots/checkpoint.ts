@@ -12,7 +12,7 @@ import { NAMESPACE_FLAG } from "../runtime/plan/kernel.ts";
 import type { Spec } from "../runtime/spec/config.ts";
 import { hold } from "../runtime/state/liveness.ts";
 import { type ExternalFile, externalFiles, linksOf } from "./descriptors.ts";
-import { type ExternalMount, externalMounts } from "./external_mounts.ts";
+import { copiedUp, type ExternalMount, externalMounts } from "./external_mounts.ts";
 import { makeDirectory, Stage } from "./images.ts";
 import { findCriu } from "./installed.ts";
 import { LayerKeeper } from "./layer/keeper.ts";
@@ -179,14 +179,19 @@ function look(container: Known, { linux }: Spec): Found {
   const pid = init!.pid;
   const own = linux?.namespaces?.some(({ type }) => type === "mount") ?? false;
   const read = (path: string): string => Deno.readTextFileSync(path);
+  const lines = parseMountinfo(own ? read(`/proc/${pid}/mountinfo`) : "");
+  const host = parseMountinfo(read("/proc/self/mountinfo"));
+  const above = copiedUp(lines, host);
+  if (above !== undefined) {
+    throw new UnsupportedError(
+      "a checkpoint",
+      `what was written to "${above}", which is mounted with tmpcopyup, cannot be kept`,
+      "leave tmpcopyup out",
+    );
+  }
   return {
     links: linksOf(pid),
-    mounts: own
-      ? externalMounts(
-        parseMountinfo(read(`/proc/${pid}/mountinfo`)),
-        parseMountinfo(read("/proc/self/mountinfo")),
-      )
-      : [],
+    mounts: externalMounts(lines, host),
     files: externalFiles(stdio, groups.length > 0 ? groupOf(container).members : [pid]),
   };
 }

@@ -33,6 +33,13 @@ export function externalMounts(lines: readonly MountLine[], host: readonly Mount
   }));
 }
 
+/** Where a container has an overlay over one of its mounts (`tmpcopyup`): what was written there lies out of reach. */
+export function copiedUp(lines: readonly MountLine[], host: readonly MountLine[]): string | undefined {
+  const hosts = new Set(host.map(({ device }) => device));
+  return lines.find(({ path, type, device }) => path !== "/" && type === "overlay" && !hosts.has(device))
+    ?.path;
+}
+
 /** What a restore is to be given: each mount by its name, with where it is on the host. */
 export type MountSources = ReadonlyMap<string, string>;
 

@@ -140,6 +140,14 @@ snapshotTest("a checkpoint that fails leaves the container running and nothing b
   await fails(/criu failed: /, "--parent-path", "nowhere");
   await box.containers.output("delete", "--force", BOX);
   match((await box.tryCheckpoint()).stderr, /container does not exist/);
+  const copied = { destination: "/etc", type: "tmpfs", source: "tmpfs", options: ["tmpcopyup"] };
+  box.write(["bash", "-c", COUNT]);
+  const { mounts } = JSON.parse(Deno.readTextFileSync(`${box.containers.bundle.path}/config.json`));
+  box.write(["bash", "-c", COUNT], { mounts: [...mounts, copied] });
+  const above = await box.start();
+  match((await box.tryCheckpoint()).stderr, /what was written to "\/etc", which is mounted with tmpcopyup/);
+  await box.atLeast(2, above);
+  await box.containers.output("delete", "--force", BOX);
   box.write(["bash", "-c", COUNT]);
   await box.containers.output("create", BOX);
   match((await box.tryCheckpoint()).stderr, /Container cannot be checkpointed in created state/);
