@@ -1,59 +1,8 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
-import { rerunFile } from "../../runtime/rerun.ts";
-import { withRuntime } from "../helpers/built.ts";
-import { cli, finish, type Said, start, until } from "../helpers/cli.ts";
-import type { TestBundle } from "../helpers/launch_bundle.ts";
-import { launchTest } from "../helpers/launch_leaks.ts";
+import { cli, finish, start } from "../helpers/cli.ts";
+import { rerunTest, SETTLED_MS } from "../helpers/reruns.ts";
 
 const TEXT = new TextDecoder();
-/** Steps are kept of files that have lain still for a moment. */
-const SETTLED_MS = 150;
-
-/** What one bundle's runs share. */
-class Runs implements Disposable {
-  constructor(readonly bundle: TestBundle, readonly program: readonly string[]) {}
-
-  /** The file with the steps of running the bundle once more. */
-  get file(): string {
-    return `/run/ai-sandbox/runs/${rerunFile(BigInt(Deno.statSync(this.bundle.path).ino!))}`;
-  }
-
-  run(stdin = ""): Promise<Said> {
-    return cli(["run", this.bundle.path], { program: this.program, stdin });
-  }
-
-  /** Begins a run whose program says `ready`. */
-  async ready(): Promise<Deno.ChildProcess> {
-    const child = start(["run", this.bundle.path], { program: this.program });
-    await until(child.stdout, "ready\n");
-    return child;
-  }
-
-  /** Lets the bundle run a script, and runs that once, with Deno. */
-  async first(script: string): Promise<Said> {
-    this.bundle.write(script);
-    await new Promise((resolve) => setTimeout(resolve, SETTLED_MS));
-    return await this.run();
-  }
-
-  [Symbol.dispose](): void {
-    try {
-      Deno.removeSync(this.file);
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-    }
-  }
-}
-
-function rerunTest(name: string, body: (runs: Runs) => Promise<void>): void {
-  launchTest(name, async (bundle) => {
-    await withRuntime(async (program) => {
-      using runs = new Runs(bundle, program);
-      await body(runs);
-    });
-  });
-}
-
 /** Whether a process has never loaded a library. */
 function isLight({ pid }: Deno.ChildProcess): boolean {
   return !Deno.readTextFileSync(`/proc/${pid}/maps`).includes("libc");
