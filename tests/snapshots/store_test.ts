@@ -107,6 +107,8 @@ snapshotTest(
       { id: third, parent: undefined },
     ]);
     await box.said("tag", second.slice(0, 6), "kept");
+    equal(await box.said("prune", "--keep", "2"), "");
+    equal(await box.said("prune", "--dry-run"), third);
     equal(await box.said("prune"), third);
     await box.said("tag", "--remove", "kept");
     equal(await box.said("prune"), second);
