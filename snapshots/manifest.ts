@@ -1,8 +1,17 @@
-import { LifecycleError } from "../runtime/errors.ts";
-import { Problems } from "../runtime/spec/problems.ts";
-import { integer, list, map, need, object, oneOf, Place, type Shape, text } from "../runtime/spec/shape.ts";
+import {
+  integer,
+  list,
+  map,
+  need,
+  object,
+  oneOf,
+  type Place,
+  type Shape,
+  text,
+} from "../runtime/spec/shape.ts";
 import type { ExternalFile } from "./descriptors.ts";
 import type { ExternalMount } from "./external_mounts.ts";
+import { readOwnFile } from "./own_file.ts";
 
 /** The form of the manifests that this version writes. */
 const VERSION = 1;
@@ -83,32 +92,5 @@ export function encodeManifest(manifest: Omit<Manifest, "version">): string {
  * @throws {LifecycleError} if nobody can go by it.
  */
 export function readManifest(directory: string): Manifest | undefined {
-  const file = `${directory}/${MANIFEST}`;
-  let source: string;
-  try {
-    const info = Deno.lstatSync(file);
-    if (!info.isFile || info.size > MOST_BYTES) throw unusable(file, "it is no ordinary file");
-    source = Deno.readTextFileSync(file);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
-  let value: unknown;
-  try {
-    value = JSON.parse(source);
-  } catch (cause) {
-    throw unusable(file, cause instanceof Error ? cause.message : String(cause));
-  }
-  const problems = new Problems();
-  const manifest = shape(value, new Place(problems));
-  const [first] = problems.list;
-  if (first || !manifest) {
-    throw unusable(file, first ? `${first.pointer || "/"}: ${first.message}` : "it is empty");
-  }
-  return manifest;
-}
-
-/** A checkpoint that is refused. */
-export function unusable(path: string, why: string): LifecycleError {
-  return new LifecycleError(`Cannot restore from "${path}": ${why}; take another checkpoint`);
+  return readOwnFile(`${directory}/${MANIFEST}`, MOST_BYTES, shape);
 }

@@ -1,7 +1,8 @@
 import { resolve } from "@std/path";
 import { LifecycleError } from "../runtime/errors.ts";
 import { missingFeatures } from "./machine.ts";
-import { type Manifest, readManifest, unusable } from "./manifest.ts";
+import { type Manifest, readManifest } from "./manifest.ts";
+import { unusable } from "./own_file.ts";
 import { checkSeals } from "./seals.ts";
 
 const DESCRIPTORS = "descriptors.json";

@@ -3,7 +3,7 @@ import { parseMountinfo } from "../runtime/attest/parse.ts";
 import type { CgroupGroup } from "../runtime/cgroup/group.ts";
 import type { Prepared } from "../runtime/prepare.ts";
 import { configuredMounts, type LiveMounts, sourceOf } from "./external_mounts.ts";
-import { unusable } from "./manifest.ts";
+import { unusable } from "./own_file.ts";
 import type { Images } from "./open_images.ts";
 
 /** The descriptors that take the place of a program's stdin, stdout and stderr. */

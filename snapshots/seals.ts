@@ -1,7 +1,8 @@
 import { check } from "../ffi/errno.ts";
 import { open } from "../ffi/fd.ts";
 import { libc } from "../ffi/libc.ts";
-import { type FileSeal, MANIFEST, unusable } from "./manifest.ts";
+import { type FileSeal, MANIFEST } from "./manifest.ts";
+import { unusable } from "./own_file.ts";
 
 /** What is hashed by itself. */
 export const PIECE_BYTES: number = 16 << 20;

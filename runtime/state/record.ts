@@ -1,20 +1,8 @@
 import { LifecycleError } from "../errors.ts";
 import type { HookName, StringMap } from "../spec/config.ts";
 import { HOOKS } from "../spec/words.ts";
-import { Problems } from "../spec/problems.ts";
-import {
-  flag,
-  integer,
-  list,
-  map,
-  need,
-  object,
-  oneOf,
-  Place,
-  type Shape,
-  text,
-  textLike,
-} from "../spec/shape.ts";
+import { parsed } from "../spec/parsed.ts";
+import { flag, integer, list, map, need, object, oneOf, type Shape, text, textLike } from "../spec/shape.ts";
 
 /** The form of the records that this version writes. */
 const VERSION = 1;
@@ -127,18 +115,7 @@ export function encodeRecord(fields: Omit<Record, "version">): string {
  * @throws {LifecycleError} if it is none, or another container's.
  */
 export function decodeRecord(source: string, file: string, id: string): Record {
-  let value: unknown;
-  try {
-    value = JSON.parse(source);
-  } catch (cause) {
-    throw unreadable(file, cause instanceof Error ? cause.message : String(cause));
-  }
-  const problems = new Problems();
-  const read = record(value, new Place(problems));
-  const [first] = problems.list;
-  if (first || !read) {
-    throw unreadable(file, first ? `${first.pointer || "/"}: ${first.message}` : "it is empty");
-  }
+  const read = parsed(source, record, (why) => unreadable(file, why));
   if (read.id !== id) throw unreadable(file, `it is the record of "${read.id}"`);
   return read;
 }

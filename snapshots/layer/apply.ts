@@ -13,7 +13,7 @@ import {
   setOwnerAt,
   setTimesAt,
 } from "../../ffi/tree_write.ts";
-import { unusable } from "../manifest.ts";
+import { unusable } from "../own_file.ts";
 import { DATA, INDEX, type LayerEntry, readIndex } from "./entry.ts";
 import type { Ids } from "./ids.ts";
 

@@ -1,7 +1,6 @@
 import { nameOf } from "../../ffi/tree.ts";
-import { Problems } from "../../runtime/spec/problems.ts";
 import { exact, integer, list, map, need, oneOf, Place, type Shape, text } from "../../runtime/spec/shape.ts";
-import { unusable } from "../manifest.ts";
+import { readOwnFile, unusable } from "../own_file.ts";
 
 /** What a container has written over its rootfs: this beside CRIU's images. */
 export const INDEX = "layer.json";
@@ -135,18 +134,8 @@ export function* encodeIndex(entries: readonly LayerEntry[]): Iterable<string> {
  */
 export function readIndex(directory: string): LayerEntry[] {
   const file = `${directory}/${INDEX}`;
-  const info = Deno.lstatSync(file);
-  if (!info.isFile || info.size > MOST_INDEX_BYTES) throw unusable(file, "it is no ordinary file");
-  let value: unknown;
-  try {
-    value = JSON.parse(Deno.readTextFileSync(file));
-  } catch (cause) {
-    throw unusable(file, cause instanceof Error ? cause.message : String(cause));
-  }
-  const problems = new Problems();
-  const index = shape(value, new Place(problems));
-  const [first] = problems.list;
-  if (first || !index) throw unusable(file, `${first?.pointer || "/"}: ${first?.message ?? "it is empty"}`);
+  const index = readOwnFile(file, MOST_INDEX_BYTES, shape);
+  if (!index) throw unusable(file, "there is no such file");
   const entries = index.entries.map((entry) => ({
     ...entry,
     path: bytesOf(entry.path),

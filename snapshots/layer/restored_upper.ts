@@ -6,7 +6,7 @@ import { LifecycleError } from "../../runtime/errors.ts";
 import type { PlanRequest } from "../../runtime/plan/context.ts";
 import { tmpfsData } from "../../runtime/plan/rootfs.ts";
 import type { Spec } from "../../runtime/spec/config.ts";
-import { unusable } from "../manifest.ts";
+import { unusable } from "../own_file.ts";
 import type { Images } from "../open_images.ts";
 import { applyLayer, type LayerRules } from "./apply.ts";
 import { INDEX } from "./entry.ts";

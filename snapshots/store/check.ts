@@ -1,6 +1,7 @@
 import { UsageError } from "../../runtime/errors.ts";
 import { DATA, INDEX, readIndex } from "../layer/entry.ts";
-import { MANIFEST, type Manifest, readManifest, unusable } from "../manifest.ts";
+import { MANIFEST, type Manifest, readManifest } from "../manifest.ts";
+import { unusable } from "../own_file.ts";
 import { checkSeals, seal } from "../seals.ts";
 import { DELTA } from "./delta.ts";
 import { RECORD } from "./record.ts";

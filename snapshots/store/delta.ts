@@ -1,6 +1,5 @@
-import { Problems } from "../../runtime/spec/problems.ts";
-import { exact, integer, list, map, need, Place, type Shape } from "../../runtime/spec/shape.ts";
-import { unusable } from "../manifest.ts";
+import { exact, integer, list, map, need, type Place, type Shape } from "../../runtime/spec/shape.ts";
+import { readOwnFile, unusable } from "../own_file.ts";
 import { isSnapshotId } from "./record.ts";
 
 /** In the directory of a snapshot that is packed: where each page of its memory lies. */
@@ -62,26 +61,8 @@ export function encodeDelta(delta: Omit<Delta, "version">): string {
 /** How a snapshot is packed; nothing if it is not. @throws {LifecycleError} if nobody can go by it. */
 export function readDelta(directory: string): Delta | undefined {
   const file = `${directory}/${DELTA}`;
-  let source: string;
-  try {
-    const info = Deno.lstatSync(file);
-    if (!info.isFile || info.size > MOST_BYTES) throw unusable(file, "it is no ordinary file");
-    source = Deno.readTextFileSync(file);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
-  let value: unknown;
-  try {
-    value = JSON.parse(source);
-  } catch (cause) {
-    throw unusable(file, cause instanceof Error ? cause.message : String(cause));
-  }
-  const problems = new Problems();
-  const delta = shape(value, new Place(problems));
-  const [first] = problems.list;
-  if (first || !delta) throw unusable(file, `${first?.pointer || "/"}: ${first?.message ?? "it is empty"}`);
-  for (const name of Object.keys(delta.files)) {
+  const delta = readOwnFile(file, MOST_BYTES, shape);
+  for (const name of Object.keys(delta?.files ?? {})) {
     if (!isPages(name)) throw unusable(file, `"${name}" is no file of pages`);
   }
   return delta;

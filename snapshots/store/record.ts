@@ -1,7 +1,7 @@
 import { isId } from "../../runtime/state/container_id.ts";
-import { Problems } from "../../runtime/spec/problems.ts";
+import { parsed } from "../../runtime/spec/parsed.ts";
 import { exact, integer, need, Place, type Shape, text } from "../../runtime/spec/shape.ts";
-import { unusable } from "../manifest.ts";
+import { unusable } from "../own_file.ts";
 
 const VERSION = 1;
 /** What the store knows of a snapshot, beside its images. */
@@ -85,16 +85,6 @@ export function encodeSnapshot(record: Omit<SnapshotRecord, "version">): string 
 
 /** A record as it was read from `file`. @throws {LifecycleError} if nobody can go by it. */
 export function decodeSnapshot(source: string, file: string): SnapshotRecord {
-  let value: unknown;
-  try {
-    if (source.length > MOST_BYTES) throw new RangeError("it is too large");
-    value = JSON.parse(source);
-  } catch (cause) {
-    throw unusable(file, cause instanceof Error ? cause.message : String(cause));
-  }
-  const problems = new Problems();
-  const record = shape(value, new Place(problems));
-  const [first] = problems.list;
-  if (record && !first) return record;
-  throw unusable(file, first ? `${first.pointer || "/"}: ${first.message}` : "it is empty");
+  if (source.length > MOST_BYTES) throw unusable(file, "it is too large");
+  return parsed(source, shape, (why) => unusable(file, why));
 }

@@ -1,6 +1,6 @@
 import { type Fd, open } from "../../ffi/fd.ts";
 import { copyPart } from "../../ffi/tree.ts";
-import { unusable } from "../manifest.ts";
+import { unusable } from "../own_file.ts";
 import { DELTA, isPages, ownPages, PAGE_BYTES, readDelta } from "./delta.ts";
 import type { Locked, Snapshot, SnapshotStore } from "./store.ts";
 
