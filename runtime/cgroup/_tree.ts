@@ -5,6 +5,7 @@ import { codeOf, isGone } from "./gone.ts";
 
 const O_WRONLY = 1;
 export const [ENOENT, EBUSY] = [2, 16];
+const ENODEV = 19;
 /** Text of a cgroup file, or nothing if this kernel or group has none. */
 export function read(path: string): string | undefined {
   try {
@@ -36,7 +37,8 @@ export function writeIfThere(path: string, value: string, doing: string): boolea
     write(path, value, doing);
     return true;
   } catch (error) {
-    if (error instanceof SyscallError && error.errno === ENOENT) return false;
+    // ENODEV: the group was removed between the opening and the writing.
+    if (error instanceof SyscallError && [ENOENT, ENODEV].includes(error.errno)) return false;
     throw error;
   }
 }

@@ -4,6 +4,7 @@ import { BOX, Containers } from "../helpers/containers.ts";
 import { containerTest } from "../helpers/container_test.ts";
 import { groupFile, groupValue } from "../helpers/container_groups.ts";
 import { MOUNTS } from "../helpers/launch_bundle.ts";
+import { StrangersHome, strangersLinux } from "../helpers/strangers_home.ts";
 import type { Resources, Spec } from "../../runtime/spec/config.ts";
 import { containerEvents, containerStats, updateContainer } from "../../mod.ts";
 import { reactor } from "../../runtime/launch/reactor.ts";
@@ -168,31 +169,17 @@ containerTest(
     const outer = `/sys/fs/cgroup/delegated-${Deno.pid}`;
     Deno.writeTextFileSync("/sys/fs/cgroup/cgroup.subtree_control", "+cpu +memory +pids");
     Deno.mkdirSync(outer);
-    using own = {
-      path: Deno.makeTempDirSync(),
-      [Symbol.dispose]: () => Deno.removeSync(own.path, { recursive: true }),
-    };
+    using own = new StrangersHome(containers.bundle.path);
     const files = ["", "/cgroup.procs", "/cgroup.subtree_control", "/cgroup.threads"].map((each) =>
       outer + each
     );
-    for (const each of [...files, own.path, containers.bundle.path]) Deno.chownSync(each, STRANGER, STRANGER);
-    const cache = `${own.path}/deno`;
-    new Deno.Command("sh", {
-      args: ["-c", `mkdir ${cache} && cp -r "$DENO_DIR/npm" ${cache}/ && chown -R ${STRANGER} ${cache}`],
-    }).outputSync();
-    const ids = [{ containerID: 0, hostID: STRANGER, size: 1 }];
-    const linux = {
-      namespaces: [...namespaces, { type: "user" as const }],
-      uidMappings: ids,
-      gidMappings: ids,
-      resources: { pids: { limit: 20 } },
-    };
-    containers.write(["/bin/sleep", "300"], { linux, mounts: MOUNTS } as Partial<Spec>);
+    for (const each of files) Deno.chownSync(each, STRANGER, STRANGER);
+    containers.write(["/bin/sleep", "300"], { linux: strangersLinux(), mounts: MOUNTS } as Partial<Spec>);
     // The first command moves what is in the group to one below, to make room for the container's.
     const join =
       `cd ${outer}/ai-sandbox-callers 2>/dev/null || cd ${outer}; echo $$ >cgroup.procs && cd "$OLDPWD" && ` +
       `exec "$@" </dev/null >${own.path}/out 2>${own.path}/err`;
-    const user = [...AS_STRANGER, "env", `XDG_RUNTIME_DIR=${own.path}`, `DENO_DIR=${cache}`];
+    const user = [...AS_STRANGER, "env", `XDG_RUNTIME_DIR=${own.path}`, `DENO_DIR=${own.cache}`];
     const wrapper = ["sh", "-c", join, "sh", ...user];
     const run = async (...args: readonly string[]): Promise<string> => {
       const { code } = await cli(args, { wrapper, cwd: containers.bundle.path });

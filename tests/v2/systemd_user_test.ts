@@ -4,34 +4,28 @@ import { containerTest } from "../helpers/container_test.ts";
 import { BOX, Containers } from "../helpers/containers.ts";
 import { MOUNTS } from "../helpers/launch_bundle.ts";
 import { OwnSystemd } from "../helpers/systemd.ts";
+import { StrangersHome, strangersLinux } from "../helpers/strangers_home.ts";
 import type { Spec } from "../../runtime/spec/config.ts";
 
 containerTest("a user without rights has containers in scopes of the own instance of systemd", async () => {
   await using systemd = await OwnSystemd.start();
   const { wrapper, path } = await systemd.startUser(STRANGER);
   await using containers = new Containers();
-  using own = {
-    path: Deno.makeTempDirSync(),
-    [Symbol.dispose]: () => Deno.removeSync(own.path, { recursive: true }),
-  };
-  for (const each of [own.path, containers.bundle.path]) Deno.chownSync(each, STRANGER, STRANGER);
-  const cache = `${own.path}/deno`;
-  new Deno.Command("sh", {
-    args: ["-c", `mkdir ${cache} && cp -r "$DENO_DIR/npm" ${cache}/ && chown -R ${STRANGER} ${cache}`],
-  }).outputSync();
-  const ids = [{ containerID: 0, hostID: STRANGER, size: 1 }];
-  const linux = {
-    namespaces: (["pid", "network", "ipc", "uts", "mount", "user"] as const).map((type) => ({ type })),
-    uidMappings: ids,
-    gidMappings: ids,
-    resources: { pids: { limit: 20 } },
-    cgroupsPath: `:box:${BOX}`,
-  };
+  using own = new StrangersHome(containers.bundle.path);
+  const linux = { ...strangersLinux(), cgroupsPath: `:box:${BOX}` };
   containers.write(["/bin/sleep", "300"], { linux, mounts: MOUNTS } as Partial<Spec>);
   const script = `exec "$@" </dev/null >${own.path}/out 2>${own.path}/err`;
   const run = async (...args: readonly string[]): Promise<string> => {
     const runtime = [...RUNTIME, "--systemd-cgroup", "--root", `${own.path}/containers`, ...args];
-    const [program = "", ...rest] = [...wrapper, `DENO_DIR=${cache}`, "sh", "-c", script, "sh", ...runtime];
+    const [program = "", ...rest] = [
+      ...wrapper,
+      `DENO_DIR=${own.cache}`,
+      "sh",
+      "-c",
+      script,
+      "sh",
+      ...runtime,
+    ];
     const { code } = await new Deno.Command(program, { args: rest, cwd: containers.bundle.path }).output();
     equal(code, 0, `${args.join(" ")}: ${Deno.readTextFileSync(`${own.path}/err`)}`);
     return Deno.readTextFileSync(`${own.path}/out`);
