@@ -16,6 +16,7 @@ import { memory } from "./memory.ts";
 import { most } from "./most.ts";
 import { markdown, type Section } from "./report.ts";
 import { seccomp } from "./seccomp.ts";
+import { snapshot } from "./snapshot.ts";
 import { start } from "./start.ts";
 import { syscalls } from "./syscalls.ts";
 import { missing } from "./workspace.ts";
@@ -28,6 +29,7 @@ Measures the benches named, or all but the last:
   lifecycle commands of containers as whole processes         (--runs turns, default 50)
   exec     further programs in a sandbox                      (--runs of each, default 100)
   attest   looks at sandboxes before they begin               (--runs of each kind, default 200)
+  snapshot checkpoints, restores and forks of a Python         (--runs of each, default 20)
   memory   sandboxes that wait at their start gate            (--runs of each, default 10)
   seccomp  filters: to compile, and what a call costs         (--runs of each, default 100)
   syscalls what policies add to a system call in a sandbox    (--runs turns, default 5)
@@ -50,6 +52,7 @@ const BENCHES = {
   lifecycle: { bench: lifecycle, runs: 50 },
   exec: { bench: exec, runs: 100 },
   attest: { bench: attestation, runs: 200 },
+  snapshot: { bench: snapshot, runs: 20 },
   memory: { bench: memory, runs: 10 },
   seccomp: { bench: seccomp, runs: 100 },
   syscalls: { bench: syscalls, runs: 5 },

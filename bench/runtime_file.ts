@@ -1,7 +1,7 @@
 import { fromFileUrl, join } from "@std/path";
 
 const ROOT = fromFileUrl(new URL("..", import.meta.url));
-const SOURCES = ["cli", "ffi", "runtime", "tools", "mod.ts", "deno.json"];
+const SOURCES = ["cli", "ffi", "runtime", "snapshots", "tools", "mod.ts", "deno.json"];
 
 /** The path of bin/runtime, which is built if it is missing or older than its sources. */
 export async function runtimeFile(): Promise<string> {

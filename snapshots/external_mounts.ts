@@ -80,7 +80,8 @@ export function configuredMounts({ spec, bundle }: Pick<LiveMounts, "spec" | "bu
     return [plain(each.destination), absolute(each, { bundle })] as const;
   });
   const masked = (spec.linux?.maskedPaths ?? []).map((path) => [plain(path), "/dev/null"] as const);
-  return new Map([...masked, ...bound]);
+  // runc calls all masks by what lies over them.
+  return new Map([...masked, ...(masked.length > 0 ? [["/dev/null", "/dev/null"] as const] : []), ...bound]);
 }
 
 const DEFAULT_DEVICES = ["null", "zero", "full", "random", "urandom", "tty"].map((name) => `/dev/${name}`);
