@@ -69,6 +69,8 @@ export interface CriuRequest {
   /** Path of the parent's images, relative to these. */
   readonly parentImages?: string | undefined;
   readonly logFile?: string;
+  /** Whether everything is logged, not only what is odd. @default {true} */
+  readonly verbose?: boolean;
   readonly root?: string;
   readonly freezeCgroup?: string | undefined;
   readonly lsmProfile?: string | undefined;
@@ -113,7 +115,8 @@ export interface CriuStage {
   readonly terminal?: Fd;
 }
 
-const DEBUG = 4;
+/** Levels of CRIU's log: errors with what is odd, or everything, in a thousand lines and more. */
+const [WARNINGS, DEBUG] = [2, 4];
 /** What libcriu returns when CRIU has said no, and why, in its log. */
 const EBADE = 52;
 
@@ -202,7 +205,7 @@ function fill(library: Functions<typeof TABLE>, options: Deno.PointerObject, req
   text("freeze_cgroup", request.freezeCgroup);
   text("lsm_profile", request.lsmProfile);
   text("lsm_mount_context", request.lsmMountContext);
-  library.criu_local_set_log_level(options, DEBUG);
+  library.criu_local_set_log_level(options, request.verbose === false ? WARNINGS : DEBUG);
   for (const name of request.switches ?? []) library[`criu_local_set_${name}`](options, true);
   if (request.cgroupMode !== undefined) {
     library.criu_local_set_manage_cgroups(options, true);

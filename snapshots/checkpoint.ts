@@ -16,9 +16,9 @@ import { copiedUp, type ExternalMount, externalMounts } from "./external_mounts.
 import { makeDirectory, Stage } from "./images.ts";
 import { findCriu } from "./installed.ts";
 import { LayerKeeper } from "./layer/keeper.ts";
-import { logExcerpt } from "./log.ts";
 import { encodeManifest, MANIFEST, type Manifest } from "./manifest.ts";
 import { cgroupModeOf, type CriuOptions, emptyNamespaces, refuseLazyPages, switchesOf } from "./options.ts";
+import { refusal } from "./refusal.ts";
 import { cpuFeatures, kernelRelease } from "./machine.ts";
 import { runCriu } from "./worker.ts";
 
@@ -233,14 +233,4 @@ function freezerOf({ record }: Known): string | undefined {
 
 function hasFreezer(controllers: string): boolean {
   return controllers.split(",").includes("freezer");
-}
-
-/** What CRIU has refused, with the reason that its log gives. */
-export function refusal(
-  what: "checkpoint" | "restore",
-  { id, log, kept }: { readonly id: string; readonly log: string; readonly kept: boolean },
-): LifecycleError {
-  const why = logExcerpt(log) || "it ended without saying why";
-  const where = kept ? `; log file: ${log}` : "; keep its log by --work-path";
-  return new LifecycleError(`Cannot ${what} container "${id}": criu failed: ${why}${where}`);
 }

@@ -18,14 +18,13 @@ import { stdioNames } from "../runtime/state/descriptor_name.ts";
 import { nameProcess } from "../runtime/state/liveness.ts";
 import { type Entry, Store } from "../runtime/state/store.ts";
 import { type Terminal, terminalOf } from "../runtime/supervise/terminal_streams.ts";
-import { refusal } from "./checkpoint.ts";
 import { makeDirectory } from "./images.ts";
 import { findCriu, type InstalledCriu } from "./installed.ts";
 import { kernelFindings } from "./kernel_findings.ts";
-import { hasUserMarks, restoredUpper } from "./layer/restored_upper.ts";
 import { type ImageChanges, liveImages, placeIn, removeLive } from "./live_images.ts";
 import { type Images, isNetworkMissing, openImages } from "./open_images.ts";
 import { cgroupModeOf, emptyNamespaces, refuseLazyPages, switchesOf } from "./options.ts";
+import { refusal } from "./refusal.ts";
 import { inheritedFds, mountKeys, OWN_STDIO, type Stdio } from "./restore_externals.ts";
 import { refuseRestore, type RestoreOptions } from "./restore_options.ts";
 import { Stages } from "./restore_stages.ts";
@@ -114,7 +113,9 @@ export async function restoreInto(id: string, restoration: Restoration): Promise
   using workDir = openDirectory(logs)!;
   using fds = new DisposableStack();
   const inherited = inheritedFds(images, request, stdio, fds);
-  const layers = restoredUpper(images, request);
+  const hasLayer = request.root.kind === "overlay" || manifest?.layer !== undefined;
+  const layer = hasLayer ? await import("./layer/restored_upper.ts") : undefined;
+  const layers = layer?.restoredUpper(images, request);
   if (layers) fds.use(layers);
   const stages = new Stages(id, request, images, group, restoration.beforeResume);
   const isEmpty = emptied !== 0 || (manifest ? manifest.network === "empty" : isNetworkMissing(images.path));
@@ -133,7 +134,10 @@ export async function restoreInto(id: string, restoration: Restoration): Promise
         readonly: request.spec.root.readonly ?? false,
         noDevices: hasNoDevices(request.spec),
         ...(layers && {
-          overlay: { fd: FIRST_INHERITED_FD + inherited.length, userMarks: hasUserMarks(request.spec) },
+          overlay: {
+            fd: FIRST_INHERITED_FD + inherited.length,
+            userMarks: layer!.hasUserMarks(request.spec),
+          },
         }),
       },
     },
@@ -146,6 +150,7 @@ export async function restoreInto(id: string, restoration: Restoration): Promise
         root: placeIn(entry),
         lsmProfile: options.lsmProfile,
         lsmMountContext: options.lsmMountContext,
+        verbose: restoration.logPath !== undefined,
         switches: [...switchesOf(options), "orphan_pts_master", "ext_masters", "ext_sharing"],
         cgroupMode: mode,
         emptyNamespaces: isEmpty ? NAMESPACE_FLAG.network : 0,

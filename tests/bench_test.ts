@@ -69,6 +69,7 @@ Deno.test("bench --help names every bench", async () => {
     const name of [
       "start",
       "library",
+      "snapshot",
       "memory",
       "seccomp",
       "syscalls",
@@ -102,6 +103,13 @@ for (
     ]],
     ["lifecycle", ["bin/runtime create + start + delete", "bin/runtime list of 4"], [
       ["runc", "runc create + start + delete"],
+    ]],
+    ["snapshot", [
+      "cold start to first output",
+      "restore to first output, warm library",
+      "pause of a checkpoint",
+    ], [
+      ["runc", "runc restore --detach, whole process"],
     ]],
     ["memory", ["init, overlay", "its guard"], [
       ["crun", "init of crun create"],

@@ -28,6 +28,7 @@ const HOT = [
   ["attest"],
   ["create", "bundle", "image_of", "launch", "group", "moves"],
   ["foreground"],
+  ["restore"],
   ["version"],
 ];
 /** What only few commands need, and what is no ES module. */
@@ -42,6 +43,7 @@ const LIFE = [
   `exec ${BOX} true`,
   `delete --force ${BOX}`,
   `run --bundle . ${BOX}`,
+  `restore --bundle . --image-path none ${BOX}`,
 ].map((line) => `--root containers ${line}`);
 const WARM = ["--version", `plan ${HELLO}`, ...RUNS, ...RUNS, ...LIFE];
 const WARM_TIMEOUT_MS = 10_000;

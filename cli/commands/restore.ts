@@ -4,7 +4,6 @@ import {
   killContainer,
   restoreContainer,
   type RestoredContainer,
-  restoreSnapshot,
   UnsupportedError,
   UsageError,
 } from "../../mod.ts";
@@ -67,7 +66,10 @@ async function run(argv: readonly string[], global: Global): Promise<number> {
   }
   const restored = snapshot === undefined
     ? await restoreContainer(id, { ...options, imagePath })
-    : await restoreSnapshot(snapshot, id, { ...options, store: args.value("store") });
+    : await (await import("../snapshot/restore.ts")).restoreSnapshot(snapshot, id, {
+      ...options,
+      store: args.value("store"),
+    });
   if (detach) return 0;
   const exitCode = await attend(id, restored, store);
   await deleteContainer(id, { ...store, force: true });
