@@ -93,7 +93,7 @@ for (const [args, says] of [[["else"], /no bench "else"/], [["--runs", "0"], /ab
 
 for (
   const [name, ours, peers] of [
-    ["start", ["compiled image, overlay", "bin/runtime run, overlay", "deno run empty.js"], [
+    ["start", ["compiled image, overlay", "bin/runtime run, overlay, as run before", "deno run empty.js"], [
       ["bubblewrap|bwrap", "bwrap --unshare-all"],
       ["crun", "crun run, cgroups disabled"],
       ["runc", "runc run"],

@@ -28,7 +28,6 @@ const HOT = [
   ["attest"],
   ["create", "bundle", "image_of", "launch", "group", "moves"],
   ["foreground"],
-  ["restore"],
   ["version"],
 ];
 /** What only few commands need, and what is no ES module. */
