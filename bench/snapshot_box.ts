@@ -1,16 +1,20 @@
 import { join } from "@std/path";
 import { starterSpec } from "../mod.ts";
 
-/** Imports what an agent's Python often has, then says what it counts. */
+/**
+ * Imports what an agent's Python often has, and waits for its stdin: one that is restored finds the end of /dev/null there,
+ * says so, and does nothing more.
+ */
 const PROGRAM = `
 import asyncio, argparse, ctypes, csv, dataclasses, datetime, decimal, email, hashlib, http.client, json, logging
 import multiprocessing, os, re, socket, sqlite3, ssl, subprocess, sys, tempfile, threading, time, typing, unittest
 import urllib.request, uuid, xml.dom.minidom, zipfile
-count = 0
+import signal
+os.write(1, b"all is imported\\n")
+os.read(0, 1)
+os.write(1, b"goes on\\n")
 while True:
-    count += 1
-    os.write(1, b"%d\\n" % count)
-    time.sleep(0.001)
+    signal.pause()
 `;
 
 /** Writes a bundle with the host's `/usr` whose program is a Python that has imported much; its path. */
