@@ -207,15 +207,23 @@ async function checkStart(world: World, baseline: Baseline, { code }: Injected):
 
 /** A first process that is killed has ended, and nobody can tell that from the end of its program. */
 async function checkStartByInit(world: World, baseline: Baseline, said: Injected): Promise<string[]> {
-  const status = await settled(world);
-  if (status === "stopped" && (said.code !== 0 || said.fault === "kill-self")) return [];
-  return await checkStart(world, baseline, said);
+  return await orEnded(
+    world,
+    said.code !== 0 || said.fault === "kill-self",
+    checkStart(world, baseline, said),
+  );
 }
 
 /** A container whose start has failed by a hook is ended. */
 async function checkStartHooks(world: World, baseline: Baseline, said: Injected): Promise<string[]> {
-  const status = said.code === 0 ? "running" : await settled(world);
-  return status === "stopped" ? [] : await checkStart(world, baseline, said);
+  return await orEnded(world, said.code !== 0, checkStart(world, baseline, said));
+}
+
+/** What is wrong, unless the container may end and does. */
+async function orEnded(world: World, mayEnd: boolean, found: Promise<string[]>): Promise<string[]> {
+  const wrong = await found;
+  const ended = mayEnd && wrong.length > 0 && await untilStatus(world, "stopped") === "stopped";
+  return ended ? [] : wrong;
 }
 
 async function startAgain(world: World, baseline: Baseline): Promise<string[]> {
