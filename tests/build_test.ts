@@ -6,6 +6,8 @@ import { bundle, toChunk } from "../tools/build/bundle.ts";
 import { direct, exportsOf } from "../tools/build/direct_imports.ts";
 import { NUMBERS, readElf } from "../tools/build/elf.ts";
 import { STUBS } from "../tools/build/stubs.ts";
+import { ROOT } from "./helpers/cli.ts";
+import { containerTest } from "./helpers/container_test.ts";
 import { skip } from "./helpers/skip.ts";
 
 const PROBE = fromFileUrl(new URL("testdata/build/probe.ts", import.meta.url));
@@ -219,6 +221,20 @@ async function foreignHost(dir: string): Promise<string> {
   }
   return path("host");
 }
+
+containerTest(
+  "build() leaves no container of its warm-up behind, even if that could not remove it",
+  async () => {
+    const output = await Deno.makeTempFile();
+    try {
+      const warm = [`--root containers create --bundle . build-${Deno.pid}`];
+      const report = await build({ entry: join(ROOT, "cli/main.ts"), output, warm });
+      ok(!report.includes("no code cache: no warm-up succeeded"));
+    } finally {
+      await Deno.remove(output);
+    }
+  },
+);
 
 Deno.test("build() extends a Deno of another machine", async () => {
   if (Deno.build.arch === "aarch64") return skip("aarch64 is no other machine here");

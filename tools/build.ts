@@ -146,7 +146,18 @@ async function recordCaches(
     }
     return await Promise.all(program.scripts.map((_, index) => Deno.readFile(join(dir, `cache${index}`))));
   } finally {
+    await removeBox(join(dir, "containers"));
     await Deno.remove(dir, { recursive: true });
+  }
+}
+
+/** Removes the container of the warm-up by the checkout's own command: a program that was built wrong may not be able to. */
+async function removeBox(root: string): Promise<void> {
+  if (!await Deno.stat(join(root, BOX)).then(() => true, () => false)) return;
+  const args = ["run", "--quiet", "-A", MAIN, "--root", root, "delete", "--force", BOX];
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), { args }).output();
+  if (!success) {
+    throw new Error(`Cannot remove container "${BOX}": ${new TextDecoder().decode(stderr).trim()}`);
   }
 }
 
