@@ -58,7 +58,8 @@ const [F_GETFD, F_SETFD, F_DUPFD_CLOEXEC, F_ADD_SEALS] = [
   named("F_ADD_SEALS", 1033),
 ];
 const ALL_SEALS = named("SEAL|SHRINK|GROW|WRITE", 0xf);
-const MEMFD = named("MFD_CLOEXEC|MFD_ALLOW_SEALING|MFD_EXEC", 1 | 2 | 0x10);
+const MEMFD = named("MFD_CLOEXEC|MFD_ALLOW_SEALING", 1 | 2);
+const MEMFD_EXEC = named("MFD_CLOEXEC|MFD_ALLOW_SEALING|MFD_EXEC", 1 | 2 | 0x10);
 const P_PID = named("P_PID", 1);
 const [WEXITED, WEXITED_NOWAIT] = [named("WEXITED", 4), named("WEXITED|WNOWAIT", 0x1000004)];
 const POLLIN = 1n << 32n;
@@ -179,7 +180,15 @@ function maskOf(signals: readonly number[]): Bytes {
 /** As `executable()` in ffi/memfd.ts makes it. */
 function* makeImage({ elf }: RerunRequest): Iterable<Op> {
   const does = "make the image";
-  yield op(does, "memfd_create", ["ai-sandbox", MEMFD], { into: "image" });
+  // Kernels before 6.3 do not know MFD_EXEC: there every memfd is executable.
+  yield op(does, "memfd_create", ["ai-sandbox", MEMFD_EXEC], {
+    into: "image",
+    ignore: ["EINVAL"],
+    ignored: "before 6.3",
+    positive: "made",
+  });
+  yield op(does, "memfd_create", ["ai-sandbox", MEMFD], { label: "before 6.3", into: "image" });
+  yield mark("made");
   yield op(does, "write", [slot("image"), { bytes: elf, shows: "<image>" }, elf.length], { into: "written" });
   yield op(does, "let", [slot("written"), -elf.length, 1], { zero: "whole", positive: "fail" });
   yield op("seal the image", "fcntl", [slot("image"), F_ADD_SEALS, ALL_SEALS], { label: "whole" });
