@@ -1,6 +1,7 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { cli, finish, start } from "../helpers/cli.ts";
-import { rerunTest, SETTLED_MS } from "../helpers/reruns.ts";
+import { MOUNTS } from "../helpers/launch_bundle.ts";
+import { rerunTest, type Runs, SETTLED_MS } from "../helpers/reruns.ts";
 
 const TEXT = new TextDecoder();
 /** Whether a process has never loaded a library. */
@@ -136,4 +137,31 @@ rerunTest("steps that others could have written are not gone through", async (ru
   const child = await runs.ready();
   equal(isLight(child), false);
   equal((await finish(child, "\n")).code, 4);
+});
+
+/** Whether the next run takes Deno; its program reads a line. */
+async function takesDeno(runs: Runs): Promise<boolean> {
+  const child = await runs.ready();
+  const isHeavy = !isLight(child);
+  const { code, stderr } = await finish(child, "\n");
+  deepEqual([code, TEXT.decode(stderr)], [4, ""]);
+  return isHeavy;
+}
+
+rerunTest("another executable, or another kind of what is mounted, takes Deno once more", async (runs) => {
+  const source = `${runs.bundle.path}/source`;
+  Deno.mkdirSync(source);
+  const bind = { destination: "/source", source, type: "bind", options: ["bind"] };
+  await runs.first("echo ready; read line; exit 4", { mounts: [...MOUNTS, bind] });
+  equal(await takesDeno(runs), false);
+  Deno.removeSync(source);
+  Deno.writeTextFileSync(source, "a file now");
+  equal(await takesDeno(runs), true);
+  equal(await takesDeno(runs), false, "its steps are kept anew");
+  const [program] = runs.program as [string];
+  Deno.copyFileSync(program, `${program}.copy`);
+  Deno.renameSync(`${program}.copy`, program);
+  Deno.chmodSync(program, 0o755);
+  equal(await takesDeno(runs), true);
+  equal(await takesDeno(runs), false);
 });

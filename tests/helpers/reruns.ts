@@ -1,7 +1,7 @@
 import { rerunFile } from "../../runtime/rerun.ts";
 import { withRuntime } from "./built.ts";
 import { cli, type Said, start, until } from "./cli.ts";
-import type { TestBundle } from "./launch_bundle.ts";
+import type { Part, TestBundle } from "./launch_bundle.ts";
 import { launchTest } from "./launch_leaks.ts";
 
 /** Steps are kept of files that have lain still for a moment. */
@@ -28,8 +28,8 @@ export class Runs implements Disposable {
   }
 
   /** Lets the bundle run a script, and runs that once, with Deno. */
-  async first(script: string): Promise<Said> {
-    this.bundle.write(script);
+  async first(script: string, part: Part = {}): Promise<Said> {
+    this.bundle.write(script, part);
     await new Promise((resolve) => setTimeout(resolve, SETTLED_MS));
     return await this.run();
   }
