@@ -145,3 +145,21 @@ snapshotTest("forks in a user namespace find their mark, which is their root's",
     "0 644\n",
   );
 });
+
+snapshotTest(
+  "forks of a container with an overlay begin with what was written, and write apart",
+  async () => {
+    await using box = new ForkBox();
+    const { containers } = box;
+    const script = 'echo first > /note; echo > /other; while :; do echo "{\\"count\\": 1}"; sleep 0.1; done';
+    box.write(["/bin/sh", "-c", script], { annotations: { "dev.ai-sandbox.overlay": "tmpfs:size=8m" } });
+    await box.atLeast(1, await box.start());
+    const [one, two] = await box.fork(BOX, "-n", "2");
+    await containers.output("exec", one!, "/bin/sh", "-c", "echo one >> /note; rm /other");
+    await containers.output("exec", BOX, "/bin/sh", "-c", "echo source > /note");
+    const noteOf = (id: string): Promise<string> => containers.output("exec", id, "/bin/cat", "/note");
+    deepEqual(await Promise.all([one!, two!, BOX].map(noteOf)), ["first\none\n", "first\n", "source\n"]);
+    await containers.output("exec", two!, "/bin/sh", "-c", "[ -e /other ]");
+    ok(!Array.from(Deno.readDirSync(containers.bundle.rootfs), ({ name }) => name).includes("note"));
+  },
+);
