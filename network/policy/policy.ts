@@ -1,0 +1,85 @@
+/** What is spoken on a connection. `https` is TLS with the server's name in its first message; `tcp` and `udp` are not looked into. */
+export const PROTOCOLS = ["http", "https", "tcp", "udp"] as const;
+/** One of {@linkcode PROTOCOLS}. */
+export type Protocol = (typeof PROTOCOLS)[number];
+
+/** Ports from the first to the last; the same twice for one. */
+export interface PortRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** Where a rule leads: a name, every name below one, or addresses. */
+export type Destination =
+  | { readonly kind: "name"; readonly name: string }
+  | { readonly kind: "below"; readonly name: string }
+  | { readonly kind: "addresses"; readonly cidr: string };
+
+/** What a rule lets through, or keeps back. Everything that it says must hold. */
+export interface NetworkRule {
+  /** Names it in verdicts: `allow[0]` where the policy gives no name. */
+  readonly id: string;
+  readonly destination: Destination;
+  readonly ports: readonly PortRange[];
+  readonly protocols: readonly Protocol[];
+  /** Of HTTP; empty for all. Without `inspect`, a rule that has any of these four does not let TLS through. */
+  readonly methods: readonly string[];
+  /** Patterns of paths in which `*` stands for anything but `/`, and `**` for anything; empty for all. */
+  readonly paths: readonly string[];
+  /** Names of headers, in lower case, with a pattern for each value. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** Whether TLS is opened, so that the above, secrets and credentials apply to what is in it. */
+  readonly inspect: boolean;
+}
+
+/** A secret that the sandbox never holds: the proxy puts it where the placeholder stands. */
+export interface Credential {
+  readonly id: string;
+  /** What the sandbox has instead, and in which variable of its environment. */
+  readonly placeholder: string;
+  readonly env: string | undefined;
+  /** Where the secret comes from when the sandbox starts: a variable of the runtime's environment, or a file of the host. */
+  readonly from: { readonly env: string } | { readonly file: string };
+  /** Names that may receive it; a request with the placeholder to any other is refused. */
+  readonly hosts: readonly string[];
+  /** Headers in which it is replaced, in lower case. */
+  readonly headers: readonly string[];
+}
+
+/** What must not leave in the clear part of a request. */
+export interface SecretRules {
+  /** Built-in detectors that are on. */
+  readonly detectors: readonly string[];
+  /** Own patterns, as regular expressions by name. */
+  readonly patterns: Readonly<Record<string, string>>;
+}
+
+/** The most that a sandbox may use. Those that are missing have no limit but the proxy's own. */
+export interface NetworkLimits {
+  readonly connections?: number;
+  readonly requestsPerMinute?: number;
+  readonly uploadBytes?: number;
+  readonly downloadBytes?: number;
+  readonly uploadBytesPerSecond?: number;
+  readonly downloadBytesPerSecond?: number;
+}
+
+/** What a sandbox reaches. What no rule allows is refused; `deny` decides before `allow`. */
+export interface NetworkPolicy {
+  readonly allow: readonly NetworkRule[];
+  readonly deny: readonly NetworkRule[];
+  readonly credentials: readonly Credential[];
+  readonly secrets: SecretRules;
+  readonly limits: NetworkLimits;
+  /** Name servers as `address` or `address:port`; empty for those of the host. */
+  readonly nameServers: readonly string[];
+}
+
+/** What was decided, and by which rule. */
+export interface Verdict {
+  readonly verdict: "allow" | "deny";
+  /** The rule that decides; `default` where none does, `builtin:…` for what is refused whatever the rules say. */
+  readonly rule: string;
+  /** Why, for a person. */
+  readonly reason: string;
+}
