@@ -16,6 +16,8 @@ import { copiedUp, type ExternalMount, externalMounts } from "./external_mounts.
 import { makeDirectory, Stage } from "./images.ts";
 import { findCriu } from "./installed.ts";
 import { LayerKeeper } from "./layer/keeper.ts";
+import { MemoryKeeper } from "./memory/keeper.ts";
+import { type MemoryMount, memoryMounts } from "./memory/which.ts";
 import { encodeManifest, MANIFEST, type Manifest } from "./manifest.ts";
 import { cgroupModeOf, type CriuOptions, emptyNamespaces, refuseLazyPages, switchesOf } from "./options.ts";
 import { refusal } from "./refusal.ts";
@@ -86,12 +88,20 @@ export async function writeCheckpoint(id: string, options: FinishedCheckpoint): 
   const hasLayer = !options.preDump && annotatedOverlay(container.record.annotations).kind !== "none";
   const { rootfs } = container.record;
   using layer = hasLayer ? new LayerKeeper({ pid: init!.pid, arch, rootfs, spec }) : undefined;
+  using memory = found.memory.length === 0 || options.preDump ? undefined : new MemoryKeeper({
+    pid: init!.pid,
+    arch,
+    mounts: found.memory,
+    spec,
+    lookAgain: () => look(container, spec).memory,
+  });
   const goesOn = options.leaveRunning === true || options.preDump === true;
   const { sealAllNow } = await import("./seal_now.ts");
   const complete = (): void => {
     Deno.writeTextFileSync(`${stage.path}/${DESCRIPTORS}`, JSON.stringify(found.links));
     Deno.writeTextFileSync(`${stage.path}/${CONFIG}`, container.entry.readSpec());
     const captured = layer?.finish(stage.path);
+    const kept = memory?.finish(stage.path);
     const manifest: Omit<Manifest, "version"> = {
       id,
       created: new Date().toISOString(),
@@ -105,6 +115,7 @@ export async function writeCheckpoint(id: string, options: FinishedCheckpoint): 
       network,
       ...(options.parentPath !== undefined && { parent: options.parentPath }),
       ...(captured && { layer: captured }),
+      ...(kept && { memory: kept }),
       seals: sealAllNow(stage.path),
     };
     Deno.writeTextFileSync(`${stage.path}/${MANIFEST}`, encodeManifest(manifest));
@@ -139,6 +150,7 @@ export async function writeCheckpoint(id: string, options: FinishedCheckpoint): 
       if (name !== "post-dump") return;
       // The memory is written, and all processes are still held: the files are those that belong to it.
       layer?.capture(stage.path);
+      memory?.capture(stage.path);
       // Those that CRIU is to end are ended only when the checkpoint is there and would outlast a power cut.
       if (!goesOn) complete();
     },
@@ -171,10 +183,12 @@ interface Found {
   readonly links: readonly string[];
   readonly mounts: readonly ExternalMount[];
   readonly files: readonly ExternalFile[];
+  readonly memory: readonly MemoryMount[];
 }
 
 /** What of a container is not its own. It is looked at while it runs: what it changes meanwhile CRIU refuses. */
-function look(container: Known, { linux }: Spec): Found {
+function look(container: Known, spec: Spec): Found {
+  const { linux } = spec;
   const { init, groups, stdio = [] } = container.record;
   const pid = init!.pid;
   const own = linux?.namespaces?.some(({ type }) => type === "mount") ?? false;
@@ -192,13 +206,14 @@ function look(container: Known, { linux }: Spec): Found {
   return {
     links: linksOf(pid),
     mounts: externalMounts(lines, host),
+    memory: memoryMounts(lines, host, spec),
     files: externalFiles(stdio, groups.length > 0 ? groupOf(container).members : [pid]),
   };
 }
 
-function externalKeys({ mounts, files }: Found): string[] {
+function externalKeys({ mounts, memory, files }: Found): string[] {
   return [
-    ...mounts.map(({ path }) => `mnt[${path}]:${path}`),
+    ...[...mounts, ...memory].map(({ path }) => `mnt[${path}]:${path}`),
     ...files.flatMap(({ key }) => key.startsWith("file[") ? [key] : []),
   ];
 }

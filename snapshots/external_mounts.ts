@@ -110,7 +110,8 @@ function covers(destination: string, path: string): boolean {
   return path === plain(destination) || path.startsWith(`${plain(destination)}/`);
 }
 
-function plain(path: string): string {
+/** A path without what means nothing. */
+export function plain(path: string): string {
   const names = path.split("/").filter((name) => name !== "" && name !== ".");
   return `/${names.join("/")}`;
 }

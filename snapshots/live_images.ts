@@ -18,6 +18,15 @@ export function placeIn(entry: Entry): string {
   return place;
 }
 
+/** Where file systems in memory are mounted for CRIU, so many. */
+export function placesIn(entry: Entry, count: number): string[] {
+  return Array.from({ length: count }, (_, index) => {
+    const place = resolve(entry.path, "memory", String(index));
+    Deno.mkdirSync(place, { recursive: true, mode: 0o700 });
+    return place;
+  });
+}
+
 /**
  * The images as CRIU is to read them: with what stdin, stdout and stderr are now. Nothing is copied. Their own directory is
  * closed to others; here processes of another user namespace may look for images, and nobody else can come.
@@ -46,7 +55,7 @@ export function liveImages(
 
 /** Removes what only CRIU needed. */
 export function removeLive(entry: Entry): void {
-  for (const name of ["images", "root", "criu"]) {
+  for (const name of ["images", "root", "memory", "criu"]) {
     try {
       Deno.removeSync(`${entry.path}/${name}`, { recursive: true });
     } catch (error) {

@@ -49,6 +49,8 @@ export interface Manifest {
   readonly parent?: string;
   /** What was written over the rootfs, if an overlay lay there: how much of it is beside these. */
   readonly layer?: { readonly entries: number; readonly bytes: number };
+  /** File systems in memory whose files are beside these, by their paths. */
+  readonly memory?: { readonly mounts: readonly string[]; readonly bytes: number };
   readonly seals: Readonly<Record<string, FileSeal>>;
 }
 
@@ -70,6 +72,10 @@ const shape: Shape<Manifest> = object<Manifest>({
   parent: text(4096),
   layer: object<NonNullable<Manifest["layer"]>>({
     entries: need(integer(0, Number.MAX_SAFE_INTEGER)),
+    bytes: need(integer(0, Number.MAX_SAFE_INTEGER)),
+  }),
+  memory: object<NonNullable<Manifest["memory"]>>({
+    mounts: need(list(text(4096), 10_000)),
     bytes: need(integer(0, Number.MAX_SAFE_INTEGER)),
   }),
   seals: need(map(

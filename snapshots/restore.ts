@@ -12,7 +12,7 @@ import { writeMoves } from "../runtime/lifecycle/moves.ts";
 import { NAMESPACE_FLAG } from "../runtime/plan/kernel.ts";
 import { hasNoDevices } from "../runtime/plan/rootfs.ts";
 import { annotatedOverlay } from "../runtime/overlay_choice.ts";
-import { prepare } from "../runtime/prepare.ts";
+import { prepare, type Prepared } from "../runtime/prepare.ts";
 import { checkId } from "../runtime/state/container_id.ts";
 import { stdioNames } from "../runtime/state/descriptor_name.ts";
 import { nameProcess } from "../runtime/state/liveness.ts";
@@ -21,7 +21,8 @@ import { type Terminal, terminalOf } from "../runtime/supervise/terminal_streams
 import { makeDirectory } from "./images.ts";
 import { findCriu, type InstalledCriu } from "./installed.ts";
 import { kernelFindings } from "./kernel_findings.ts";
-import { type ImageChanges, liveImages, placeIn, removeLive } from "./live_images.ts";
+import { type ImageChanges, liveImages, placeIn, placesIn, removeLive } from "./live_images.ts";
+import type { RestoredMemory } from "./memory/restored.ts";
 import { type Images, isNetworkMissing, openImages } from "./open_images.ts";
 import { cgroupModeOf, emptyNamespaces, refuseLazyPages, switchesOf } from "./options.ts";
 import { refusal } from "./refusal.ts";
@@ -117,6 +118,10 @@ export async function restoreInto(id: string, restoration: Restoration): Promise
   const layer = hasLayer ? await import("./layer/restored_upper.ts") : undefined;
   const layers = layer?.restoredUpper(images, request);
   if (layers) fds.use(layers);
+  const mounts = [...mountKeys(images, { request, group, bundle: bundle.path })];
+  const memory = await restoredMemory(images, request, entry, fds);
+  const more = [...(layers ? [layers] : []), ...memory.map(({ fd }) => fd)];
+  const fdOf = (fd: Fd): number => FIRST_INHERITED_FD + inherited.length + more.indexOf(fd);
   const stages = new Stages(id, request, images, group, restoration.beforeResume);
   const isEmpty = emptied !== 0 || (manifest ? manifest.network === "empty" : isNetworkMissing(images.path));
   const answer = await runCriu(
@@ -127,6 +132,7 @@ export async function restoreInto(id: string, restoration: Restoration): Promise
       flags: ["--restore-sibling"],
       findings: await kernelFindings(criu),
       groups: group?.directories ?? [],
+      memory: memory.map((each) => ({ ...each, fd: fdOf(each.fd) })),
       ownGroups: request.spec.linux?.namespaces?.some(({ type }) => type === "cgroup") ?? false,
       root: {
         path: intended.rootfs,
@@ -135,7 +141,7 @@ export async function restoreInto(id: string, restoration: Restoration): Promise
         noDevices: hasNoDevices(request.spec),
         ...(layers && {
           overlay: {
-            fd: FIRST_INHERITED_FD + inherited.length,
+            fd: fdOf(layers),
             userMarks: layer!.hasUserMarks(request.spec),
           },
         }),
@@ -154,10 +160,10 @@ export async function restoreInto(id: string, restoration: Restoration): Promise
         switches: [...switchesOf(options), "orphan_pts_master", "ext_masters", "ext_sharing"],
         cgroupMode: mode,
         emptyNamespaces: isEmpty ? NAMESPACE_FLAG.network : 0,
-        externals: [...mountKeys(images, { request, group, bundle: bundle.path })],
+        externals: [...mounts, ...memory.map(({ path, place }) => `mnt[${path}]:${place}`)],
       },
       inherited,
-      layers,
+      more,
       onStage: (stage) => stages.reach(stage),
     },
   ).catch((error) => {
@@ -183,6 +189,20 @@ export async function restoreInto(id: string, restoration: Restoration): Promise
   writeMoves(entry, record);
   parts.move(); // the container's own from here on
   return { pid, ...(terminal && { terminal }), wait: () => end(pid, process, streams) };
+}
+
+/** What lies in memory, with where it is mounted for CRIU. */
+async function restoredMemory(
+  images: Images,
+  { spec }: Prepared,
+  entry: Entry,
+  fds: DisposableStack,
+): Promise<(RestoredMemory & { readonly place: string })[]> {
+  if (!images.manifest?.memory) return [];
+  const { restoredMemory } = await import("./memory/restored.ts");
+  const found = restoredMemory(images, spec);
+  const places = placesIn(entry, found.length);
+  return found.map((each, index) => ({ ...each, fd: fds.use(each.fd), place: places[index]! }));
 }
 
 async function end(pid: number, process: Fd, streams: DisposableStack): Promise<number> {

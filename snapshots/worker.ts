@@ -22,8 +22,8 @@ export interface Job {
   readonly onStage?: (stage: CriuStage) => void;
   /** Descriptors for the container, by what they take the place of; they stay the caller's. */
   readonly inherited?: readonly { readonly fd: number; readonly key: string }[];
-  /** What the worker mounts the overlay of its root in. */
-  readonly layers?: Fd | undefined;
+  /** What only the worker takes, in the order of its descriptors after those. */
+  readonly more?: readonly Fd[];
 }
 
 /** What CRIU answered. */
@@ -37,14 +37,14 @@ export type Answer = { readonly result: number } | { readonly refused: number };
 export async function runCriu(
   { library }: InstalledCriu,
   worker: WorkerRequest,
-  { what, request, onStage, inherited = [], layers }: Job,
+  { what, request, onStage, inherited = [], more = [] }: Job,
 ): Promise<Answer> {
   using ours = new DisposableStack();
   const [socket, theirs] = socketPair();
   ours.use(socket);
   await using criu = await start(worker, theirs, [
     ...inherited.map(({ fd }) => fd),
-    ...(layers ? [layers.raw] : []),
+    ...more.map(({ raw }) => raw),
   ]);
   const numbered = inherited.map(({ key }, index) => [FIRST_INHERITED_FD + index, key] as const);
   const result = await library.run(what, { ...request, inherited: numbered }, socket, onStage).catch(

@@ -2,6 +2,7 @@ import type { Arch } from "../runtime/plan/abi.ts";
 import { O, O_DIRECTORY, O_NOFOLLOW } from "../runtime/plan/abi.ts";
 import { AT_FDCWD, CLONE, CLOSE_RANGE_CLOEXEC, MOUNT_ATTR, PROPAGATION } from "../runtime/plan/kernel.ts";
 import { attach, cloneMount, setAttributes } from "../runtime/plan/mount_ops.ts";
+import type { Attributes } from "../runtime/plan/mount_options.ts";
 import { flags, named, type Op, op, type Plan, slot, text } from "../runtime/plan/op.ts";
 import { joinLayers, openOwn } from "../runtime/plan/overlay.ts";
 
@@ -11,7 +12,7 @@ export const FAILURE_FD = 4;
 /** The first descriptor that is handed to CRIU for the container. */
 export const FIRST_INHERITED_FD = 5;
 /** Above all that the worker has otherwise. */
-const LAYERS_FD = 100;
+const [LAYERS_FD, MOVED_FD] = [100, 101];
 /** Where CRIU looks for what it has found out of the kernel. */
 const FINDINGS = "/run/criu.kdat";
 
@@ -27,6 +28,16 @@ export interface WorkerRoot {
   readonly overlay?: { readonly fd: number; readonly userMarks: boolean } | undefined;
 }
 
+/** A file system that is mounted nowhere yet. */
+export interface WorkerMount {
+  /** The worker's descriptor of it. */
+  readonly fd: number;
+  /** Where it is mounted, in a mount namespace of CRIU's own: a directory. */
+  readonly place: string;
+  readonly set: Attributes;
+  readonly clear: Attributes;
+}
+
 /** How CRIU is started. */
 export interface WorkerRequest {
   readonly arch: Arch;
@@ -39,6 +50,8 @@ export interface WorkerRequest {
   /** Whether the container has a cgroup namespace of its own. */
   readonly ownGroups?: boolean;
   readonly root?: WorkerRoot | undefined;
+  /** File systems in memory that CRIU finds on its side. */
+  readonly memory?: readonly WorkerMount[];
   /** A file with what CRIU has found out of this kernel before. */
   readonly findings?: string | undefined;
   /** CRIU only finds out what the kernel can do; the file system that follows its descriptors is its `/run`. */
@@ -60,7 +73,8 @@ export function workerPlan(request: WorkerRequest): Plan {
 }
 
 function* work(request: WorkerRequest): Iterable<Op> {
-  const { arch, program, flags: given, groups = [], ownGroups, root, findings, checks } = request;
+  const { arch, program, flags: given, groups = [], ownGroups, root, memory = [], findings, checks } =
+    request;
   const does = "keep the failure pipe from CRIU";
   yield op(does, "close_range", [FAILURE_FD, FAILURE_FD, CLOSE_RANGE_CLOEXEC]);
   for (const directory of groups) {
@@ -75,6 +89,7 @@ function* work(request: WorkerRequest): Iterable<Op> {
   }
   if (root || checks) yield* ownMounts();
   if (root) yield* mountRoot(arch, root);
+  for (const each of memory) yield* mountMemory(arch, each);
   if (root && findings !== undefined) yield* mountFindings(arch, findings);
   if (checks) yield* mountRun(arch);
   yield op("run CRIU", "execve", [
@@ -130,6 +145,17 @@ function* mountRoot(arch: Arch, root: WorkerRoot): Iterable<Op> {
   };
   if (readonly || noDevices) yield setAttributes("restrict the root", slot("root"), { set });
   yield attach(does, "root", "place");
+}
+
+function* mountMemory(arch: Arch, { fd, place, set, clear }: WorkerMount): Iterable<Op> {
+  const does = "mount what lies in memory";
+  const how = flags("O_", { PATH: O.PATH, DIRECTORY: O_DIRECTORY[arch], CLOEXEC: O.CLOEXEC });
+  yield op(does, "openat", [AT_FDCWD, place, how, 0], { into: "place" });
+  yield op(does, "dup3", [fd, MOVED_FD, named("O_CLOEXEC", O.CLOEXEC)], { into: "memory" });
+  yield op(does, "close", [fd]);
+  yield attach(does, "memory", "place");
+  if (Object.keys(set).length > 0) yield setAttributes(does, slot("memory"), { set, clear });
+  yield op(does, "close", [slot("place")]);
 }
 
 /** Lays the overlay over what slot `root` is; that slot is the overlay then. Its layers lie under it, out of sight. */

@@ -7,6 +7,12 @@ import type { MountOptions } from "./mount_options.ts";
 import { named, type Op, op, slot } from "./op.ts";
 import { openOwn } from "./overlay.ts";
 
+/** How the directory is made that the hierarchies of version 1 lie in. */
+export const GROUPS: MountOptions["data"] = [
+  { key: "mode", value: "0755" },
+  { key: "size", value: "64k" },
+];
+
 /** The steps for a mount of type `cgroup`: the hierarchies of the host, each cut off at the sandbox's own group. */
 export function cgroupMount(
   context: Context,
@@ -33,8 +39,7 @@ export function cgroupMount(
   const before: Op[] = [];
   const inside: Op[] = [...place, attach(does, fd, target)];
   const { RDONLY, ...rest } = set;
-  const data = [{ key: "mode", value: "0755" }, { key: "size", value: "64k" }];
-  before.push(...newFileSystem(does, { type: "tmpfs", source: "cgroup", data, set: rest }, fd));
+  before.push(...newFileSystem(does, { type: "tmpfs", source: "cgroup", data: GROUPS, set: rest }, fd));
   for (const each of host.cgroups) {
     const name = cgroupName(each.mountPoint);
     const one = `${does}: ${name}`;

@@ -4,7 +4,8 @@ import { AT_FDCWD } from "./kernel.ts";
 import { attach, cloneMount, newFileSystem, setAttributes } from "./mount_ops.ts";
 import { mark, type Op, op, slot } from "./op.ts";
 
-const EMPTY = {
+/** What lies over a masked directory. */
+export const EMPTY = {
   type: "tmpfs",
   data: [{ key: "size", value: "4k" }, { key: "mode", value: "0555" }],
   set: { RDONLY: 1 },

@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import { SyscallError } from "../../ffi/errno.ts";
-import { type Fd, open } from "../../ffi/fd.ts";
+import type { Fd } from "../../ffi/fd.ts";
 import { copyPart, openBelow, seek } from "../../ffi/tree.ts";
 import {
   extend,
@@ -14,7 +14,7 @@ import {
   setTimesAt,
 } from "../../ffi/tree_write.ts";
 import { unusable } from "../own_file.ts";
-import { DATA, INDEX, type LayerEntry, readIndex } from "./entry.ts";
+import type { LayerEntry } from "./entry.ts";
 import type { Ids } from "./ids.ts";
 
 /** What the files of a layer may be. */
@@ -22,11 +22,23 @@ export interface LayerRules {
   readonly ids: Ids;
   /** Which devices may be in it. */
   readonly allowsDevice: (kind: "c" | "b", major: number, minor: number) => boolean;
-  /** What the overlay's own attributes begin with; no file of a layer may bring one. */
-  readonly marks: "trusted.overlay." | "user.overlay.";
+  /** What the overlay's own attributes begin with, if it is for one; no file of a layer may bring one. */
+  readonly marks?: "trusted.overlay." | "user.overlay.";
 }
 
-const [O_RDONLY, O_PATH] = [0, 0o10000000];
+/** Files that are to be made. */
+export interface KeptFiles {
+  /** As read from the index; they may come from anybody. */
+  readonly entries: readonly LayerEntry[];
+  /** Where their contents lie. */
+  readonly data: Fd;
+  /** The index, for messages. */
+  readonly index: string;
+  /** What they are to fit into, for messages. */
+  readonly into: string;
+}
+
+const O_PATH = 0o10000000;
 const [O_DIRECTORY, O_NOFOLLOW] = Deno.build.arch === "x86_64" ? [0o200000, 0o400000] : [0o40000, 0o100000];
 const TYPE: Readonly<Partial<Record<LayerEntry["kind"], number>>> = {
   fifo: 0o010000,
@@ -37,16 +49,14 @@ const TYPE: Readonly<Partial<Record<LayerEntry["kind"], number>>> = {
 const ENOSPC = 28;
 
 /**
- * Makes the files of the layer in a directory of images.
+ * Makes files that were kept.
  *
- * @param upper The empty upper directory of an overlay that is not mounted yet; nobody else can come to it.
- * @throws {LifecycleError} if there is something in it that must not be there, or that finds no room.
+ * @param upper An empty directory that nobody else can come to: the upper one of an overlay that is not mounted yet.
+ * @throws {LifecycleError} if there is something among them that must not be there, or that finds no room.
  */
-export function applyLayer(images: string, upper: Fd, rules: LayerRules): void {
-  const entries = readIndex(images);
-  using data = open(`${images}/${DATA}`, O_RDONLY | O_NOFOLLOW);
+export function applyLayer({ entries, data, index, into }: KeptFiles, upper: Fd, rules: LayerRules): void {
   using apply = new Apply(upper, data, rules, (path, why) => {
-    return unusable(`${images}/${INDEX}`, `"/${path.slice(0, 200)}" ${why}`);
+    return unusable(index, `"/${path.slice(0, 200)}" ${why}`);
   });
   try {
     for (const entry of entries) apply.make(entry);
@@ -54,7 +64,7 @@ export function applyLayer(images: string, upper: Fd, rules: LayerRules): void {
     for (const entry of entries.toReversed()) apply.finish(entry);
   } catch (error) {
     if (!(error instanceof SyscallError) || error.errno !== ENOSPC) throw error;
-    throw unusable(`${images}/${INDEX}`, "it does not fit into the overlay that config.json asks for");
+    throw unusable(index, `it does not fit into ${into}`);
   }
 }
 
@@ -136,15 +146,16 @@ class Apply implements Disposable {
       throw this.wrong(path, "belongs to somebody whom the container does not have");
     }
     setOwnerAt(directory, name, { uid, gid, mode: kind === "link" ? undefined : mode });
-    const own = kind === "directory" && entry.opaque ? [["opaque", "y"]] as const : [];
+    const { marks } = this.rules;
+    const own = marks && kind === "directory" && entry.opaque ? [["opaque", "y"]] as const : [];
     if (own.length === 0 && Object.keys(attributes).length === 0) return;
     using file = openBelow(directory, name, O_PATH | O_NOFOLLOW);
     for (const [attribute, value] of Object.entries(attributes)) {
-      if (attribute.startsWith(this.rules.marks)) throw this.wrong(path, `has a mark of overlays`);
+      if (marks && attribute.startsWith(marks)) throw this.wrong(path, `has a mark of overlays`);
       setAttribute(file, attribute, new Uint8Array(Buffer.from(value, "base64")));
     }
     for (const [attribute, value] of own) {
-      setAttribute(file, this.rules.marks + attribute, new TextEncoder().encode(value));
+      setAttribute(file, marks + attribute, new TextEncoder().encode(value));
     }
   }
 

@@ -1,35 +1,27 @@
 import { Buffer } from "node:buffer";
-import { type Fd, open } from "../../ffi/fd.ts";
+import type { Fd } from "../../ffi/fd.ts";
 import {
   attributesOf,
-  copyPart,
   extentsOf,
   type FileLook,
   lookAt,
   namesIn,
   openAt,
   openBelow,
-  readAt,
   targetOf,
 } from "../../ffi/tree.ts";
-import { writeAll } from "../../ffi/socket.ts";
 import { UnsupportedError } from "../../runtime/errors.ts";
-import { DATA, encodeIndex, INDEX, type LayerEntry } from "./entry.ts";
+import type { DataFile } from "./data_file.ts";
+import type { LayerEntry } from "./entry.ts";
 import type { Ids } from "./ids.ts";
 
 /** What a layer is found by. */
 export interface LayerSource {
   /** The root as the container sees it. */
   readonly merged: Fd;
-  /** The rootfs below. */
-  readonly lower: Fd;
+  /** The rootfs below; without it everything is captured. */
+  readonly lower?: Fd;
   readonly ids: Ids;
-}
-
-/** What was captured. */
-export interface Captured {
-  readonly entries: number;
-  readonly bytes: number;
 }
 
 const S_IFMT = 0o170000;
@@ -42,76 +34,42 @@ const KIND: Readonly<Record<number, LayerEntry["kind"]>> = {
   0o120000: "link",
   0o140000: "socket",
 };
-const [O_WRONLY, O_CREAT, O_EXCL, O_NONBLOCK, O_NOATIME, O_PATH] = [
-  1,
-  0o100,
-  0o200,
-  0o4000,
-  0o1000000,
-  0o10000000,
-];
+const [O_NONBLOCK, O_NOATIME, O_PATH] = [0o4000, 0o1000000, 0o10000000];
 const [O_DIRECTORY, O_NOFOLLOW] = Deno.build.arch === "x86_64" ? [0o200000, 0o400000] : [0o40000, 0o100000];
 const LIST = O_DIRECTORY | O_NOATIME | O_NOFOLLOW;
 const MOST_PATH_BYTES = 4000;
-const WRITE_BYTES = 1 << 20;
-/** Up to this size it takes less time to gather what is written than to write it. */
-const SMALL_BYTES = 128 << 10;
 
 /**
- * Writes what a container has changed in its root to a directory of images. The upper layer itself is out of reach, and
+ * Writes what a container has changed in its root to the data of a layer. The upper layer itself is out of reach, and
  * differs in every kernel; so the root is compared with the rootfs below. A file that was changed was copied up, which
  * gave it an inode of another change time, and all directories above it too: what has the time of below is skipped, with
  * all that is in it. The container must not run meanwhile.
  *
  * @throws {UnsupportedError} for what cannot be kept.
  */
-export function captureLayer(source: LayerSource, directory: string): LayerEntry[] {
-  using data = open(`${directory}/${DATA}`, O_WRONLY | O_CREAT | O_EXCL, 0o600);
+export function captureLayer(source: LayerSource, data: DataFile): LayerEntry[] {
   const capture = new Capture(source, data);
   capture.run();
   return capture.entries;
 }
 
-/** Writes the list of a layer's files beside their content; the container may run again. */
-export function writeIndex(entries: readonly LayerEntry[], directory: string): Captured {
-  using index = Deno.openSync(`${directory}/${INDEX}`, { write: true, createNew: true, mode: 0o600 });
-  let text = "";
-  const flush = (): void => {
-    const bytes = new TextEncoder().encode(text);
-    for (let done = 0; done < bytes.length;) done += index.writeSync(bytes.subarray(done));
-    text = "";
-  };
-  for (const part of encodeIndex(entries)) {
-    text += part;
-    if (text.length > WRITE_BYTES) flush();
-  }
-  flush();
-  const { size } = Deno.lstatSync(`${directory}/${DATA}`);
-  return { entries: entries.length, bytes: size };
-}
-
 class Capture {
   readonly entries: LayerEntry[] = [];
-  #stored = 0;
-  /** Of small files, not written yet. */
-  readonly #buffer = new Uint8Array(WRITE_BYTES);
-  #filled = 0;
   /** Files that have several names, by their inodes. */
   readonly #linked = new Map<string, string>();
 
-  constructor(readonly source: LayerSource, readonly data: Fd) {}
+  constructor(readonly source: LayerSource, readonly data: DataFile) {}
 
   run(): void {
     const { merged } = this.source;
     using directory = openBelow(merged, "", LIST);
     const root = this.#entry("", lookAt(directory)!, directory);
     // By hand: a tree may be deeper than the stack, and than descriptors could be open.
-    const waiting = [{ entry: root, isMerged: true }];
+    const waiting = [{ entry: root, isMerged: this.source.lower !== undefined }];
     for (let next = waiting.pop(); next; next = waiting.pop()) {
       const below = this.#directory(next.entry, next.isMerged);
       waiting.push(...below.reverse());
     }
-    this.#flush();
   }
 
   /** Takes what is in a directory; the directories in it that are to be looked at, and whether they hide others. */
@@ -119,7 +77,7 @@ class Capture {
     const { path } = entry;
     const found: { entry: LayerEntry; isMerged: boolean }[] = [];
     using merged = openBelow(this.source.merged, path, LIST);
-    using lower = isMerged ? openBelow(this.source.lower, path, LIST) : undefined;
+    using lower = isMerged ? openBelow(this.source.lower!, path, LIST) : undefined;
     const names = namesIn(merged);
     const has = new Set(names);
     const hidden = lower ? namesIn(lower) : [];
@@ -181,26 +139,10 @@ class Capture {
 
   #content({ sizeBytes }: FileLook, file: Fd): Pick<LayerEntry, "bytes" | "at" | "extents"> {
     if (sizeBytes === 0) return { bytes: 0 };
-    const at = this.#stored;
+    const at = this.data.bytes;
     const extents = [...extentsOf(file, sizeBytes)];
-    for (const [offset, bytes] of extents) this.#store(file, offset, bytes);
+    for (const [offset, bytes] of extents) this.data.store(file, offset, bytes);
     return { bytes: sizeBytes, at, extents };
-  }
-
-  #store(file: Fd, offset: number, bytes: number): void {
-    this.#stored += bytes;
-    if (bytes > this.#buffer.length - this.#filled) this.#flush();
-    if (bytes > SMALL_BYTES) {
-      this.#flush();
-      return copyPart(this.data, file, offset, bytes);
-    }
-    readAt(file, this.#buffer.subarray(this.#filled, this.#filled + bytes), offset);
-    this.#filled += bytes;
-  }
-
-  #flush(): void {
-    writeAll(this.data, this.#buffer.subarray(0, this.#filled), DATA);
-    this.#filled = 0;
   }
 }
 

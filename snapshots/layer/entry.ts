@@ -8,7 +8,8 @@ export const INDEX = "layer.json";
 export const DATA = "layer.data";
 
 const VERSION = 1;
-const MOST_INDEX_BYTES = 256 << 20;
+/** An index that is larger is not read. */
+export const MOST_INDEX_BYTES: number = 256 << 20;
 const MOST_PATH_BYTES = 4000;
 const KINDS = [
   "directory",
@@ -47,27 +48,29 @@ export interface LayerEntry {
 }
 
 const size = integer(0, Number.MAX_SAFE_INTEGER);
+/** Files of a layer as they are written. */
+export const ENTRIES: Shape<readonly LayerEntry[]> = list(
+  exact<LayerEntry>({
+    path: need(text(4 * MOST_PATH_BYTES)),
+    kind: need(oneOf(KINDS)),
+    mode: integer(0, 0o7777),
+    uid: integer(0, 0xfffffffe),
+    gid: integer(0, 0xfffffffe),
+    accessed: time,
+    modified: time,
+    bytes: size,
+    at: size,
+    extents: list(pair, 1_000_000),
+    target: text(4 * 4096),
+    device: pair,
+    opaque: (value, at) => value === true ? true : at.mismatch(value, "true"),
+    attributes: map(text(128 << 10)),
+  }),
+  4_000_000,
+);
 const shape: Shape<{ readonly version: number; readonly entries: readonly LayerEntry[] }> = exact({
   version: need(integer(VERSION, VERSION)),
-  entries: need(list(
-    exact<LayerEntry>({
-      path: need(text(4 * MOST_PATH_BYTES)),
-      kind: need(oneOf(KINDS)),
-      mode: integer(0, 0o7777),
-      uid: integer(0, 0xfffffffe),
-      gid: integer(0, 0xfffffffe),
-      accessed: time,
-      modified: time,
-      bytes: size,
-      at: size,
-      extents: list(pair, 1_000_000),
-      target: text(4 * 4096),
-      device: pair,
-      opaque: (value, at) => value === true ? true : at.mismatch(value, "true"),
-      attributes: map(text(128 << 10)),
-    }),
-    4_000_000,
-  )),
+  entries: need(ENTRIES),
 });
 
 function time(value: unknown, at: Place): string | undefined {
@@ -110,6 +113,12 @@ function bytesOf(value: string): string {
 /** A layer's files as text, in the order in which they can be made. */
 export function* encodeIndex(entries: readonly LayerEntry[]): Iterable<string> {
   yield `{"version":${VERSION},"entries":[`;
+  yield* encodeEntries(entries);
+  yield "\n]}\n";
+}
+
+/** What {@linkcode ENTRIES} reads, without its brackets. */
+export function* encodeEntries(entries: readonly LayerEntry[]): Iterable<string> {
   for (const [index, entry] of entries.entries()) {
     const { path, target, attributes } = entry;
     const line = {
@@ -124,7 +133,6 @@ export function* encodeIndex(entries: readonly LayerEntry[]): Iterable<string> {
     };
     yield `${index === 0 ? "" : ","}\n${JSON.stringify(line)}`;
   }
-  yield "\n]}\n";
 }
 
 /**
@@ -136,7 +144,15 @@ export function readIndex(directory: string): LayerEntry[] {
   const file = `${directory}/${INDEX}`;
   const index = readOwnFile(file, MOST_INDEX_BYTES, shape);
   if (!index) throw unusable(file, "there is no such file");
-  const entries = index.entries.map((entry) => ({
+  const entries = decodeEntries(index.entries);
+  const wrong = whatIsWrong(entries, Deno.lstatSync(`${directory}/${DATA}`).size);
+  if (wrong) throw unusable(file, wrong);
+  return entries;
+}
+
+/** Files with names as the kernel has them. */
+export function decodeEntries(entries: readonly LayerEntry[]): LayerEntry[] {
+  return entries.map((entry) => ({
     ...entry,
     path: bytesOf(entry.path),
     ...(entry.target !== undefined && { target: bytesOf(entry.target) }),
@@ -146,9 +162,6 @@ export function readIndex(directory: string): LayerEntry[] {
       ),
     }),
   }));
-  const wrong = whatIsWrong(entries, Deno.lstatSync(`${directory}/${DATA}`).size);
-  if (wrong) throw unusable(file, wrong);
-  return entries;
 }
 
 /** Why files cannot be a layer: each must lie in an earlier directory, and what they refer to must be there. */

@@ -2,10 +2,12 @@ import type { Fd } from "../../ffi/fd.ts";
 import { detachedCopy } from "../../ffi/tree.ts";
 import type { Arch } from "../../runtime/plan/abi.ts";
 import type { Spec } from "../../runtime/spec/config.ts";
-import { type Captured, captureLayer, writeIndex } from "./capture.ts";
-import type { LayerEntry } from "./entry.ts";
+import { captureLayer } from "./capture.ts";
+import { DataFile } from "./data_file.ts";
+import { DATA, encodeIndex, INDEX, type LayerEntry } from "./entry.ts";
 import { type Ids, idsOf } from "./ids.ts";
-import { mergedRoot } from "./merged_root.ts";
+import { mergedRoot } from "./inside_mounts.ts";
+import { type Captured, writeIndex } from "./write_index.ts";
 
 /** What the layer of a container is found by. */
 export interface OverlaidContainer {
@@ -22,7 +24,7 @@ export class LayerKeeper implements Disposable {
   readonly #merged: Fd;
   readonly #lower: Fd;
   readonly #ids: Ids;
-  #entries: readonly LayerEntry[] | undefined;
+  #captured: { readonly entries: readonly LayerEntry[]; readonly bytes: number } | undefined;
 
   constructor({ pid, arch, rootfs, spec }: OverlaidContainer) {
     using parts = new DisposableStack();
@@ -34,12 +36,18 @@ export class LayerKeeper implements Disposable {
 
   /** Writes what the files hold to a directory of images; nothing of the container may run. */
   capture(directory: string): void {
-    this.#entries = captureLayer({ merged: this.#merged, lower: this.#lower, ids: this.#ids }, directory);
+    using data = new DataFile(`${directory}/${DATA}`);
+    const entries = captureLayer({ merged: this.#merged, lower: this.#lower, ids: this.#ids }, data);
+    data.flush();
+    this.#captured = { entries, bytes: data.bytes };
   }
 
   /** Writes which files these are; the container may run again. */
   finish(directory: string): Captured | undefined {
-    return this.#entries && writeIndex(this.#entries, directory);
+    if (!this.#captured) return undefined;
+    const { entries, bytes } = this.#captured;
+    writeIndex(`${directory}/${INDEX}`, encodeIndex(entries));
+    return { entries: entries.length, bytes };
   }
 
   [Symbol.dispose](): void {

@@ -1,25 +1,20 @@
-import { type Fd } from "../../ffi/fd.ts";
+import { type Fd, open } from "../../ffi/fd.ts";
 import { newTmpfs } from "../../ffi/layers.ts";
 import { openBelow } from "../../ffi/tree.ts";
 import { makeDirectoryAt, setOwnerAt } from "../../ffi/tree_write.ts";
 import { LifecycleError } from "../../runtime/errors.ts";
 import type { PlanRequest } from "../../runtime/plan/context.ts";
 import { tmpfsData } from "../../runtime/plan/rootfs.ts";
-import type { Spec } from "../../runtime/spec/config.ts";
 import { unusable } from "../own_file.ts";
 import type { Images } from "../open_images.ts";
-import { applyLayer, type LayerRules } from "./apply.ts";
-import { INDEX } from "./entry.ts";
-import { idsOf } from "./ids.ts";
+import { applyLayer } from "./apply.ts";
+import { DATA, INDEX, readIndex } from "./entry.ts";
+import { hasUserMarks, rulesOf } from "./rules.ts";
 
+export { hasUserMarks };
+
+const O_NOFOLLOW = Deno.build.arch === "x86_64" ? 0o400000 : 0o100000;
 const O_PATH_DIRECTORY = 0o10000000 | (Deno.build.arch === "x86_64" ? 0o200000 : 0o40000);
-/** null, zero, full, random, urandom, tty and ptmx: they do no more to the host than to the container. */
-const HARMLESS = ["c 1:3", "c 1:5", "c 1:7", "c 1:8", "c 1:9", "c 5:0", "c 5:2"];
-
-/** Whether an overlay keeps its marks in user.* attributes, as those of a user namespace do. */
-export function hasUserMarks({ linux }: Spec): boolean {
-  return linux?.namespaces?.some(({ type }) => type === "user") ?? false;
-}
 
 /**
  * A new file system in memory for the overlay of a container that is restored, with `upper` as it was at the checkpoint,
@@ -48,23 +43,11 @@ export function restoredUpper({ path, manifest }: Images, { root, spec }: Pick<P
     setOwnerAt(tmpfs, name, { uid: 0, gid: 0, mode: 0o755 });
   }
   using upper = openBelow(tmpfs, "upper", O_PATH_DIRECTORY);
-  applyLayer(path, upper, rulesOf(spec));
+  using data = open(`${path}/${DATA}`, O_NOFOLLOW);
+  const index = `${path}/${INDEX}`;
+  const files = { entries: readIndex(path), data, index, into: "the overlay that config.json asks for" };
+  const marks = hasUserMarks(spec) ? "user.overlay." : "trusted.overlay.";
+  applyLayer(files, upper, { ...rulesOf(spec), marks });
   parts.move();
   return tmpfs;
-}
-
-function rulesOf(spec: Spec): LayerRules {
-  const mayMake = spec.process?.capabilities?.bounding?.includes("CAP_MKNOD") ?? false;
-  const named = spec.linux?.devices?.map(({ type, major = 0, minor = 0 }) => {
-    return `${type === "b" ? "b" : "c"} ${major}:${minor}`;
-  }) ?? [];
-  const own = hasUserMarks(spec);
-  return {
-    ids: idsOf(spec),
-    allowsDevice: (kind, major, minor) => {
-      const name = `${kind} ${major}:${minor}`;
-      return HARMLESS.includes(name) || named.includes(name) || (mayMake && !own);
-    },
-    marks: own ? "user.overlay." : "trusted.overlay.",
-  };
 }

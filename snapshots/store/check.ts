@@ -1,5 +1,6 @@
 import { UsageError } from "../../runtime/errors.ts";
 import { DATA, INDEX, readIndex } from "../layer/entry.ts";
+import * as memory from "../memory/index.ts";
 import { MANIFEST, type Manifest, readManifest } from "../manifest.ts";
 import { unusable } from "../own_file.ts";
 import { checkSeals, seal } from "../seals.ts";
@@ -31,11 +32,18 @@ export async function checkSnapshot(snapshot: Snapshot, path: string = snapshot.
     const isLog = isPacked || name.endsWith(".log") || name.startsWith("stats-");
     if (!isFile || !(known.has(name) || isLog)) throw unusable(`${path}/${name}`, "it is foreign");
   }
-  if (manifest.layer) {
-    for (const name of [INDEX, DATA]) {
+  const sealed = (...names: readonly string[]): void => {
+    for (const name of names) {
       if (!Object.hasOwn(manifest.seals, name)) throw unusable(`${path}/${name}`, "it has no seal");
     }
+  };
+  if (manifest.layer) {
+    sealed(INDEX, DATA);
     readIndex(path);
+  }
+  if (manifest.memory) {
+    sealed(memory.INDEX, memory.DATA);
+    memory.readMemory(path);
   }
   return manifest;
 }

@@ -10,6 +10,7 @@ import { sourceOf } from "../external_mounts.ts";
 import { findCriu } from "../installed.ts";
 import { kernelRelease, missingFeatures } from "../machine.ts";
 import type { Manifest } from "../manifest.ts";
+import { memoryOptions } from "../memory/which.ts";
 import { bundleOf, checkSnapshot } from "./check.ts";
 import { type Snapshot, SnapshotStore, type SnapshotStoreOptions } from "./store.ts";
 import { lockedWhole } from "./whole.ts";
@@ -160,6 +161,10 @@ async function lookAtBundle(
       if (source === undefined) throw new Error(`config.json does not ask for "${mount.path}"`);
       Deno.statSync(source);
     }
-    return { why: `${manifest.mounts.length} are there` };
+    const inMemory = manifest.memory?.mounts ?? [];
+    for (const each of inMemory) {
+      if (!memoryOptions(each, spec)) throw new Error(`config.json does not ask for "${each}"`);
+    }
+    return { why: `${manifest.mounts.length + inMemory.length} are there` };
   });
 }

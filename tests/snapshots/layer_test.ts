@@ -1,7 +1,8 @@
 import { deepEqual, equal, match, ok, throws } from "node:assert/strict";
 import { openDirectory } from "../../ffi/directory.ts";
 import { applyLayer } from "../../snapshots/layer/apply.ts";
-import { encodeIndex, type LayerEntry } from "../../snapshots/layer/entry.ts";
+import { open } from "../../ffi/fd.ts";
+import { encodeIndex, type LayerEntry, readIndex } from "../../snapshots/layer/entry.ts";
 import type { Spec } from "../../runtime/spec/config.ts";
 import { starterSpec } from "../../runtime/starter_spec.ts";
 import { BOX } from "../helpers/containers.ts";
@@ -177,7 +178,9 @@ snapshotTest("devices, owners and marks that a layer must not bring are refused"
       allowsDevice: (_: string, major: number) => major === 1,
       marks: "trusted.overlay." as const,
     };
-    throws(() => applyLayer(images, upper, rules), reason);
+    using data = open(`${images}/layer.data`, 0);
+    const files = { entries: readIndex(images), data, index: "layer.json", into: "it" };
+    throws(() => applyLayer(files, upper, rules), reason);
     Deno.removeSync(`${images}/upper`, { recursive: true });
   };
   refused(/"\/a" is the device 8:0, which config\.json does not allow/, { kind: "block", device: [8, 0] });

@@ -9,7 +9,7 @@ import { type Arch, O } from "../../runtime/plan/abi.ts";
 import { AT_FDCWD, NAMESPACE_FLAG } from "../../runtime/plan/kernel.ts";
 import { sendDescriptor } from "../../runtime/plan/message.ts";
 import { cloneMount } from "../../runtime/plan/mount_ops.ts";
-import { flags, named, op, slot } from "../../runtime/plan/op.ts";
+import { flags, named, type Op, op, slot } from "../../runtime/plan/op.ts";
 import { MESSAGE_BYTES } from "../../runtime/plan/protocol.ts";
 
 const O_RDWR = 2;
@@ -18,17 +18,22 @@ const FREE_FD = 64;
 const OVERLAYFS_MAGIC = 0x794c7630n;
 
 /**
- * The root of a container as its processes see it, but for what is mounted on it: a copy of that mount which lies nowhere,
- * taken by a process that enters the container's mount namespace.
+ * Mounts of a container as its processes see them, but for what is mounted on them: copies which lie nowhere, taken by a
+ * process that enters the container's mount namespace.
+ *
+ * @param paths Where they are in the container. Its processes may have put something else there meanwhile: look at it.
  */
-export function mergedRoot(pid: number, arch: Arch): Fd {
-  const does = `look at the root of process ${pid}`;
+export function insideMounts(pid: number, arch: Arch, paths: readonly string[]): Fd[] {
+  const does = `look at the mounts of process ${pid}`;
   const how = flags("O_", { RDONLY: O.RDONLY, CLOEXEC: O.CLOEXEC });
-  const ops = [
+  const ops: Op[] = [
     op(does, "openat", [AT_FDCWD, `/proc/${pid}/ns/mnt`, how, 0], { into: "namespace" }),
     op(does, "setns", [slot("namespace"), named("CLONE_NEWNS", NAMESPACE_FLAG.mount)]),
-    cloneMount(does, AT_FDCWD, "/", false, "root"),
-    sendDescriptor(does, 0, 0, "root"),
+    ...paths.flatMap((path) => [
+      cloneMount(does, AT_FDCWD, path, false, "root"),
+      sendDescriptor(does, 0, 0, "root"),
+      op(does, "close", [slot("root")]),
+    ]),
     op("end", "exit_group", [0]),
     op("end", "exit_group", [1], { label: "fail", failed: "fail" }),
   ];
@@ -47,10 +52,21 @@ export function mergedRoot(pid: number, arch: Arch): Fd {
       throw new LifecycleError(`Cannot ${does}: its mounts cannot be entered`);
     }
   }
-  const answer = receive(ours, MESSAGE_BYTES);
-  const root = typeof answer === "string" ? undefined : answer.fd;
-  if (!root) throw new LifecycleError(`Cannot ${does}: it was not sent`);
-  if (fileSystemOf(root) === OVERLAYFS_MAGIC) return root;
-  root[Symbol.dispose]();
-  throw new LifecycleError(`Cannot ${does}: something else is mounted on it`);
+  using found = new DisposableStack();
+  const mounts = paths.map((path) => {
+    const answer = receive(ours, MESSAGE_BYTES);
+    const mount = typeof answer === "string" ? undefined : answer.fd;
+    if (!mount) throw new LifecycleError(`Cannot ${does}: "${path}" was not sent`);
+    return found.use(mount);
+  });
+  found.move();
+  return mounts;
+}
+
+/** The root of a container, which is an overlay. */
+export function mergedRoot(pid: number, arch: Arch): Fd {
+  const [root] = insideMounts(pid, arch, ["/"]);
+  if (fileSystemOf(root!) === OVERLAYFS_MAGIC) return root!;
+  root![Symbol.dispose]();
+  throw new LifecycleError(`Cannot look at the root of process ${pid}: something else is mounted on it`);
 }
