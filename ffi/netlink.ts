@@ -1,6 +1,16 @@
 import { check, SyscallError } from "./errno.ts";
 import { Fd, open } from "./fd.ts";
 import { libc } from "./libc.ts";
+import {
+  aligned,
+  attribute,
+  attributesOf,
+  info,
+  INFO_BYTES,
+  int32,
+  joined,
+  text,
+} from "./netlink_message.ts";
 
 /** Network devices and addresses by rtnetlink(7). */
 
@@ -12,8 +22,9 @@ const IFLA = { IFNAME: 3, NET_NS_FD: 28 } as const;
 const IFA = { ADDRESS: 1, LOCAL: 2, BROADCAST: 4, FLAGS: 8 } as const;
 const IFA_F = { NODAD: 2, HOMEADDRESS: 0x10, PERMANENT: 0x80, MANAGETEMPADDR: 0x100, NOPREFIXROUTE: 0x200 };
 const [IFF_UP, RT_SCOPE_UNIVERSE, CLONE_NEWNET] = [1, 0, 0x40000000];
-const [HEADER, INFO, ADDRESS_INFO] = [16, 16, 8];
+const [HEADER, ADDRESS_INFO] = [16, 8];
 const BUFFER_BYTES = 1 << 18;
+const ENODEV = 19;
 
 /** A network device of one namespace. */
 export interface NetworkDevice {
@@ -42,10 +53,11 @@ export class RouteSocket implements Disposable {
 
   /** All devices. */
   devices(): NetworkDevice[] {
-    const found = this.#ask("list network devices", RTM_GETLINK, NLM_F.DUMP, new Uint8Array(INFO));
+    const found = this.#ask("list network devices", RTM_GETLINK, NLM_F.DUMP, new Uint8Array(INFO_BYTES));
     return found.map((body) => {
       const index = new DataView(body.buffer, body.byteOffset).getInt32(4, true);
-      const name = attributesOf(body, INFO).find(([type]) => type === IFLA.IFNAME)?.[1] ?? new Uint8Array(0);
+      const name = attributesOf(body, INFO_BYTES).find(([type]) => type === IFLA.IFNAME)?.[1] ??
+        new Uint8Array(0);
       return { index, name: new TextDecoder().decode(name).replace(/\0.*$/s, "") };
     });
   }
@@ -91,6 +103,23 @@ export class RouteSocket implements Disposable {
     const body = joined([head, ...parts, attribute(IFA.FLAGS, int32(kept))]);
     const how = NLM_F.ACK | NLM_F.CREATE | NLM_F.EXCL;
     this.#ask("give a network device its address", RTM_NEWADDR, how, body);
+  }
+
+  /** Sends a request that the kernel only does or refuses. `how` are flags beside those of every request. */
+  request(does: string, type: number, body: Uint8Array, how: number = 0): void {
+    this.#ask(does, type, how | NLM_F.ACK, body);
+  }
+
+  /** The index of the device of this name; nothing if there is none. */
+  find(name: string): number | undefined {
+    try {
+      const body = joined([info(0), attribute(IFLA.IFNAME, text(name))]);
+      const [found] = this.#ask(`look for network device "${name}"`, RTM_GETLINK, NLM_F.ACK, body);
+      return found && new DataView(found.buffer, found.byteOffset).getInt32(4, true);
+    } catch (error) {
+      if (error instanceof SyscallError && error.errno === ENODEV) return undefined;
+      throw error;
+    }
   }
 
   /** Sends a request and takes the answers, without their headers. */
@@ -150,61 +179,4 @@ export function routesOf(network: Fd): RouteSocket {
   } finally {
     check(libc.setns(own.raw, CLONE_NEWNET), "come back from a network namespace");
   }
-}
-
-function aligned(size: number): number {
-  return (size + 3) & ~3;
-}
-
-/** `struct rtattr` behind each other, from `offset` on. */
-function attributesOf(
-  body: Uint8Array<ArrayBuffer>,
-  offset: number,
-): [type: number, value: Uint8Array<ArrayBuffer>][] {
-  const found: [number, Uint8Array<ArrayBuffer>][] = [];
-  const view = new DataView(body.buffer, body.byteOffset, body.length);
-  for (let at = offset; at + 4 <= body.length;) {
-    const size = view.getUint16(at, true);
-    if (size < 4) break;
-    found.push([view.getUint16(at + 2, true) & 0x3fff, body.slice(at + 4, at + size)]);
-    at += aligned(size);
-  }
-  return found;
-}
-
-function attribute(type: number, value: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(aligned(4 + value.length));
-  const view = new DataView(bytes.buffer);
-  view.setUint16(0, 4 + value.length, true);
-  view.setUint16(2, type, true);
-  bytes.set(value, 4);
-  return bytes;
-}
-
-/** `struct ifinfomsg`, with flags to set. */
-function info(device: number, flags = 0): Uint8Array {
-  const bytes = new Uint8Array(INFO);
-  const view = new DataView(bytes.buffer);
-  view.setInt32(4, device, true);
-  view.setUint32(8, flags, true);
-  view.setUint32(12, flags, true);
-  return bytes;
-}
-
-function int32(value: number): Uint8Array {
-  return new Uint8Array(new Int32Array([value]).buffer);
-}
-
-function text(value: string): Uint8Array {
-  return new TextEncoder().encode(`${value}\0`);
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
 }

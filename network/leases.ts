@@ -1,0 +1,156 @@
+import { openDirectory, tryLock } from "../ffi/directory.ts";
+import type { Fd } from "../ffi/fd.ts";
+import { LifecycleError } from "../runtime/errors.ts";
+import { isAlive } from "../runtime/state/liveness.ts";
+import type { ProcessName } from "../runtime/state/record.ts";
+import type { PublishedPort } from "./ports.ts";
+import { bytesOf, ipv4Text, ipv6Text, type NetworkSettings, numberOf } from "./settings.ts";
+
+/** How long somebody waits for others to leave the network as it is. */
+const [LOCK_MS, PAUSE_MS] = [20_000, 2];
+/** The bridge has the first address, and the last is for broadcasts. */
+const [FIRST_HOST, RESERVED] = [2, 3];
+
+/** An address that one sandbox has, and everything that was made for it. */
+export interface Lease {
+  readonly address: string;
+  readonly ipv6: string | undefined;
+  /** The id of the sandbox. */
+  readonly id: string;
+  /** Who has it: the sandbox's first process, or before its birth the one that makes the sandbox. */
+  readonly owner: ProcessName;
+  /** Which lease this is: an address comes to others later. */
+  readonly token: string;
+  readonly mode: "policy" | "bridge";
+  readonly ports: readonly PublishedPort[];
+}
+
+/**
+ * Hands out addresses. A lease is a file that is there whole or not at all, named for the address: the file system sees to
+ * it that nobody else gets that, and it is there still when a process or the machine has died.
+ */
+export class Leases {
+  readonly #directory: string;
+  constructor(readonly settings: NetworkSettings) {
+    this.#directory = `${settings.directory}/leases`;
+  }
+
+  /** An address for nobody else. @throws {LifecycleError} if there is none left. */
+  take(lease: Omit<Lease, "address" | "ipv6" | "token">): Lease {
+    const { network, prefixLength } = this.settings.ipv4;
+    const room = 2 ** (32 - prefixLength) - RESERVED;
+    const token = crypto.randomUUID();
+    const start = crypto.getRandomValues(new Uint32Array(1))[0]! % room;
+    Deno.mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+    const temporary = `${this.#directory}/.${token}`;
+    try {
+      for (let tried = 0; tried < room; tried++) {
+        const number = numberOf(network) + FIRST_HOST + (start + tried) % room;
+        const found = { ...this.#addresses(number), token, ...lease };
+        write(temporary, found);
+        try {
+          Deno.linkSync(temporary, this.#path(found));
+          return found;
+        } catch (error) {
+          if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+        }
+      }
+    } finally {
+      remove(temporary);
+    }
+    throw new LifecycleError(
+      `Cannot give sandbox "${lease.id}" an address: all ${room} of ${
+        ipv4Text(network)
+      }/${prefixLength} are taken`,
+    );
+  }
+
+  /** Writes down who has a lease from now on. */
+  handOver(lease: Lease, owner: ProcessName): Lease {
+    const changed = { ...lease, owner };
+    const temporary = `${this.#directory}/.${lease.token}`;
+    write(temporary, changed);
+    Deno.renameSync(temporary, this.#path(lease));
+    return changed;
+  }
+
+  /** The lease of an address as it is now; nothing if there is none. */
+  read(address: string): Lease | undefined {
+    try {
+      return JSON.parse(Deno.readTextFileSync(`${this.#directory}/${address}`)) as Lease;
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return undefined;
+      throw error;
+    }
+  }
+
+  /** All there are. */
+  list(): Lease[] {
+    return this.#names().flatMap((name) => this.read(name) ?? []);
+  }
+
+  /** Those whose sandbox has ended, as after a crash. */
+  stale(): Lease[] {
+    return this.list().filter(({ owner }) => !isAlive(owner));
+  }
+
+  /** Gives an address back; not that of a later lease. Whoever calls has the lock. */
+  release(lease: Lease): void {
+    if (this.read(lease.address)?.token === lease.token) remove(this.#path(lease));
+  }
+
+  /** Takes the lock under which what belongs to leases is taken away, or made anew. */
+  async lock(): Promise<Fd> {
+    Deno.mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+    const end = performance.now() + LOCK_MS;
+    const directory = openDirectory(this.#directory)!;
+    while (!tryLock(directory)) {
+      if (performance.now() > end) {
+        directory[Symbol.dispose]();
+        throw new LifecycleError(
+          `Cannot change the network: another command has been at it for ${LOCK_MS} ms`,
+        );
+      }
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+    }
+    return directory;
+  }
+
+  #names(): string[] {
+    try {
+      return [...Deno.readDirSync(this.#directory)].map(({ name }) => name).filter((name) =>
+        !name.startsWith(".")
+      );
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return [];
+      throw error;
+    }
+  }
+
+  #path({ address }: Pick<Lease, "address">): string {
+    return `${this.#directory}/${address}`;
+  }
+
+  #addresses(number: number): Pick<Lease, "address" | "ipv6"> {
+    const bytes = bytesOf(number);
+    const { ipv6 } = this.settings;
+    if (!ipv6) return { address: ipv4Text(bytes), ipv6: undefined };
+    const wide = ipv6.network.slice();
+    wide.set(bytes, 12);
+    return { address: ipv4Text(bytes), ipv6: ipv6Text(wide) };
+  }
+}
+
+function write(path: string, lease: Lease): void {
+  using file = Deno.openSync(path, { write: true, create: true, truncate: true, mode: 0o600 });
+  file.writeSync(new TextEncoder().encode(JSON.stringify(lease)));
+  file.syncSync();
+}
+
+function remove(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}

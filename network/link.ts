@@ -1,0 +1,114 @@
+import type { Fd } from "../ffi/fd.ts";
+import {
+  type AddressBytes,
+  addRoute,
+  giveAddress,
+  isolatePort,
+  keepFromLinkLocal,
+  makeBridge,
+  makeVeth,
+  removeLink,
+  setNeighbour,
+} from "../ffi/links.ts";
+import { RouteSocket, routesOf } from "../ffi/netlink.ts";
+import { LifecycleError } from "../runtime/errors.ts";
+import { hardwareAddress, portName } from "./firewall_rules.ts";
+import type { Lease } from "./leases.ts";
+import { ipv4Text, type NetworkSettings, parseIpv4 } from "./settings.ts";
+
+/** What the device is called inside. */
+export const DEVICE = "eth0";
+const LOOPBACK = 1;
+
+/** The bridge of a network, which is made if it is not there. */
+export function ensureBridge(settings: NetworkSettings, routes: RouteSocket): number {
+  const { bridge, ipv4, ipv6 } = settings;
+  const known = routes.find(bridge);
+  if (known !== undefined) return known;
+  makeBridge(routes, bridge, hardwareAddress(ipv4Text(ipv4.gateway), "bridge"));
+  const device = routes.find(bridge);
+  if (device === undefined) {
+    throw new LifecycleError(`Cannot find bridge "${bridge}", which was made just now`);
+  }
+  for (const [family, name, value] of SETTINGS) {
+    set(`${family}/conf/${bridge}/${name}`, value, family === "ipv6");
+  }
+  if (ipv6) keepFromLinkLocal(routes, device);
+  giveAddress(routes, device, { address: ipv4.gateway, prefixLength: ipv4.prefixLength });
+  if (ipv6) giveAddress(routes, device, { address: ipv6.gateway, prefixLength: ipv6.prefixLength });
+  routes.bringUp(device);
+  return device;
+}
+
+/** What a sandbox says on the bridge changes nothing of the host, and the host carries nothing on for it. */
+const SETTINGS = [
+  ["ipv4", "forwarding", "0"],
+  ["ipv4", "accept_redirects", "0"],
+  ["ipv4", "send_redirects", "0"],
+  ["ipv4", "rp_filter", "1"],
+  ["ipv6", "accept_ra", "0"],
+  ["ipv6", "accept_redirects", "0"],
+] as const;
+
+/** Sets a setting of the kernel's network. */
+export function set(name: string, value: string, isOptional = false): void {
+  try {
+    Deno.writeTextFileSync(`/proc/sys/net/${name}`, value);
+  } catch (error) {
+    if (!(isOptional && error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
+/**
+ * Connects a network namespace with the bridge: a device with its addresses and routes there, a port of its own here
+ * that is kept from the others.
+ */
+export function connect(settings: NetworkSettings, lease: Lease, namespace: Fd): void {
+  const { ipv4, ipv6 } = settings;
+  using routes = new RouteSocket();
+  using inside = routesOf(namespace);
+  const bridge = ensureBridge(settings, routes);
+  const name = portName(settings, lease.address);
+  removeLink(routes, name); // of a sandbox that was killed, whose namespace the kernel is still at
+  const own = hardwareAddress(lease.address, "sandbox");
+  const port = hardwareAddress(lease.address, "port");
+  makeVeth(routes, { name, mac: port, bridge, peer: { name: DEVICE, mac: own, namespace } });
+  const device = routes.find(name);
+  if (device === undefined) {
+    throw new LifecycleError(`Cannot find network device "${name}", which was made just now`);
+  }
+  isolatePort(routes, device);
+  if (ipv6) keepFromLinkLocal(routes, device);
+  routes.bringUp(device);
+  const eth = inside.find(DEVICE);
+  if (eth === undefined) throw new LifecycleError(`Cannot find network device "${DEVICE}" in the sandbox`);
+  if (ipv6) keepFromLinkLocal(inside, eth);
+  inside.bringUp(LOOPBACK);
+  const gatewayMac = hardwareAddress(ipv4Text(ipv4.gateway), "bridge");
+  const families: [address: AddressBytes, gateway: AddressBytes][] = [[
+    parseIpv4(lease.address)!,
+    ipv4.gateway,
+  ]];
+  if (ipv6 && lease.ipv6) families.push([ipv6Of(settings, lease)!, ipv6.gateway]);
+  for (const [address] of families) giveAddress(inside, eth, { address, prefixLength: 8 * address.length });
+  inside.bringUp(eth);
+  for (const [address, gateway] of families) {
+    // Nobody asks who has an address, so nobody can answer falsely.
+    setNeighbour(routes, bridge, { address, mac: own });
+    setNeighbour(inside, eth, { address: gateway, mac: gatewayMac });
+    addRoute(inside, { device: eth, to: { address: gateway, prefixLength: 8 * gateway.length } });
+    addRoute(inside, { device: eth, gateway });
+  }
+}
+
+/** Takes the port of a sandbox away, if the end of its namespace has not done so. */
+export function disconnect(settings: NetworkSettings, { address }: Pick<Lease, "address">): void {
+  using routes = new RouteSocket();
+  removeLink(routes, portName(settings, address));
+}
+
+function ipv6Of({ ipv6 }: NetworkSettings, { address }: Pick<Lease, "address">): AddressBytes | undefined {
+  const bytes = ipv6?.network.slice();
+  bytes?.set(parseIpv4(address)!, 12);
+  return bytes;
+}

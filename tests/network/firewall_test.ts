@@ -1,0 +1,155 @@
+import { deepEqual, equal, match } from "node:assert/strict";
+import { fromFileUrl } from "@std/path";
+import type { Lease } from "../../network/leases.ts";
+import { containerTest } from "../helpers/container_test.ts";
+import { HOST, NetworkWorld, OUTSIDE, Place } from "../helpers/network_world.ts";
+
+const helper = (name: string): string => fromFileUrl(new URL(`../helpers/${name}`, import.meta.url));
+/** Says what a server answers, or why there is no answer. */
+const TALK = `
+import socket, sys
+kind, address, port = sys.argv[1:4]
+family = socket.AF_INET6 if ":" in address else socket.AF_INET
+s = socket.socket(family, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
+s.settimeout(1)
+try:
+    s.connect((address, int(port))); s.send(b"ping"); print(s.recv(100).decode())
+except Exception as e: print(type(e).__name__, e)
+`;
+
+class Connected implements AsyncDisposable {
+  constructor(
+    readonly world: NetworkWorld,
+    readonly boxes: readonly Place[],
+    readonly leases: readonly Lease[],
+  ) {}
+
+  static async create(count: number, mode = "policy"): Promise<Connected> {
+    const world = await NetworkWorld.create();
+    const boxes = await Promise.all(Array.from({ length: count }, () => Place.create()));
+    const args = [helper("connect_place.ts"), world.network, ...boxes.map(({ pid }) => `${pid}`)];
+    const said = await world.host.run([Deno.execPath(), "run", "--quiet", "-A", ...args], {
+      env: { MODE: mode },
+    });
+    equal(said.stderr, "");
+    return new Connected(world, boxes, said.stdout.trim().split("\n").map((line) => JSON.parse(line)));
+  }
+
+  async firewall(method: string, ...args: unknown[]): Promise<unknown> {
+    const words = args.map((each) => JSON.stringify(each));
+    const { stdout, stderr } = await this.world.host.deno(
+      helper("firewall_call.ts"),
+      this.world.network,
+      method,
+      ...words,
+    );
+    equal(stderr, "");
+    return JSON.parse(stdout);
+  }
+
+  async talk(box: Place, kind: string, address: string, port: number): Promise<string> {
+    return (await box.output("python3", "-c", TALK, kind, address, `${port}`)).trim();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const box of this.boxes) await box[Symbol.asyncDispose]();
+    await this.world[Symbol.asyncDispose]();
+  }
+}
+
+containerTest(
+  "Firewall lets a sandbox reach nothing but what is pinned, by way of the proxy's port",
+  async () => {
+    await using connected = await Connected.create(2);
+    const { world, boxes: [one, two], leases: [lease, other] } = connected;
+    await world.serve(
+      "tcp:192.0.2.2:80",
+      "tcp::::81",
+      "udp:0.0.0.0:53",
+      "udp:192.0.2.2:54",
+      `tcp:${OUTSIDE.metadata}:80`,
+    );
+    await world.serveAt(
+      world.host,
+      "tcp:0.0.0.0:7000",
+      "tcp:0.0.0.0:7001",
+      "udp:0.0.0.0:7053",
+      "tcp:0.0.0.0:22",
+      "tcp::::7002",
+    );
+    await world.serveAt(two!, "tcp:0.0.0.0:80");
+    const talk = (kind: string, address: string, port: number, box = one!): Promise<string> =>
+      connected.talk(box, kind, address, port);
+    const gateway = lease!.address.replace(/\.\d+\.\d+$/, ".0.1");
+    const refused = /^(ConnectionRefusedError|PermissionError|OSError.*(unreachable|No route)|TimeoutError)/;
+    await connected.firewall("usePorts", { tcpPort: 7000, dnsPort: 7053 });
+    // Nothing is pinned.
+    for (
+      const [address, port] of [
+        ["192.0.2.2", 80],
+        [OUTSIDE.metadata, 80],
+        [gateway, 22],
+        [gateway, 7000],
+        [HOST.first, 22],
+        [other!.address, 80],
+        ["2001:db8::2", 81],
+      ] as const
+    ) {
+      match(await talk("tcp", address, port), refused, `${address}:${port}`);
+    }
+    match(await talk("udp", "192.0.2.2", 54), refused);
+    match(await talk("udp", gateway, 7053), refused);
+    // Names go to the resolver, whoever is asked.
+    match(await talk("udp", "192.0.2.53", 53), /^0\.0\.0\.0:7053/);
+    match(await talk("udp", gateway, 53), /^0\.0\.0\.0:7053/);
+    // Pinned for one of them, and for a port.
+    const pin = {
+      sandbox: lease!.address,
+      address: "192.0.2.2",
+      first: 80,
+      last: 80,
+      protocol: "tcp",
+      ttlS: 300,
+    };
+    await connected.firewall("pin", pin, {
+      ...pin,
+      sandbox: lease!.ipv6,
+      address: "2001:db8::/64",
+      first: 1,
+      last: 100,
+    });
+    match(await talk("tcp", "192.0.2.2", 80), /^0\.0\.0\.0:7000/);
+    match(await talk("tcp", "2001:db8::2", 81), refused); // the proxy of this test does not listen there
+    match(await talk("tcp", "192.0.2.2", 81), refused);
+    match(await talk("tcp", "192.0.2.2", 80, two!), refused);
+    // It listens elsewhere from now on.
+    await connected.firewall("usePorts", { tcpPort: 7001, dnsPort: 7053 });
+    match(await talk("tcp", "192.0.2.2", 80), /^0\.0\.0\.0:7001/);
+    await connected.firewall("usePorts", { tcpPort: 7002, dnsPort: 7053 });
+    match(await talk("tcp", "2001:db8::2", 81), /^:::7002/);
+    equal(((await connected.firewall("pinsOf", lease!.address)) as unknown[]).length, 1);
+    await connected.firewall("unpinAll", lease!.address);
+    match(await talk("tcp", "192.0.2.2", 80), refused);
+  },
+);
+
+containerTest(
+  "Firewall.pin() lets a pin end with its time, and last longer when it is said again",
+  async () => {
+    await using connected = await Connected.create(1);
+    const { leases: [lease] } = connected;
+    const pin = {
+      sandbox: lease!.address,
+      address: "192.0.2.2",
+      first: 80,
+      last: 80,
+      protocol: "tcp",
+      ttlS: 1,
+    };
+    await connected.firewall("pin", pin, { ...pin, address: "192.0.2.3" });
+    await connected.firewall("pin", { ...pin, ttlS: 100 });
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    const left = await connected.firewall("pinsOf", lease!.address) as { address: string }[];
+    deepEqual(left.map(({ address }) => address), ["192.0.2.2"]);
+  },
+);
