@@ -30,7 +30,7 @@ export interface ForkOptions extends Omit<CriuOptions, "imagePath" | "autoDedup"
   readonly name?: string | undefined;
   /** The number of the first. @default {1} */
   readonly first?: number;
-  /** How many are made at the same time. @default as many as there are processors */
+  /** How many are made at the same time. @default twice as many as there are processors: each waits now and then */
   readonly atOnce?: number | undefined;
   /** A signal for the first process of each, when it goes on: `"USR1"`. */
   readonly signal?: string | number | undefined;
@@ -187,7 +187,7 @@ function files(directory: string, id: string, theirs: DisposableStack): Ends {
 
 /** How many forks are made at the same time. */
 export function workers(atOnce: number | undefined): number {
-  return Math.min(atOnce ?? navigator.hardwareConcurrency, MOST_AT_ONCE);
+  return Math.min(atOnce ?? 2 * navigator.hardwareConcurrency, MOST_AT_ONCE);
 }
 
 function refuse({ count = 1, first = 1, atOnce = 1, output, stdout, stderr, signal }: ForkOptions): void {

@@ -3,7 +3,7 @@ import { LifecycleError } from "../runtime/errors.ts";
 import { missingFeatures } from "./machine.ts";
 import { type Manifest, readManifest } from "./manifest.ts";
 import { unusable } from "./own_file.ts";
-import { checkSeals } from "./seals.ts";
+import { checkSmallSeals } from "./seals.ts";
 
 const DESCRIPTORS = "descriptors.json";
 
@@ -23,6 +23,19 @@ export interface Images {
  * @throws {LifecycleError} if they are not whole, or not for this machine.
  */
 export async function openImages(given: string): Promise<Images> {
+  const { images, verified } = await openImagesSoon(given);
+  await verified;
+  return images;
+}
+
+/**
+ * The same as {@linkcode openImages}, but the pages of memory are compared meanwhile.
+ *
+ * @returns Before `verified` resolves nobody may use the pages.
+ */
+export async function openImagesSoon(
+  given: string,
+): Promise<{ readonly images: Images; readonly verified: Promise<void> }> {
   const path = resolve(given);
   if (!exists(path)) throw new LifecycleError(`Cannot restore from "${path}": there is no such directory`);
   const manifest = readManifest(path);
@@ -33,9 +46,11 @@ export async function openImages(given: string): Promise<Images> {
     if (missing.length > 0) {
       throw unusable(path, `it is of a processor with ${missing.join(", ")}, which this one lacks`);
     }
-    await checkSeals(path, manifest.seals);
-  } else if (!exists(`${path}/inventory.img`)) throw unusable(path, "it holds no images of CRIU");
-  return { path, manifest, links: readLinks(path) };
+    const { verified } = await checkSmallSeals(path, manifest.seals);
+    return { images: { path, manifest, links: readLinks(path) }, verified };
+  }
+  if (!exists(`${path}/inventory.img`)) throw unusable(path, "it holds no images of CRIU");
+  return { images: { path, manifest, links: readLinks(path) }, verified: Promise.resolve() };
 }
 
 function readLinks(path: string): readonly string[] {

@@ -23,7 +23,7 @@ import { findCriu, type InstalledCriu } from "./installed.ts";
 import { kernelFindings } from "./kernel_findings.ts";
 import { type ImageChanges, liveImages, placeIn, placesIn, removeLive } from "./live_images.ts";
 import type { RestoredMemory } from "./memory/restored.ts";
-import { type Images, isNetworkMissing, openImages } from "./open_images.ts";
+import { type Images, isNetworkMissing, openImagesSoon } from "./open_images.ts";
 import { cgroupModeOf, emptyNamespaces, refuseLazyPages, switchesOf } from "./options.ts";
 import { refusal } from "./refusal.ts";
 import { inheritedFds, mountKeys, OWN_STDIO, type Stdio } from "./restore_externals.ts";
@@ -61,10 +61,11 @@ export async function restoreContainer(id: string, options: RestoreOptions = {})
   refuseLazyPages(options);
   const criu = findCriu(options.criu);
   const bundle = loadBundle(options.bundle ?? ".");
-  const images = await openImages(options.imagePath ?? "checkpoint");
+  const { images, verified } = await openImagesSoon(options.imagePath ?? "checkpoint");
   return await restoreInto(id, {
     criu,
     images,
+    verified,
     bundle: () => bundle,
     options,
     stdio: OWN_STDIO,
@@ -76,6 +77,8 @@ export async function restoreContainer(id: string, options: RestoreOptions = {})
 export interface Restoration {
   readonly criu: InstalledCriu;
   readonly images: Images;
+  /** Resolves when nothing of them is left to be compared: CRIU may not read them before. */
+  readonly verified?: Promise<void>;
   /** What it is restored under; it may come to lie in the directory of the container, which is there already. */
   readonly bundle: (entry: Entry) => Bundle;
   readonly options: RestoreOptions;
@@ -131,7 +134,7 @@ export async function restoreInto(id: string, restoration: Restoration): Promise
       program: criu.program,
       flags: ["--restore-sibling"],
       findings: await kernelFindings(criu),
-      groups: group?.directories ?? [],
+      groups: intended.groups,
       memory: memory.map((each) => ({ ...each, fd: fdOf(each.fd) })),
       ownGroups: request.spec.linux?.namespaces?.some(({ type }) => type === "cgroup") ?? false,
       root: {
@@ -164,6 +167,7 @@ export async function restoreInto(id: string, restoration: Restoration): Promise
       },
       inherited,
       more,
+      ready: restoration.verified,
       onStage: (stage) => stages.reach(stage),
     },
   ).catch((error) => {

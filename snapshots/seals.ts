@@ -1,11 +1,14 @@
 import { check } from "../ffi/errno.ts";
 import { open } from "../ffi/fd.ts";
 import { libc } from "../ffi/libc.ts";
+import { lookAt } from "../ffi/tree.ts";
 import { type FileSeal, MANIFEST } from "./manifest.ts";
 import { unusable } from "./own_file.ts";
 
 /** What is hashed by itself. */
 export const PIECE_BYTES: number = 16 << 20;
+/** Files of this size on take longer to hash than all others. */
+const LARGE_BYTES = 1 << 20;
 /** How files are opened: links are not followed, and no fifo keeps anybody waiting. */
 export const HOW: number = 0o4000 | (Deno.build.arch === "x86_64" ? 0o400000 : 0o100000); // O_NONBLOCK, O_NOFOLLOW
 
@@ -28,21 +31,73 @@ export async function checkSeals(
   directory: string,
   seals: Readonly<Record<string, FileSeal>>,
 ): Promise<void> {
+  await (await checkSmallSeals(directory, seals)).verified;
+}
+
+/**
+ * Compares all but the pages of memory, which are most of it.
+ *
+ * @returns What resolves when the pages are compared too; until then nobody may use them.
+ * @throws {LifecycleError} as {@linkcode checkSeals} does.
+ */
+export async function checkSmallSeals(
+  directory: string,
+  seals: Readonly<Record<string, FileSeal>>,
+): Promise<{ readonly verified: Promise<void> }> {
   const found = Array.from(Deno.readDirSync(directory)).filter(({ name }) => isSealed(name));
   for (const { name, isFile } of found) {
     if (name in seals && !isFile) throw unusable(`${directory}/${name}`, "it is no ordinary file");
     // What the images do not know of CRIU would read all the same.
     if (!(name in seals) && name.endsWith(".img")) throw unusable(`${directory}/${name}`, "it is foreign");
   }
-  for (const [name, { bytes, sha256 }] of Object.entries(seals)) {
+  const names = Object.keys(seals);
+  for (const name of names) {
+    if (!found.some((each) => each.name === name)) throw unusable(`${directory}/${name}`, "it is missing");
+  }
+  const compare = async (name: string): Promise<void> => {
     const path = `${directory}/${name}`;
-    if (!found.some((each) => each.name === name)) throw unusable(path, "it is missing");
-    const is = await seal(path);
+    const { bytes, sha256 } = seals[name]!;
+    const is = await sealUnlessKnown(path);
     if (is.bytes !== bytes) {
       throw unusable(path, `it has ${is.bytes} bytes instead of ${bytes}, it was cut off or altered`);
     }
     if (is.sha256 !== sha256) throw unusable(path, "it was altered");
-  }
+  };
+  const isPages = (name: string): boolean => name.startsWith("pages-") && seals[name]!.bytes >= LARGE_BYTES;
+  for (const name of names) if (!isPages(name)) await compare(name);
+  const verified = (async () => {
+    for (const name of names) if (isPages(name)) await compare(name);
+  })();
+  verified.catch(() => {}); // whoever awaits it hears of it
+  return { verified };
+}
+
+/**
+ * What this process has hashed, by path. Nobody can set the time of an inode's last change; within a tick of its clock a second
+ * change would not show, so what has just been changed is hashed again.
+ */
+const known = new Map<string, { readonly inode: string; readonly seal: FileSeal }>();
+const MOST_KNOWN = 4096;
+const SETTLED_MS = 2000;
+
+/** The seal of a file that is large; one that has not changed since this process has hashed it is not read again. */
+async function sealUnlessKnown(path: string): Promise<FileSeal> {
+  const before = inodeOf(path);
+  const one = known.get(path);
+  if (one && one.inode === before) return one.seal;
+  const is = await seal(path);
+  if (is.bytes < LARGE_BYTES || before === undefined || inodeOf(path) !== before) return is;
+  if (known.size >= MOST_KNOWN) known.clear();
+  known.set(path, { inode: before, seal: is });
+  return is;
+}
+
+/** What changes with every change of a file; nothing if it was changed just now. */
+function inodeOf(path: string): string | undefined {
+  using file = open(path, HOW);
+  const { device, inode, sizeBytes, modifiedNs, changedNs } = lookAt(file)!;
+  const isSettled = Number(changedNs / 1_000_000n) < Date.now() - SETTLED_MS;
+  return isSettled ? [device, inode, sizeBytes, modifiedNs, changedNs].join() : undefined;
 }
 
 /** Size and hash of a file. */

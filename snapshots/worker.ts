@@ -24,6 +24,8 @@ export interface Job {
   readonly inherited?: readonly { readonly fd: number; readonly key: string }[];
   /** What only the worker takes, in the order of its descriptors after those. */
   readonly more?: readonly Fd[];
+  /** CRIU is started before it, and hears of the job after it. */
+  readonly ready?: Promise<void> | undefined;
 }
 
 /** What CRIU answered. */
@@ -37,7 +39,7 @@ export type Answer = { readonly result: number } | { readonly refused: number };
 export async function runCriu(
   { library }: InstalledCriu,
   worker: WorkerRequest,
-  { what, request, onStage, inherited = [], more = [] }: Job,
+  { what, request, onStage, inherited = [], more = [], ready }: Job,
 ): Promise<Answer> {
   using ours = new DisposableStack();
   const [socket, theirs] = socketPair();
@@ -46,6 +48,12 @@ export async function runCriu(
     ...inherited.map(({ fd }) => fd),
     ...more.map(({ raw }) => raw),
   ]);
+  try {
+    await ready;
+  } catch (error) {
+    criu.kill();
+    throw error;
+  }
   const numbered = inherited.map(({ key }, index) => [FIRST_INHERITED_FD + index, key] as const);
   const result = await library.run(what, { ...request, inherited: numbered }, socket, onStage).catch(
     (error) => {
@@ -87,9 +95,12 @@ async function start(
   }
   await using parts = new AsyncDisposableStack();
   parts.defer(() => waitFor(pid));
-  const criu = parts.use(openPidFd(pid));
-  await reactor.ready(read, EPOLLIN); // joining cgroups takes a while
-  throwIfFailed(read, image);
+  const told = await readToEnd(read);
+  const isBorn = told.length % 2 === 1; // into a cgroup, by the first one, which is done
+  const number = isBorn ? Number(told[0]) : pid;
+  if (isBorn) parts.defer(() => waitFor(number));
+  throwIfFailed(told.subarray(isBorn ? 1 : 0), image);
+  const criu = parts.use(openPidFd(number));
   const kept = parts.move();
   return {
     kill: () => {
@@ -106,11 +117,22 @@ async function waitFor(pid: number): Promise<void> {
   reap(pid, true);
 }
 
-/** The pipe ends without a word when the process has become CRIU. */
-function throwIfFailed(read: Fd, image: ReturnType<typeof assemble>): void {
-  const words = new BigUint64Array(2);
-  const count = check(libc.read(read.raw, words, 16n), "hear of CRIU's start");
-  if (count === 0) return;
-  const step = stepAt(Number(words[0]));
-  throw new LaunchError(image.steps[step]!, step + 1, image.steps.length, Number(words[1]));
+/** All that is told on the pipe until its other side has become CRIU, or has ended. */
+async function readToEnd(read: Fd): Promise<BigUint64Array> {
+  const words = new BigUint64Array(4);
+  const bytes = new Uint8Array(words.buffer);
+  for (let length = 0;;) {
+    await reactor.ready(read, EPOLLIN); // joining cgroups takes a while
+    const rest = bytes.subarray(length);
+    const count = check(libc.read(read.raw, rest, BigInt(rest.length)), "hear of CRIU's start");
+    if (count === 0) return words.subarray(0, length / 8);
+    length += count;
+  }
+}
+
+/** Which step failed, and how, if one did. */
+function throwIfFailed([step, errno]: BigUint64Array, image: ReturnType<typeof assemble>): void {
+  if (step === undefined) return;
+  const index = stepAt(Number(step));
+  throw new LaunchError(image.steps[index]!, index + 1, image.steps.length, Number(errno));
 }

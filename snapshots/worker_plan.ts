@@ -3,10 +3,11 @@ import { O, O_DIRECTORY, O_NOFOLLOW } from "../runtime/plan/abi.ts";
 import { AT_FDCWD, CLONE, CLOSE_RANGE_CLOEXEC, MOUNT_ATTR, PROPAGATION } from "../runtime/plan/kernel.ts";
 import { attach, cloneMount, setAttributes } from "../runtime/plan/mount_ops.ts";
 import type { Attributes } from "../runtime/plan/mount_options.ts";
-import { flags, named, type Op, op, type Plan, slot, text } from "../runtime/plan/op.ts";
+import { flags, mark, named, type Op, op, type Plan, slot, text } from "../runtime/plan/op.ts";
 import { joinLayers, openOwn } from "../runtime/plan/overlay.ts";
+import { CLONE_ARGS_BYTES, cloneArgs } from "../runtime/plan/userns.ts";
 
-/** The descriptor of CRIU's conversation, and the one on which a step that failed is told. */
+/** The descriptor of CRIU's conversation, and the one on which CRIU's number and a step that failed are told. */
 export const SERVICE_FD = 3;
 export const FAILURE_FD = 4;
 /** The first descriptor that is handed to CRIU for the container. */
@@ -46,7 +47,7 @@ export interface WorkerRequest {
   /** Flags that libcriu has no function for. */
   readonly flags: readonly string[];
   /** The cgroups that the restored processes are to be in; CRIU joins them and bears the processes there. */
-  readonly groups?: readonly string[];
+  readonly groups?: readonly { readonly directory: string; readonly version: 1 | 2 }[];
   /** Whether the container has a cgroup namespace of its own. */
   readonly ownGroups?: boolean;
   readonly root?: WorkerRoot | undefined;
@@ -77,13 +78,7 @@ function* work(request: WorkerRequest): Iterable<Op> {
     request;
   const does = "keep the failure pipe from CRIU";
   yield op(does, "close_range", [FAILURE_FD, FAILURE_FD, CLOSE_RANGE_CLOEXEC]);
-  for (const directory of groups) {
-    const says = `join cgroup "${directory}"`;
-    const how = flags("O_", { WRONLY: O.WRONLY, CLOEXEC: O.CLOEXEC });
-    yield op(says, "openat", [AT_FDCWD, `${directory}/cgroup.procs`, how, 0], { into: "group" });
-    yield op(says, "write", [slot("group"), text("0"), 1]);
-    yield op(says, "close", [slot("group")]);
-  }
+  yield* joinGroups(arch, groups);
   if (ownGroups) {
     yield op("make a cgroup namespace", "unshare", [named("CLONE_NEWCGROUP", CLONE.NEWCGROUP)]);
   }
@@ -104,6 +99,33 @@ function* work(request: WorkerRequest): Iterable<Op> {
     },
     { strings: ENVIRONMENT },
   ]);
+}
+
+/**
+ * CRIU bears the processes where it is itself. To move a process into a group takes some ten milliseconds, in which the kernel
+ * waits for every processor: not so if it has one thread and moves only that, which version 1 allows, or if it is
+ * born there, which version 2 allows. So the worker bears the one that becomes CRIU, as a sibling, and says its number.
+ */
+function* joinGroups(arch: Arch, groups: NonNullable<WorkerRequest["groups"]>): Iterable<Op> {
+  const write = flags("O_", { WRONLY: O.WRONLY, CLOEXEC: O.CLOEXEC });
+  for (const { directory } of groups.filter(({ version }) => version === 1)) {
+    const says = `join cgroup "${directory}"`;
+    yield op(says, "openat", [AT_FDCWD, `${directory}/tasks`, write, 0], { into: "group" });
+    yield op(says, "write", [slot("group"), text("0"), 1]);
+    yield op(says, "close", [slot("group")]);
+  }
+  const born = groups.find(({ version }) => version === 2);
+  if (!born) return;
+  const says = `be born into cgroup "${born.directory}"`;
+  const how = flags("O_", { RDONLY: O.RDONLY, DIRECTORY: O_DIRECTORY[arch], CLOEXEC: O.CLOEXEC });
+  yield op(says, "openat", [AT_FDCWD, born.directory, how, 0], { into: "group" });
+  const args = cloneArgs({ PARENT: CLONE.PARENT }, 0, { cgroup: slot("group") });
+  const ways = { into: "criu:pid", zero: "criu", positive: "told" };
+  yield op(says, "clone3", [args, CLONE_ARGS_BYTES], ways);
+  yield op("say the number of CRIU", "write", [FAILURE_FD, { address: "criu:pid" }, 8], { label: "told" });
+  yield op("end", "exit_group", [0]);
+  yield mark("criu");
+  yield op(says, "close", [slot("group")]);
 }
 
 const SPREAD = { propagation: named("MS_SLAVE", PROPAGATION.SLAVE), recursive: true };

@@ -36,7 +36,7 @@ const help: CommandHelp = {
     },
     { name: "signal", value: "SIGNAL", help: "send it to the first process of each, when it goes on" },
     { name: "paused", help: "pause each as soon as it is there" },
-    { name: "at-once", value: "N", help: "how many are made at the same time (default one a processor)" },
+    { name: "at-once", value: "N", help: "how many are made at the same time (default two a processor)" },
     { name: "format", value: "text|json", help: "how the result is printed (default text: an id a line)" },
     ...CRIU_FLAGS.filter(({ name }) => !LEFT_OUT.includes(name)),
   ],

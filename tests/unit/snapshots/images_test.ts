@@ -1,9 +1,10 @@
-import { deepEqual, equal, throws } from "node:assert/strict";
+import { deepEqual, equal, ok, rejects, throws } from "node:assert/strict";
 import { parseMountinfo } from "../../../runtime/attest/parse.ts";
 import type { Spec } from "../../../runtime/spec/config.ts";
 import { externalMounts, sourceOf } from "../../../snapshots/external_mounts.ts";
 import { substituteFiles } from "../../../snapshots/files_image.ts";
 import { errorsOf } from "../../../snapshots/log.ts";
+import { checkSeals, seal } from "../../../snapshots/seals.ts";
 import { readFields, readImage, writeFields, writeImage } from "../../../snapshots/protobuf.ts";
 
 const text = (value: string): Uint8Array<ArrayBuffer> => new TextEncoder().encode(value);
@@ -84,4 +85,30 @@ Deno.test("errorsOf() says the reasons of a log and leaves out what is harmless 
   equal(errorsOf(log), "The file 'x' is strange");
   equal(errorsOf("(00.3) Error (criu/cr-dump.c:2111): Dumping FAILED."), "Dumping FAILED.");
   equal(errorsOf("all is well"), "");
+});
+
+Deno.test("checkSeals() reads pages once, and again if anything of their file has changed", async () => {
+  const directory = Deno.makeTempDirSync();
+  try {
+    const path = `${directory}/pages-1.img`;
+    Deno.writeFileSync(path, new Uint8Array(2 << 20).fill(7));
+    const seals = { "pages-1.img": await seal(path) };
+    await new Promise((resolve) => setTimeout(resolve, 2100)); // until its time can tell a change
+    await checkSeals(directory, seals);
+    const before = performance.now();
+    for (let turn = 0; turn < 200; turn++) await checkSeals(directory, seals);
+    ok(performance.now() - before < 400); // 200 times 2 MiB take longer
+    const { mtime } = Deno.statSync(path);
+    using file = Deno.openSync(path, { write: true });
+    file.writeSync(new Uint8Array([8]));
+    Deno.utimeSync(path, mtime!, mtime!);
+    await rejects(checkSeals(directory, seals), /pages-1\.img": it was altered/);
+    Deno.truncateSync(path, 1 << 20);
+    await rejects(checkSeals(directory, seals), /it has 1048576 bytes instead of 2097152/);
+    Deno.removeSync(path);
+    Deno.symlinkSync("/etc/passwd", path);
+    await rejects(checkSeals(directory, seals), /it is no ordinary file/);
+  } finally {
+    Deno.removeSync(directory, { recursive: true });
+  }
 });
