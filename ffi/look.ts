@@ -8,11 +8,13 @@ import { addressOf, cstring } from "./memory.ts";
 const AT_FDCWD = -100;
 const AT_EMPTY_PATH = 0x1000;
 const AT_NO_AUTOMOUNT = 0x800;
+const AT_STATX_DONT_SYNC = 0x4000;
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const O_PATH = 0o10000000;
 const O_CLOEXEC = 0o2000000;
 const RESOLVE_NO_MAGICLINKS = 2n;
 const RESOLVE_IN_ROOT = 0x10n;
+const RESOLVE_CACHED = 0x20n;
 const SYS_openat2 = 437n;
 const STATX_BASIC_STATS = 0x7ff;
 const STATX_MNT_ID = 0x1000;
@@ -46,11 +48,13 @@ export function openPath(path: string): Fd {
 /**
  * Opens `path` as if the directory of `root` were `/`: no link in it leads outside, none of /proc is followed.
  *
+ * @param more Further `RESOLVE_` flags of openat2(2).
  * @returns `undefined` if there is no such path.
  */
-export function openInside(root: Fd, path: string): Fd | undefined {
+export function openInside(root: Fd, path: string, more = 0n): Fd | undefined {
   const name = cstring(path);
-  const how = new BigUint64Array([BigInt(O_PATH | O_CLOEXEC), 0n, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS]);
+  const resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | more;
+  const how = new BigUint64Array([BigInt(O_PATH | O_CLOEXEC), 0n, resolve]);
   for (let tries = 1;; tries++) {
     const raw = libc.syscall(
       SYS_openat2,
@@ -77,7 +81,23 @@ export function stampAt(path: string, follow: boolean = true): {
   readonly changed: readonly [seconds: bigint, nanoseconds: bigint];
   readonly device: bigint;
 } {
-  const view = statx(AT_FDCWD, path, AT_NO_AUTOMOUNT | (follow ? 0 : AT_SYMLINK_NOFOLLOW));
+  return stampOf(statx(AT_FDCWD, path, AT_NO_AUTOMOUNT | (follow ? 0 : AT_SYMLINK_NOFOLLOW)));
+}
+
+/**
+ * The same of a file as if the directory at `root` were `/`, by what the kernel remembers of it: no file system is asked,
+ * which could be one in user space that never answers.
+ *
+ * @returns `undefined` if there is no such file.
+ * @throws {SyscallError} if the kernel does not remember.
+ */
+export function stampInside(root: string, path: string): ReturnType<typeof stampAt> | undefined {
+  using directory = openPath(root);
+  using file = openInside(directory, path, RESOLVE_CACHED);
+  return file && stampOf(statx(file.raw, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC));
+}
+
+function stampOf(view: DataView): ReturnType<typeof stampAt> {
   const word = (offset: number): bigint => view.getBigUint64(offset, true);
   return { inode: word(32), sizeBytes: word(40), changed: [word(96), word(104)], device: word(136) };
 }

@@ -4,13 +4,12 @@ import type { KeyedImage } from "./images.ts";
 import { keepFile } from "./kept_files.ts";
 import { assembleTable } from "./launch/image.ts";
 import type { Arch } from "./plan/abi.ts";
-import { planRerun, type RerunRequest, type Stamp } from "./plan/rerun.ts";
+import { planRerun, type RerunRequest } from "./plan/rerun.ts";
 import { lookAt } from "./seen.ts";
+import { settledStamp } from "./stamps.ts";
 import { FORWARDED, signalNumber } from "./supervise/signals.ts";
 
 const KIND = "runs";
-/** A file that was changed later than this could be changed again without a trace, on kernels with a coarse clock. */
-const SETTLED_MS = 50;
 
 /**
  * Keeps the steps of running a bundle once more, which `bin/runtime` goes through without starting Deno (`planRerun`).
@@ -56,11 +55,4 @@ function lookOf(path: string, kind: string): RerunRequest["kinds"][string] {
   const stamp = settledStamp(path, false);
   if (lookAt(path) !== kind) throw new Error(`Cannot go by "${path}": it has changed`);
   return stamp;
-}
-
-function settledStamp(path: string, follow?: boolean): Stamp {
-  const stamp = stampAt(path, follow);
-  const [seconds, nanoseconds] = stamp.changed;
-  if (Date.now() - Number(seconds) * 1000 - Number(nanoseconds) / 1e6 >= SETTLED_MS) return stamp;
-  throw new Error(`Cannot go by "${path}": it is too new`);
 }

@@ -16,7 +16,7 @@ export interface JoinOptions {
   readonly home: string | undefined;
   readonly part: Pick<
     JoinRequest,
-    "namespaces" | "groups" | "initGroup" | "preserved" | "plainNewlines" | "keepKeys"
+    "namespaces" | "groups" | "initGroup" | "preserved" | "plainNewlines" | "keepKeys" | "given"
   >;
 }
 

@@ -1,7 +1,7 @@
 import type { NamespaceType } from "../spec/config.ts";
 
 /** The links in /proc/<pid>/ns. */
-const FILES: Readonly<Record<NamespaceType, string>> = {
+export const NAMESPACE_FILES: Readonly<Record<NamespaceType, string>> = {
   user: "user",
   mount: "mnt",
   pid: "pid",
@@ -14,11 +14,11 @@ const FILES: Readonly<Record<NamespaceType, string>> = {
 
 /** The namespaces of a process that are not ours: setns(2) refuses to enter one's own user namespace again. */
 export function foreignNamespaces(pid: number): NamespaceType[] {
-  const types = Object.keys(FILES) as NamespaceType[];
+  const types = Object.keys(NAMESPACE_FILES) as NamespaceType[];
   return types.filter((type) => {
-    const own = link("self", FILES[type]);
+    const own = link("self", NAMESPACE_FILES[type]);
     // A kernel without such namespaces has no file of that name.
-    return own !== undefined && link(pid, FILES[type]) !== own;
+    return own !== undefined && link(pid, NAMESPACE_FILES[type]) !== own;
   });
 }
 

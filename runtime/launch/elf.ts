@@ -9,6 +9,8 @@ const [R, W, X] = [4, 2, 1];
 const TEXT_ADDRESS = 0x400000;
 /** Where in the file the data begins. */
 export const DATA_OFFSET = 0x1000;
+/** Where the second header has the size of the data in the file; in memory, behind it. */
+const DATA_SIZE_AT = 64 + 56 + 32;
 /** aarch64 kernels may have pages of 64 KiB; the addresses suit both. */
 const ALIGN = 0x10000;
 
@@ -49,5 +51,23 @@ export function elf(arch: Arch, data: Uint8Array): Uint8Array<ArrayBuffer> {
   });
   file.set(code, CODE_ADDRESS - TEXT_ADDRESS);
   file.set(data, DATA_OFFSET);
+  return file;
+}
+
+/** Where in the file the byte at an address of the data lies. */
+export function offsetOf(address: number): number {
+  return DATA_OFFSET + address - DATA_ADDRESS;
+}
+
+/**
+ * An executable whose data reaches to `end`. What is behind it in the file is left to who writes that.
+ *
+ * @throws {Error} if the data reaches over `begin`.
+ */
+export function withRoom(elf: Uint8Array, begin: number, end: number): Uint8Array<ArrayBuffer> {
+  if (elf.length > offsetOf(begin)) throw new Error("Cannot leave room: the data is too long");
+  const file = new Uint8Array(elf);
+  const view = new DataView(file.buffer);
+  for (const at of [DATA_SIZE_AT, DATA_SIZE_AT + 8]) view.setUint32(at, end - DATA_ADDRESS, true);
   return file;
 }

@@ -1,5 +1,6 @@
 import type { Fd } from "../../ffi/fd.ts";
 import { openPath } from "../../ffi/look.ts";
+import { BUILD_ID } from "../build_id.ts";
 import { LifecycleError, UnsupportedError, UsageError } from "../errors.ts";
 import { Execution } from "../exec/execution.ts";
 import { readSubGroups, subGroups, unifiedGroupOf } from "../exec/groups.ts";
@@ -78,6 +79,7 @@ export async function execContainer(id: string, options: ExecContainerOptions): 
   try {
     const execution = await Execution.start(start);
     keep();
+    if (isPlain(options)) await joining.keepSteps();
     return execution;
   } catch (error) {
     throw inWords(error, process);
@@ -128,6 +130,21 @@ interface Joining extends Disposable {
   readonly watch: (child: Child) => void;
   /** Keeps the image for the next command: to be called when the program is on its way. */
   readonly keep: () => void;
+  /** Keeps the steps of running another program in the same way. */
+  readonly keepSteps: () => Promise<void>;
+}
+
+/** Options that say nothing of a program but its words, and of what is there anyhow. */
+const PLAIN = ["root", "args", "stdin", "stdout", "stderr", "newlines", "consoleSize"];
+
+/** Whether a built command asks for what `runtime exec ID PROGRAM…` asks for, without flags. */
+function isPlain(options: ExecContainerOptions): boolean {
+  const { stdin, stdout, stderr, newlines } = options;
+  if (BUILD_ID === "" || newlines !== "plain" || probeCaller().uid !== 0) return false;
+  if ([stdin, stdout, stderr].some((each) => each !== "inherit")) return false;
+  return Object.entries(options).every(([name, value]) => {
+    return PLAIN.includes(name) || !value || (Array.isArray(value) && value.length === 0);
+  });
 }
 
 /** What is said of the program where something fails. */
@@ -179,8 +196,15 @@ async function prepareToJoin(
   const keep = (): void => {
     if (!listener && image !== known?.image) writeCached(key, { key, kinds: {}, image }, "execs");
   };
+  const keepSteps = async (): Promise<void> => {
+    if (beside.length > 1) return; // its root, which the steps know nothing of
+    const { keepExecs } = await import("./execs.ts");
+    const homeNow = (): Promise<string | undefined> => homeFor(text, asked, pid);
+    await keepExecs(id, options, { text, pid, home, homeNow, part });
+  };
   const kept = stack.move();
-  return { image, process, beside, preserved, watch, keep, [Symbol.dispose]: () => kept.dispose() };
+  const dispose = (): void => kept.dispose();
+  return { image, process, beside, preserved, watch, keep, keepSteps, [Symbol.dispose]: dispose };
 }
 
 interface Made {

@@ -46,16 +46,12 @@ export function writeMoves(entry: Entry, record: Omit<Record, "version">): void 
     stopped: stateText(stateWith(record, "stopped")),
   };
   if (texts.running.length > MOST_TEXT) return;
-  const frozen = groups.flatMap(({ directory, version, controllers }) => {
-    if (version === 2) return [`${directory}/cgroup.freeze`];
-    return controllers.split(",").includes("freezer") ? [`${directory}/freezer.self_freezing`] : [];
-  });
   const plan = planMoves({
     arch: Deno.build.arch as Arch,
     id: record.id,
     init: { pid: init.pid, bootId: init.bootId, inode },
     texts,
-    frozen,
+    frozen: frozenFiles(groups),
     groups: groups.map(({ directory }) => directory),
     parents: record.parents.toReversed(),
     files: FILES,
@@ -64,6 +60,14 @@ export function writeMoves(entry: Entry, record: Omit<Record, "version">): void 
     moves: movesOf(record).filter((move) => move !== "kill" || !sharesPids(init.pid)),
   });
   entry.writeMoves(assembleTable(plan));
+}
+
+/** The files that say whether a container is frozen, by a 1. */
+export function frozenFiles(groups: Record["groups"]): string[] {
+  return groups.flatMap(({ directory, version, controllers }) => {
+    if (version === 2) return [`${directory}/cgroup.freeze`];
+    return controllers.split(",").includes("freezer") ? [`${directory}/freezer.self_freezing`] : [];
+  });
 }
 
 /** Whether the end of a process leaves others of its container: SIGKILL then goes to all. */

@@ -118,6 +118,8 @@ export interface Context extends PlanRequest {
   readonly launcherOpens: boolean;
   /** Whether the ids of the sandbox are a range of the host's that the launch finds: files are mapped to it. */
   readonly idRange: boolean;
+  /** Whether the program's words are known only when it runs: see plan/given.ts. */
+  readonly given?: boolean | undefined;
 }
 
 /** Answers the common questions about a request once. */

@@ -36,6 +36,8 @@ export interface JoinRequest
   readonly keepKeys?: boolean | undefined;
   /** Whether the terminal passes newlines on as they are written. */
   readonly plainNewlines?: boolean | undefined;
+  /** Whether the program's words are known only when it runs, in place of those of its process. */
+  readonly given?: boolean | undefined;
 }
 
 /**
@@ -84,6 +86,7 @@ export function joinPlan(request: JoinRequest): Plan {
     idRange: request.ownUsers,
     preserved,
     plainNewlines: request.plainNewlines,
+    given: request.given,
   };
   return {
     arch: host.arch,

@@ -1,19 +1,7 @@
 import { type Arch, O, O_DIRECTORY, O_NOFOLLOW } from "./abi.ts";
-import { AT, AT_FDCWD } from "./kernel.ts";
-import {
-  type Arg,
-  flags,
-  jump,
-  mark,
-  named,
-  type Op,
-  op,
-  type Plan,
-  slot,
-  type Struct,
-  text,
-  zeros,
-} from "./op.ts";
+import { findFirst, findThawed, type FirstProcess } from "./first_process.ts";
+import { AT_FDCWD } from "./kernel.ts";
+import { flags, jump, mark, named, type Op, op, type Plan, slot, type Struct, text, zeros } from "./op.ts";
 
 /** What can be compiled, by the numbers that the stub of the executable gives them: `tools/build/stub_x86_64.S`. */
 export const MOVES = { state: 1, start: 2, delete: 3, kill: 4 } as const;
@@ -26,7 +14,7 @@ export interface MovesRequest {
   /** Name of the container, and of its directory. */
   readonly id: string;
   /** Its first process: a number that is given away again, and one that is not. */
-  readonly init: { readonly pid: number; readonly inode: bigint; readonly bootId: string };
+  readonly init: FirstProcess;
   /** What `state` prints. */
   readonly texts: Readonly<Record<"created" | "running" | "paused" | "stopped", string>>;
   /** The files that say whether it is frozen, by a 1. */
@@ -44,10 +32,6 @@ export interface MovesRequest {
   readonly moves: readonly MoveName[];
 }
 
-/** `struct statx` and the inode in it (statx(2)). */
-const [STATX_BYTES, STATX_INODE] = [256, 32];
-const BOOT_ID = "/proc/sys/kernel/random/boot_id";
-const [POLLIN, EVENTS] = [1n, 1n << 32n];
 const [O_NONBLOCK, LOCK_EX_NB] = [0o4000, 6];
 const IGNORED: Struct = {
   struct: "sigaction",
@@ -57,7 +41,6 @@ const IGNORED: Struct = {
 const OPENED = ["file", "process", "gate", "parent"];
 /** `struct linux_dirent64` of an entry whose name has this length (getdents64(2)). */
 const entryBytes = (name: string): number => Math.ceil((19 + name.length + 1) / 8) * 8;
-const zeroTime: Struct = { struct: "timespec", members: [["sec", 8, 0], ["nsec", 8, 0]] };
 const REMOVEDIR = named("AT_REMOVEDIR", 0x200);
 
 /**
@@ -109,26 +92,8 @@ function* lock({ files }: MovesRequest): Iterable<Op> {
 
 /** Goes on with `created`, `running`, `paused` or `stopped`. */
 function* look(request: MovesRequest): Iterable<Op> {
-  yield* compareBoot(request.init.bootId);
-  const does = "find its first process";
-  yield op(does, "pidfd_open", [request.init.pid, 0], {
-    into: "process",
-    ignore: ["ESRCH", "EINVAL"],
-    ignored: "stopped",
-  });
-  const info = zeros(STATX_BYTES, "statx");
-  const what = named("STATX_INO", 0x100);
-  yield op(does, "statx", [slot("process"), "", flags("AT_", { EMPTY_PATH: AT.EMPTY_PATH }), what, info]);
-  yield op(does, "load", [{ inside: info, offset: STATX_INODE }, 0], { into: "inode" });
-  yield op("is it the very process?", "let", [slot("inode"), -request.init.inode, 1], {
-    zero: "same",
-    positive: "stopped",
-  });
-  yield op("has it ended?", "let", [POLLIN * EVENTS, slot("process"), 1], { label: "same", into: "poll" });
-  yield op("has it ended?", "ppoll", [{ address: "poll" }, 1, zeroTime, 0, 8], {
-    positive: "stopped",
-  });
-  for (const file of request.frozen) yield* readFrozen(file);
+  yield* findFirst(request.init);
+  yield* findThawed(request.frozen);
   yield op("does it wait to be started?", "openat", [
     slot("directory"),
     request.gate,
@@ -138,40 +103,6 @@ function* look(request: MovesRequest): Iterable<Op> {
     ),
     0,
   ], { into: "gate", ignore: ["ENXIO", "ENOENT"], ignored: "running" });
-}
-
-/** A process of another boot is none. */
-function* compareBoot(bootId: string): Iterable<Op> {
-  const does = "compare the boot";
-  const expected = new TextEncoder().encode(bootId);
-  const found = zeros(expected.length + 8, "boot id");
-  yield* readFile(BOOT_ID, found, expected.length);
-  for (let offset = 0; offset < expected.length; offset += 8) {
-    const at = Math.min(offset, expected.length - 8);
-    const word = new DataView(expected.buffer).getBigUint64(at, true);
-    const next = `boot:${offset + 8}`;
-    yield op(does, "load", [{ inside: found, offset: at }, 0], { into: "word" });
-    yield op(does, "let", [slot("word"), -word, 1], { zero: next, positive: "stopped" });
-    yield mark(next);
-  }
-}
-
-function* readFrozen(file: string): Iterable<Op> {
-  const does = "is it frozen?";
-  const found = zeros(8, "0 or 1");
-  yield* readFile(file, found, 8);
-  yield op(does, "load", [found, 0], { into: "word" });
-  yield op(does, "let", [slot("word"), -0x0a31, 1], { zero: "paused" }); // "1\n"
-  yield op(does, "let", [slot("word"), -0x0a30, 1], { zero: `thawed:${file}`, positive: "fail" });
-  yield mark(`thawed:${file}`);
-}
-
-/** The begin of a file, which must be there. */
-function* readFile(path: string, into: Arg, bytes: number): Iterable<Op> {
-  const does = `read "${path}"`;
-  yield op(does, "openat", [AT_FDCWD, path, flags("O_", { CLOEXEC: O.CLOEXEC }), 0], { into: "file" });
-  yield op(does, "read", [slot("file"), into, bytes]);
-  yield op(does, "close", [slot("file")]);
 }
 
 /** `start` opens the gate, and waits until who waited there has become the program. */

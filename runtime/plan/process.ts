@@ -1,7 +1,8 @@
 import type { Context, Filter } from "./context.ts";
+import { GIVEN_ARGS, GIVEN_PATH, givenCandidate, IS_GIVEN_PATH } from "./given.ts";
 import { AT, AT_FDCWD, PR } from "./kernel.ts";
 import { message, sendDescriptor } from "./message.ts";
-import { mark, named, type Op, op, slot, type Struct, zeros } from "./op.ts";
+import { type Arg, mark, named, type Op, op, slot, type Struct, zeros } from "./op.ts";
 import { firstPreserved } from "./preserved.ts";
 import { FIRST_FREE_FD, GATE_FD, MESSAGE } from "./protocol.ts";
 
@@ -70,37 +71,72 @@ export function* enterDirectory({ spec }: Context, tried = false): Iterable<Op> 
 }
 
 /** Finds the program before the start gate, as the user who will run it; slot `program` becomes its path. */
-export function* findProgram({ spec }: Context): Iterable<Op> {
+export function* findProgram({ spec, given }: Context): Iterable<Op> {
   const [name = ""] = spec.process?.args ?? [];
-  const access = named("AT_EACCESS", AT.EACCESS);
-  const executable = named("X_OK", 1);
-  if (name.includes("/")) {
-    yield op(`run "${name}"`, "faccessat2", [AT_FDCWD, name, executable, access], { label: "find" });
-    yield op(`run "${name}"`, "let", [{ inside: cstring(name), offset: 0 }], { into: "program" });
-    return;
-  }
   const path = searchPath(spec.process?.env);
+  if (given) {
+    yield op("was a path given?", "load", [IS_GIVEN_PATH, 0], { into: "program", zero: "find:0" });
+    yield* findPath("what was given", GIVEN_PATH, "found");
+    yield* search("what was given", path, (_, index) => givenCandidate(index));
+  } else if (name.includes("/")) yield* findPath(`"${name}"`, name);
+  else {
+    yield* search(`"${name}"`, path, (directory) => {
+      const candidate = `${inDirectory(directory)}${name}`;
+      return [candidate, `${candidate}/.`, candidate];
+    });
+  }
+}
+
+/** The directories that a name without a slash is looked for in, each ending in a slash. */
+export function searchDirectories(env: readonly string[] | undefined): string[] {
+  return searchPath(env).map(inDirectory);
+}
+
+function inDirectory(directory: string): string {
+  return `${directory === "" ? "." : directory.replace(/\/+$/, "")}/`;
+}
+
+function* findPath(what: string, path: Arg, found?: string): Iterable<Op> {
+  const [access, executable] = [named("AT_EACCESS", AT.EACCESS), named("X_OK", 1)];
+  yield op(`run ${what}`, "faccessat2", [AT_FDCWD, path, executable, access], { label: "find" });
+  yield op(`run ${what}`, "let", [addressOf(path)], {
+    into: "program",
+    ...(found !== undefined && { positive: found }),
+  });
+}
+
+/** A place where a program may lie: its path, what is there only if that is a directory, and the path in words. */
+type Candidate = readonly [path: Arg, asDirectory: Arg, shows?: string];
+
+function* search(
+  what: string,
+  path: readonly string[],
+  candidateIn: (directory: string, index: number) => Candidate,
+): Iterable<Op> {
+  const [access, executable] = [named("AT_EACCESS", AT.EACCESS), named("X_OK", 1)];
   for (const [index, directory] of path.entries()) {
-    const candidate = `${directory === "" ? "." : directory.replace(/\/+$/, "")}/${name}`;
+    const [candidate, asDirectory, shows = `${what} in ${directory}`] = candidateIn(directory, index);
     const next = `find:${index + 1}`;
     const test = `find:${index}:test`;
-    const does = `look for "${candidate}"`;
-    yield op(does, "faccessat2", [AT_FDCWD, `${candidate}/.`, 0, 0], {
+    const does = `look for "${shows}"`;
+    yield op(does, "faccessat2", [AT_FDCWD, asDirectory, 0, 0], {
       label: `find:${index}`,
       zero: next,
       failed: test,
     });
     yield op(does, "faccessat2", [AT_FDCWD, candidate, executable, access], { label: test, failed: next });
-    yield op(does, "let", [{ inside: cstring(candidate), offset: 0 }], {
-      into: "program",
-      positive: "found",
-    });
+    yield op(does, "let", [addressOf(candidate)], { into: "program", positive: "found" });
   }
   // The empty path is never there: ends with ENOENT.
-  yield op(`find "${name}" in PATH (${path.join(":")})`, "faccessat2", [AT_FDCWD, "", 0, 0], {
+  yield op(`find ${what} in PATH (${path.join(":")})`, "faccessat2", [AT_FDCWD, "", 0, 0], {
     label: `find:${path.length}`,
   });
   yield mark("found");
+}
+
+/** An argument that points to a text, as the number of its address. */
+function addressOf(path: Arg): Arg {
+  return typeof path === "string" ? { inside: cstring(path), offset: 0 } : path;
 }
 
 function cstring(value: string): { bytes: Uint8Array; shows: string } {
@@ -159,9 +195,10 @@ function install({ program, flags: filterFlags }: Filter): Op {
 }
 
 /** Becomes the program. */
-export function execute({ spec }: Context): Op {
+export function execute({ spec, given }: Context): Op {
   const { args = [], env = [] } = spec.process ?? {};
-  return op(`run "${args[0]}"`, "execve", [slot("program"), { strings: args }, { strings: env }], {
+  const words = given ? GIVEN_ARGS : { strings: args };
+  return op(`run "${args[0]}"`, "execve", [slot("program"), words, { strings: env }], {
     label: "execute",
   });
 }

@@ -23,13 +23,17 @@ import { decodeRecord, encodeRecord, type Record, unreadable } from "./record.ts
 
 /** Below the directory of the user; the stub of the executable knows that root's is `/run`. */
 const DIRECTORY = "ai-sandbox/containers";
-const [RECORD, SPEC, MOVES, STARTS] = ["record.json", "config.json", "moves", "starts"];
+const [RECORD, SPEC, MOVES, EXECS, STARTS] = ["record.json", "config.json", "moves", "execs", "starts"];
+/** What is known of a container, in the files of its directory: the steps of running further programs go by it. */
+export const KEPT_BY: readonly string[] = [RECORD, SPEC];
 /** The fifo at which the first process waits. */
 export const GATE = "exec.fifo";
 /** All that is in the directory of a container, in the order in which it is removed: the record last. */
 export const FILES: readonly string[] = [
   MOVES,
   `${MOVES}.new`,
+  EXECS,
+  `${EXECS}.new`,
   GATE,
   STARTS,
   SPEC,
@@ -88,11 +92,13 @@ export class Entry implements Disposable {
   /** Writes down what is known of it: when this returns, it is on the disk. Moves that knew something else are removed. */
   write(record: Omit<Record, "version">): void {
     removeAt(this.#directory, MOVES);
+    removeAt(this.#directory, EXECS);
     writeFileAt(this.#directory, RECORD, encodeRecord(record));
   }
 
   /** Keeps the config.json that the container is made from: what becomes of the bundle's later does not matter. */
   writeSpec(spec: Spec): void {
+    removeAt(this.#directory, EXECS);
     writeFileAt(this.#directory, SPEC, exactJson(spec));
   }
 
@@ -111,6 +117,11 @@ export class Entry implements Disposable {
   /** Keeps the steps of its moves. After a power cut they may be missing: then the record is gone by. */
   writeMoves(table: Uint8Array<ArrayBuffer>): void {
     putFileAt(this.#directory, MOVES, table);
+  }
+
+  /** Keeps the steps of running further programs, until something else is known of the container. */
+  writeExecs(table: Uint8Array<ArrayBuffer>): void {
+    putFileAt(this.#directory, EXECS, table);
   }
 
   /** A new start gate, which the caller can both read and open. */

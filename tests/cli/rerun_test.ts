@@ -115,10 +115,17 @@ rerunTest("a bundle that has changed is run as it is now", async (runs) => {
 
 rerunTest("what is not as usual is left to Deno, which says what is wrong", async (runs) => {
   const { bundle, program } = runs;
-  await runs.first("echo hello; exit 3");
+  await runs.first("for fd in 0 2; do readlink /proc/$$/fd/$fd; done | grep null; exit 3");
   const path = bundle.path;
-  const closed = await cli(["run", path], { program, wrapper: ["sh", "-c", 'exec "$@" 0<&-', "sh"] });
-  deepEqual([closed.code, closed.stdout], [3, "hello\n"]);
+  const closing = async (which: string): Promise<string> => {
+    const wrapper = ["sh", "-c", `exec "$@" ${which}`, "sh"];
+    const { code, stdout } = await cli(["run", path], { program, wrapper });
+    equal(code, 3);
+    return stdout;
+  };
+  equal(await closing(""), "");
+  for (const which of ["0<&-", "2>&-"]) equal(await closing(which), "/dev/null\n", which);
+  equal(await closing("0<&- 2>&-"), "/dev/null\n/dev/null\n");
   const few = await cli(["run", path], { program, wrapper: ["prlimit", "--nofile=5"] });
   ok(few.code !== 3 && few.stderr !== "", few.stderr);
   const sockets = await cli(["run", path], { program, env: { LISTEN_FDS: "1", LISTEN_PID: "1" } });

@@ -48,9 +48,10 @@ Deno.test("the stubs know what else is written down in TypeScript", () => {
       const each of [
         "/run/ai-sandbox/containers\0",
         MOVES_FORM,
-        `${[...Object.keys(MOVES), "run"].join("\0")}\0\0`,
+        `${[...Object.keys(MOVES), "run", "exec"].join("\0")}\0\0`,
         "/run/ai-sandbox/runs\0",
         `${FILES[0]}\0`,
+        `${FILES[2]}\0`,
       ]
     ) {
       ok(text.includes(each), each);
@@ -109,6 +110,10 @@ const LINES: readonly (readonly [args: string, said: "stopped" | "left"])[] = [
   ["--root ROOT delete --force=true other", "left"],
   ["--root ROOT delete --forced other", "left"],
   ["--root ROOT delete --force", "left"],
+  ["--root ROOT exec box", "left"],
+  ["--root ROOT exec box true", "left"],
+  ["--root ROOT exec box --tty true", "left"],
+  ["--root ROOT exec --tty box true", "left"],
   ["state box", "left"],
 ];
 

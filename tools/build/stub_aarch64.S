@@ -3,6 +3,7 @@
     .set DELETE, 3
     .set KILL, 4
     .set RUN, 5
+    .set EXEC, 6
     .text
     .globl _start
 _start:
@@ -41,7 +42,8 @@ _start:
     adr x0, .Lcommands
     bl .Lexact
     mov w23, w19                // the command
-    mov x24, #0                 // the signal; for `delete` whether it is forced
+    mov x24, #0                 // the signal; for `delete` whether it is forced; for `exec` where the program's words are
+    adr x18, .Lmoves            // the name of the table
     cmp w23, #RUN
     b.eq .Lrun
     bl .Lnext
@@ -70,6 +72,8 @@ _start:
     lsr x6, x6, x2
     tbnz x6, #0, 2b
     cbnz w2, .Lload
+    cmp w23, #EXEC
+    b.eq .Lexec
     cmp w23, #KILL
     b.ne 3f
     mov x24, #15
@@ -83,6 +87,7 @@ _start:
 3:  ldr x2, [x21]
     cbnz x2, .Lload
 
+.Lfind:
     mov x8, #175                // geteuid
     svc #0
     mov w26, w0
@@ -108,7 +113,7 @@ _start:
     mov w27, w0
     bl .Lcheck
     mov w0, w27
-    adr x1, .Lmoves
+    mov x1, x18
     movz x2, #0x8800            // O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC
     movk x2, #0x8, lsl #16
     bl .Lopen
@@ -151,6 +156,16 @@ _start:
     ldr x3, .Lwalk
     add x2, x2, x3
     br x2
+
+.Lexec:
+    mov x24, x21
+    bl .Lnext
+    ldrb w2, [x1]
+    cbz w2, .Lload
+    cmp w2, #'-'
+    b.eq .Lload
+    adr x18, .Lexecs
+    b .Lfind
 
 .Lrun:
     add x2, x29, #24
@@ -519,10 +534,11 @@ _start:
     .asciz "3", "QUIT", "SIGQUIT", "10", "USR1", "SIGUSR1", "12", "USR2", "SIGUSR2", ""
 .Lflags: .asciz "root", "log-format", "log", ""
 .Lformats: .asciz "json", "text", ""
-.Lcommands: .asciz "state", "start", "delete", "kill", "run", ""
+.Lcommands: .asciz "state", "start", "delete", "kill", "run", "exec", ""
 .Lforce: .asciz "--force", "-f", ""
 .Lhome: .asciz "/run/ai-sandbox/containers"
 .Lmoves: .asciz "moves"
+.Lexecs: .asciz "execs"
 .Lruns: .asciz "/run/ai-sandbox/runs"
     .balign 16
 // Filled in by attach(); addresses are relative to _start. Words and settings follow, each ended by NUL.

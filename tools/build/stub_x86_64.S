@@ -1,8 +1,8 @@
 # Runs before all else in the process: the program header that names ld.so is hidden from the kernel, which then begins
 # here, without any library. Each part goes on with the next:
 #
-#  1. A command on a container that was compiled (runtime/plan/moves.ts), or the run of a bundle that was run before
-#     (runtime/plan/rerun.ts), is walked through. All else is left to Deno.
+#  1. A command on a container that was compiled (runtime/plan/moves.ts, runtime/plan/execs.ts), or the run of a bundle that
+#     was run before (runtime/plan/rerun.ts), is walked through. All else is left to Deno.
 #  2. ld.so is loaded as the kernel would have loaded it.
 #  3. When all libraries are there, Deno is given other arguments and another environment.
 #
@@ -13,6 +13,7 @@
     .set DELETE, 3              # commands, as MOVES in runtime/plan/moves.ts counts them
     .set KILL, 4
     .set RUN, 5                 # RERUN in runtime/plan/rerun.ts
+    .set EXEC, 6                # EXEC in runtime/plan/execs.ts
     .text
     .globl _start
 _start:
@@ -51,7 +52,7 @@ _start:
     lea .Lcommands(%rip), %rdi
     call .Lexact
     mov %ebx, %r14d             # the command
-    xor %r15d, %r15d            # the signal; for `delete` whether it is forced
+    xor %r15d, %r15d            # the signal; for `delete` whether it is forced; for `exec` where the program's words are
     cmp $RUN, %r14d
     je .Lrun
     call .Lnext
@@ -78,6 +79,8 @@ _start:
     jc 2b
     test %eax, %eax
     jnz .Lload
+    cmp $EXEC, %r14d
+    je .Lexec
     cmp $KILL, %r14d
     jne 3f
     mov $15, %r15d              # SIGTERM
@@ -90,6 +93,9 @@ _start:
     movzbl (%rax,%rbx), %r15d
 3:  cmpq $0, (%r12)             # there must be no more
     jne .Lload
+    lea .Lmoves(%rip), %r10
+.Lfind:
+    push %r10                   # the name of the table
 
     mov $107, %eax              # geteuid
     syscall
@@ -115,7 +121,7 @@ _start:
     mov %eax, %ebx
     call .Lcheck
     mov %ebx, %edi
-    lea .Lmoves(%rip), %rsi
+    pop %rsi
     mov $0xa0800, %edx          # O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC
     call .Lopen
 .Ltable:
@@ -151,6 +157,17 @@ _start:
     lea _start(%rip), %rax
     add .Lwalk(%rip), %rax
     jmp *%rax
+
+# `exec ID PROGRAM …` without flags, which would stand before the program.
+.Lexec:
+    mov %r12, %r15
+    call .Lnext
+    cmpb $0, (%rsi)
+    je .Lload
+    cmpb $'-', (%rsi)
+    je .Lload
+    lea .Lexecs(%rip), %r10
+    jmp .Lfind
 
 # `run DIR` and nothing else, as root: what is kept of it has the name of the directory's inode.
 .Lrun:
@@ -543,10 +560,11 @@ _start:
     .asciz "3", "QUIT", "SIGQUIT", "10", "USR1", "SIGUSR1", "12", "USR2", "SIGUSR2", ""
 .Lflags: .asciz "root", "log-format", "log", ""
 .Lformats: .asciz "json", "text", ""
-.Lcommands: .asciz "state", "start", "delete", "kill", "run", ""
+.Lcommands: .asciz "state", "start", "delete", "kill", "run", "exec", ""
 .Lforce: .asciz "--force", "-f", ""
 .Lhome: .asciz "/run/ai-sandbox/containers"
 .Lmoves: .asciz "moves"
+.Lexecs: .asciz "execs"
 .Lruns: .asciz "/run/ai-sandbox/runs"
     .balign 16
 # Filled in by attach(); addresses are relative to _start. Words and settings follow, each ended by NUL.

@@ -2,7 +2,8 @@ import { deepEqual, equal } from "node:assert/strict";
 import { assembleTable } from "../../../../runtime/launch/image.ts";
 import { formatPlan } from "../../../../runtime/plan/format.ts";
 import { MOVES } from "../../../../runtime/plan/moves.ts";
-import { planRerun, RERUN, type RerunRequest, type Stamp } from "../../../../runtime/plan/rerun.ts";
+import { planRerun, RERUN, type RerunRequest } from "../../../../runtime/plan/rerun.ts";
+import type { Stamp } from "../../../../runtime/plan/unaided.ts";
 import { golden } from "../../../helpers/golden.ts";
 
 const STAMP: Stamp = { inode: 42n, sizeBytes: 1000n, changed: [1_700_000_000n, 5n], device: 0x200000001n };
