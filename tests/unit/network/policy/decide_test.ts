@@ -192,11 +192,7 @@ Deno.test("staticPins() cuts out what the block does not name and what rules den
     "tcp 192.0.2.0/30 6-9",
     "tcp 192.0.2.2/31 5-5",
   ]);
-  deepEqual(
-    pins(policyOf([{ to: "10.0.0.0/8", ...ports(1) }, { to: "64:ff9b::a00:1", ...ports(1) }])),
-    [
-      "tcp 10.0.0.0/8 1-1",
-    ].concat("tcp 64:ff9b::a00:1/128 1-1"),
-  );
+  const mixed = policyOf([{ to: "10.0.0.0/8", ...ports(1) }, { to: "64:ff9b::a00:1", ...ports(1) }]);
+  deepEqual(pins(mixed), ["tcp 10.0.0.0/8 1-1"]);
   ok(!pins(policyOf([{ to: "0.0.0.0/0" }])).some((pin) => pin.includes(" 10.") || pin.includes(" 127.")));
 });
