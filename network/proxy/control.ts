@@ -25,7 +25,15 @@ export interface ProxiedSandbox {
 
 /** Whether it was done. */
 export type ControlAnswer =
-  | { readonly ok: true; readonly status?: ProxyStatus }
+  | {
+    readonly ok: true;
+    readonly status?: ProxyStatus;
+    /**
+     * Of `add` and `update` where a rule opens TLS: the PEM of the sandbox's own authority, which its programs have to
+     * believe.
+     */
+    readonly certificate?: string;
+  }
   | { readonly ok: false; readonly error: string };
 
 /** What the proxy is doing. */

@@ -1,0 +1,203 @@
+import type { AuditEntry } from "../audit/record.ts";
+import { Pins } from "../dns/pins.ts";
+import type { NameServer } from "../dns/upstream.ts";
+import { permittedAddresses, pinsOf, staticPins } from "../policy/decide.ts";
+import type { NetworkPolicy } from "../policy/policy.ts";
+import type { Authority } from "./authority.ts";
+import type { ProxiedSandbox } from "./control.ts";
+import { Rate } from "./rate.ts";
+import { Secrets } from "./secrets.ts";
+
+/** What one sandbox may have open at once, whatever its policy says: the others need room, too. */
+const CONNECTIONS = 512;
+const NAMES = { perSecond: 50, atOnce: 200 } as const;
+
+/** Where verdicts are written; throws if they cannot be. */
+export interface AuditSink extends Disposable {
+  append(entry: AuditEntry): void;
+}
+
+/** Opens addresses in the firewall. */
+export interface PinFirewall {
+  pin(...pins: readonly FirewallPin[]): void;
+  /** Takes away all pins of one of a sandbox's addresses. */
+  unpinAll(address: string): void;
+}
+
+/** A way from one of a sandbox's addresses to an address or a range. */
+export interface FirewallPin {
+  readonly sandbox: string;
+  readonly address: string;
+  readonly first: number;
+  readonly last: number;
+  readonly protocol: "tcp" | "udp";
+  /** After how many seconds it is gone; nothing for good. */
+  readonly ttlS?: number | undefined;
+}
+
+/** What the proxy needs of the world. */
+export interface Surroundings {
+  readonly firewall: PinFirewall;
+  readonly nowMs: () => number;
+}
+
+/** A connection that can be closed from outside, and that is asked whether it may stay when the policy changes. */
+export interface Held {
+  close(): void;
+  /** Whether what it does now would still be let through. */
+  isStillAllowed(): boolean;
+}
+
+/** One sandbox: its policy, what it was told, and what it uses. */
+export class SandboxTraffic implements Disposable {
+  readonly pins = new Pins();
+  readonly held = new Set<Held>();
+  readonly names: Rate;
+  policy: NetworkPolicy;
+  secrets: Secrets;
+  servers: readonly NameServer[];
+  /** Signs names when TLS is opened; made when it is first needed. */
+  authority: Authority | undefined;
+  upload: Flow;
+  download: Flow;
+  #requests: Rate | undefined;
+  #isUnwritten = false;
+
+  constructor(
+    readonly sandbox: ProxiedSandbox,
+    readonly audit: AuditSink,
+    readonly around: Surroundings,
+    servers: readonly NameServer[],
+  ) {
+    this.policy = sandbox.policy;
+    this.servers = servers;
+    this.secrets = new Secrets(sandbox.policy, sandbox.credentials);
+    this.names = new Rate(NAMES.perSecond, NAMES.atOnce, around.nowMs());
+    this.upload = new Flow(
+      this.policy.limits.uploadBytes,
+      this.policy.limits.uploadBytesPerSecond,
+      around.nowMs(),
+    );
+    this.download = new Flow(
+      this.policy.limits.downloadBytes,
+      this.policy.limits.downloadBytesPerSecond,
+      around.nowMs(),
+    );
+    this.#requests = this.#requestRate();
+  }
+
+  /** Decides by another policy from now on; what it would not let through is closed. Bytes that were used stay used. */
+  update(policy: NetworkPolicy, servers: readonly NameServer[]): void {
+    const secrets = new Secrets(policy, this.sandbox.credentials);
+    const { limits } = policy;
+    const nowMs = this.around.nowMs();
+    [this.policy, this.secrets, this.servers] = [policy, secrets, servers];
+    this.upload = new Flow(limits.uploadBytes, limits.uploadBytesPerSecond, nowMs, this.upload.used);
+    this.download = new Flow(limits.downloadBytes, limits.downloadBytesPerSecond, nowMs, this.download.used);
+    this.#requests = this.#requestRate();
+    this.unpin();
+    this.pinStatic();
+    for (const [name, addresses, untilMs] of this.pins.all(nowMs)) {
+      this.pin(name, permittedAddresses(policy, name, addresses).pinned, (untilMs - nowMs) / 1000);
+    }
+    for (const one of [...this.held]) if (!one.isStillAllowed()) one.close();
+  }
+
+  /** Opens addresses that the policy names, which nobody has to ask for. */
+  pinStatic(): void {
+    const pins = staticPins(this.policy).flatMap(({ cidr, first, last, transport }): FirewallPin[] => {
+      const own = this.#own(cidr);
+      return own === undefined ? [] : [{ sandbox: own, address: cidr, first, last, protocol: transport }];
+    });
+    if (pins.length > 0) this.around.firewall.pin(...pins);
+  }
+
+  /** Opens the addresses of a name for as long as the answer is true. */
+  pin(name: string, addresses: readonly string[], ttlS: number): void {
+    const pins = addresses.flatMap((address) => {
+      const own = this.#own(address);
+      if (own === undefined) return [];
+      return pinsOf(this.policy, name, address).map(({ first, last, transport }): FirewallPin => (
+        { sandbox: own, address, first, last, protocol: transport, ttlS }
+      ));
+    });
+    if (pins.length > 0) this.around.firewall.pin(...pins);
+  }
+
+  /** Closes all that was opened. */
+  unpin(): void {
+    const { ipv4, ipv6 } = this.sandbox;
+    for (const address of [ipv4, ipv6]) if (address !== undefined) this.around.firewall.unpinAll(address);
+  }
+
+  /** The sandbox's own address of the same family. */
+  #own(address: string): string | undefined {
+    return address.includes(":") ? this.sandbox.ipv6 : this.sandbox.ipv4;
+  }
+
+  /** Whether one more connection may be there. */
+  get hasRoom(): boolean {
+    return this.held.size < Math.min(this.policy.limits.connections ?? CONNECTIONS, CONNECTIONS);
+  }
+
+  /** Whether one more request may be made now. */
+  takeRequest(): boolean {
+    return this.#requests?.take(1, this.around.nowMs()) ?? true;
+  }
+
+  /** Writes down what was decided; nothing passes if this throws. */
+  record(entry: Omit<AuditEntry, "sandbox">): void {
+    try {
+      this.audit.append({ sandbox: this.sandbox.id, ...entry });
+      this.#isUnwritten = false;
+    } catch (error) {
+      this.#isUnwritten = true;
+      throw error;
+    }
+  }
+
+  /** Throws if the last that was to be written down could not be, and still cannot. */
+  confirm(): void {
+    if (!this.#isUnwritten) return;
+    this.record({
+      kind: "proxy",
+      verdict: "allow",
+      rule: "builtin:audit",
+      reason: "records can be written again",
+    });
+  }
+
+  [Symbol.dispose](): void {
+    for (const one of [...this.held]) one.close();
+    this.audit[Symbol.dispose]();
+  }
+
+  #requestRate(): Rate | undefined {
+    const most = this.policy.limits.requestsPerMinute;
+    return most === undefined ? undefined : new Rate(most / 60, most, this.around.nowMs());
+  }
+}
+
+/** Bytes in one direction: how many in all, and how many a second. */
+export class Flow {
+  readonly #rate: Rate | undefined;
+
+  constructor(
+    readonly most: number | undefined,
+    perSecond: number | undefined,
+    nowMs: number,
+    public used = 0,
+  ) {
+    // What comes at once is a quarter of a second's worth, but no less than a packet.
+    this.#rate = perSecond === undefined
+      ? undefined
+      : new Rate(perSecond, Math.max(perSecond / 4, 1500), nowMs);
+  }
+
+  /** Counts bytes; `false` if they are too many, otherwise how long to wait before they go. */
+  take(bytes: number, nowMs: number): number | false {
+    if (this.most !== undefined && this.used + bytes > this.most) return false;
+    this.used += bytes;
+    return this.#rate?.owe(bytes, nowMs) ?? 0;
+  }
+}

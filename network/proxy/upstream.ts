@@ -1,0 +1,73 @@
+import { ByteReader } from "./bytes.ts";
+import { type Framing, headEnd, type ResponseHead, responseHead } from "./http/head.ts";
+import { Refusal } from "./refusal.ts";
+import { ConnectionStream, type Stream } from "./stream.ts";
+
+const CONNECT_MS = 10_000;
+
+/** A server to connect to: an address that was decided over, and the name for its certificate where TLS is spoken. */
+export interface Server {
+  readonly address: string;
+  readonly port: number;
+  readonly tlsName?: string;
+}
+
+/**
+ * Connects to the address itself: nothing is resolved again.
+ *
+ * @throws {Refusal} When the server cannot be reached, or its certificate is not of that name.
+ */
+export async function connectTo({ address, port, tlsName }: Server): Promise<Stream> {
+  let connection: Deno.TcpConn | undefined;
+  try {
+    connection = await Deno.connect({ hostname: address, port, signal: AbortSignal.timeout(CONNECT_MS) });
+    connection.setNoDelay(true);
+    if (tlsName === undefined) return new ConnectionStream(connection);
+    const tls = await Deno.startTls(connection, { hostname: tlsName, alpnProtocols: ["http/1.1"] });
+    await tls.handshake();
+    return new ConnectionStream(tls);
+  } catch (error) {
+    if (connection) new ConnectionStream(connection).close();
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Refusal("upstream:connect", `the server cannot be reached: ${why}`, 502);
+  }
+}
+
+/** A connection to a server that answers requests. */
+export class Upstream {
+  readonly reader: ByteReader;
+  /** How many responses came. */
+  answered = 0;
+
+  constructor(readonly stream: Stream) {
+    this.reader = new ByteReader(stream);
+  }
+
+  /**
+   * Reads the head of the next response.
+   *
+   * @returns Nothing if the server has closed the connection before it said anything.
+   */
+  async head(method: string): Promise<ResponseHead | undefined> {
+    const bytes = await headOf(this.reader);
+    if (bytes === undefined) return undefined;
+    this.answered++;
+    return responseHead(bytes, method);
+  }
+}
+
+/** The bytes of the next head, taken from the reader; nothing at the end of the connection. */
+export async function headOf(reader: ByteReader): Promise<Uint8Array | undefined> {
+  for (let looked = 0;;) {
+    const end = headEnd(reader.available, looked);
+    if (end >= 0) return reader.take(end);
+    looked = reader.available.length;
+    if (!await reader.fill()) {
+      if (looked === 0) return undefined;
+      throw new Refusal("http:head", "the head ends early");
+    }
+  }
+}
+
+/** Framing of a message without a body. */
+export const NO_BODY: Framing = { kind: "none" };
