@@ -1,3 +1,4 @@
+import { Datagrams, type Peer } from "./datagrams.ts";
 import { closed, exactly } from "./upstream.ts";
 
 const TCP_IDLE_MS = 5_000;
@@ -13,42 +14,41 @@ export type Answering = (
 
 /** Listens for questions on one address by UDP and TCP, at one port. */
 export class NameListener implements Disposable {
-  readonly #udp: Deno.DatagramConn;
+  #udp!: Datagrams;
   readonly #tcp: Deno.Listener<Deno.TcpConn>;
   readonly #open = new Set<Deno.Conn>();
   #answering = 0;
 
-  constructor(hostname: string, port: number, readonly answer: Answering) {
-    this.#udp = Deno.listenDatagram({ transport: "udp", hostname, port });
-    this.#tcp = Deno.listen({ hostname, port: this.port });
-    this.#serveUdp();
-    this.#serveTcp();
+  private constructor(hostname: string, port: number, readonly answer: Answering) {
+    this.#tcp = Deno.listen({ hostname, port });
+  }
+
+  /** Begins to listen. */
+  static async open(hostname: string, port: number, answer: Answering): Promise<NameListener> {
+    const listener = new NameListener(hostname, port, answer);
+    try {
+      listener.#udp = await Datagrams.open(hostname, listener.port, (bytes, from) => {
+        if (listener.#answering < UDP_AT_ONCE) listener.#answerUdp(bytes, from);
+      });
+    } catch (error) {
+      closed(listener.#tcp);
+      throw error;
+    }
+    listener.#serveTcp();
+    return listener;
   }
 
   get port(): number {
-    return (this.#udp.addr as Deno.NetAddr).port;
+    return (this.#tcp.addr as Deno.NetAddr).port;
   }
 
-  async #serveUdp(): Promise<void> {
-    for (;;) {
-      let message: [Uint8Array<ArrayBuffer>, Deno.Addr];
-      try {
-        message = await this.#udp.receive();
-      } catch (error) {
-        if (error instanceof Deno.errors.BadResource || error instanceof Deno.errors.Interrupted) return;
-        continue; // an ICMP error of an earlier answer
-      }
-      if (this.#answering < UDP_AT_ONCE) this.#answerUdp(message[0], message[1] as Deno.NetAddr);
-    }
-  }
-
-  async #answerUdp(bytes: Uint8Array<ArrayBuffer>, from: Deno.NetAddr): Promise<void> {
+  async #answerUdp(bytes: Uint8Array, from: Peer): Promise<void> {
     this.#answering++;
     try {
       const answer = await this.answer(from.hostname, bytes, "udp");
-      if (answer) await this.#udp.send(answer, from);
+      if (answer) this.#udp.send(answer, from);
     } catch {
-      // What cannot be recorded or sent is not answered.
+      // What cannot be recorded is not answered.
     } finally {
       this.#answering--;
     }
@@ -88,7 +88,7 @@ export class NameListener implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    closed(this.#udp);
+    this.#udp[Symbol.dispose]();
     closed(this.#tcp);
     for (const connection of this.#open) closed(connection);
   }

@@ -1,4 +1,5 @@
 import { type Answer, queryBytes, readAnswer } from "./answer.ts";
+import { Datagrams } from "./datagrams.ts";
 
 const TIMEOUT_MS = 2_000;
 const ROUNDS = 2;
@@ -60,22 +61,26 @@ export async function askUpstream(
 }
 
 async function byUdp(server: NameServer, asked: Asked): Promise<Answer | "cut"> {
+  const { promise, resolve, reject } = Promise.withResolvers<Answer | "cut">();
   const hostname = server.address.includes(":") ? "::" : "0.0.0.0";
-  const socket = Deno.listenDatagram({ transport: "udp", hostname, port: 0 });
-  const timer = setTimeout(() => socket.close(), TIMEOUT_MS);
-  try {
-    const to = { transport: "udp" as const, hostname: server.address, port: server.port };
-    await socket.send(queryBytes(asked.id, asked.name, asked.type), to);
-    for (;;) {
-      const [bytes, from] = await socket.receive();
-      const { hostname, port } = from as Deno.NetAddr;
-      if (hostname !== server.address || port !== server.port) continue; // of somebody who guesses
+  using socket = await Datagrams.open(hostname, 0, (bytes, from) => {
+    if (from.hostname !== server.address || from.port !== server.port) return; // of somebody who guesses
+    try {
       const answer = readAnswer(bytes, asked);
-      if (answer !== undefined) return answer;
+      if (answer !== undefined) resolve(answer);
+    } catch (error) {
+      reject(error);
     }
+  });
+  const timer = setTimeout(() => reject(new Error("the server is silent")), TIMEOUT_MS);
+  try {
+    socket.send(queryBytes(asked.id, asked.name, asked.type), {
+      hostname: server.address,
+      port: server.port,
+    });
+    return await promise;
   } finally {
     clearTimeout(timer);
-    closed(socket);
   }
 }
 

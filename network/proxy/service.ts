@@ -40,7 +40,7 @@ export class ProxyService implements Disposable {
   readonly #around: Surroundings;
   readonly #tracking: ConnectionTracking;
   readonly #connections: ConnectionListener;
-  readonly #names: NameListener[];
+  readonly #names: NameListener[] = [];
   readonly #packets: PacketLog | undefined;
   readonly #timer: ReturnType<typeof setInterval> | undefined;
 
@@ -54,17 +54,6 @@ export class ProxyService implements Disposable {
         originalDestination: (local: End, remote: End) => this.#tracking.originalDestination(local, remote),
       }),
     );
-    this.#names = [];
-    for (const hostname of options.hostnames) {
-      const port = this.#names[0]?.port ?? options.dnsPort ?? 0;
-      const listener = new NameListener(
-        hostname,
-        port,
-        (from, bytes, transport) =>
-          this.#byAddress.get(from)?.resolver.answer(bytes, transport) ?? Promise.resolve(undefined),
-      );
-      this.#names.push(stack.use(listener));
-    }
     if (options.logGroup !== undefined) {
       this.#packets = stack.use(new PacketLog(options.logGroup, PACKET_BYTES));
       this.#timer = setInterval(() => this.#recordPackets(), PACKETS_MS);
@@ -75,7 +64,26 @@ export class ProxyService implements Disposable {
   /** Begins to listen; nobody is known yet. */
   static async start(options: ServiceOptions): Promise<ProxyService> {
     await loadPackets();
-    return new ProxyService(options);
+    const service = new ProxyService(options);
+    try {
+      for (const hostname of options.hostnames) await service.#listenForNames(hostname);
+      return service;
+    } catch (error) {
+      service[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  async #listenForNames(hostname: string): Promise<void> {
+    const port = this.#names[0]?.port ?? this.options.dnsPort ?? 0;
+    this.#names.push(
+      await NameListener.open(
+        hostname,
+        port,
+        (from, bytes, by) =>
+          this.#byAddress.get(from)?.resolver.answer(bytes, by) ?? Promise.resolve(undefined),
+      ),
+    );
   }
 
   /** Where it listens. */

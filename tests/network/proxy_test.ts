@@ -1,0 +1,95 @@
+import { deepEqual, equal, match, ok } from "node:assert/strict";
+import { containerTest } from "../helpers/container_test.ts";
+import { policyOf, ProxyWorld, rule } from "../helpers/proxy_world.ts";
+
+const get = (host: string, path = "/"): string => `GET ${path} HTTP/1.1\r\nHost: ${host}\r\n\r\n`;
+
+containerTest("the proxy lets through what a policy allows, by names, TLS, opened TLS and TCP", async () => {
+  await using world = await ProxyWorld.create(policyOf([
+    rule("web", "allowed.test"),
+    rule("tls", "allowed.test", { port: 443 }),
+    rule("opened", "inspected.test", { port: 443, inspect: true }),
+    rule("raw", "raw.test", { port: 22, protocols: ["tcp"] }),
+  ]));
+  const allowed = { resolve: ["allowed.test"], expect: "hello" };
+  const opened = { resolve: ["inspected.test"], to: ["192.0.2.2", 443], expect: "hello" };
+  const own = { sni: "inspected.test", ca: `${world.path}/box-ca.pem` };
+  const answers = await world.attempt([
+    { dns: { name: "allowed.test" } },
+    { dns: { name: "allowed.test", type: 28, tcp: true } },
+    { dns: { name: "denied.test" } },
+    { ...allowed, to: ["192.0.2.2", 80], send: [get("allowed.test")] },
+    { ...allowed, to: ["192.0.2.2", 80], send: [get("denied.test")] },
+    {
+      ...allowed,
+      to: ["192.0.2.2", 443],
+      tls: { sni: "allowed.test", ca: world.authority },
+      send: [get("allowed.test")],
+    },
+    { ...opened, tls: own, send: [get("inspected.test")] },
+    { ...opened, tls: own, send: [get("allowed.test")] },
+    { resolve: ["raw.test"], to: ["192.0.2.2", 22], send: ["SSH-2.0"], expect: "hello" },
+  ]);
+  const good = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello\n";
+  deepEqual(answers.slice(0, 4), ["rcode 0 192.0.2.2", "rcode 0 2001:db8::2", "rcode 3 ", good]);
+  match(answers[4]!, /^HTTP\/1\.1 403 Forbidden\r\n[^]*Connection: close\r\n\r\nRefused by builtin:host: /);
+  deepEqual(answers.slice(5, 7), [good, good]);
+  match(answers[7]!, /^HTTP\/1\.1 403 Forbidden\r\n[^]*Refused by builtin:host: /);
+  deepEqual(answers.slice(8), ["hello SSH-2.0"]);
+  const asked = world.seen().filter(({ kind }) => kind === "dns").map(({ data }) => data);
+  ok(!asked.includes("denied.test"));
+  const requests = world.audit().filter(({ kind }) => kind === "request");
+  equal(requests.filter(({ verdict, status }) => verdict === "allow" && status === 200).length, 2);
+  equal(requests.filter(({ verdict, rule }) => verdict === "deny" && rule === "builtin:host").length, 2);
+});
+
+containerTest("the proxy passes nothing while it cannot write down what passes", async () => {
+  await using world = await ProxyWorld.create(
+    policyOf([rule("web", "allowed.test"), rule("raw", "raw.test", { port: 22, protocols: ["tcp"] })]),
+  );
+  const attempts = [
+    { dns: { name: "allowed.test" } },
+    { to: ["192.0.2.2", 80], send: [get("allowed.test")], expect: "hello" },
+    { to: ["192.0.2.2", 22], send: ["SSH-2.0"], expect: "hello" },
+  ];
+  await world.attempt([{ dns: { name: "allowed.test" } }, { dns: { name: "raw.test" } }]);
+  await world.control({ do: "audit", broken: true });
+  const before = world.seen().length;
+  const [name] = await world.attempt([attempts[0]!]);
+  match(name!, /^!/);
+  for (const answer of await world.attempt(attempts.slice(1))) ok(!answer.includes("hello"), answer);
+  equal(world.seen().filter(({ data }) => data?.includes("hello")).length, 0);
+  equal(world.seen().length, before);
+  await world.control({ do: "audit", broken: false });
+  const [, web, raw] = await world.attempt(attempts);
+  match(web!, /hello/);
+  match(raw!, /hello/);
+});
+
+containerTest("update of a policy holds from then on, for connections that are open, too", async () => {
+  const web = rule("web", "allowed.test");
+  const raw = rule("raw", "raw.test", { port: 22, protocols: ["tcp"] });
+  await using world = await ProxyWorld.create(policyOf([web, raw]));
+  await world.attempt([{ dns: { name: "allowed.test" } }, { dns: { name: "raw.test" } }]);
+
+  const pending = world.attempt([
+    // Two requests on one connection, and two pieces on another, with the update in between.
+    {
+      to: ["192.0.2.2", 80],
+      send: [get("allowed.test", "/one"), ...Array(30).fill(""), get("allowed.test", "/two")],
+    },
+    { to: ["192.0.2.2", 22], send: ["one", ...Array(30).fill(""), "two"] },
+  ]);
+  await new Promise((resolve) => setTimeout(resolve, 800));
+  deepEqual(await world.control({ do: "update", id: "box", policy: policyOf([]) }), { ok: true });
+  const [http, tcp] = await pending;
+  match(http!, /hello\n[^]*403 Forbidden/);
+  ok(!tcp!.includes("two"), tcp);
+  ok(!world.seen().some(({ data }) => data?.includes("two")));
+  const [name, direct] = await world.attempt([
+    { dns: { name: "allowed.test" } },
+    { to: ["192.0.2.2", 80], send: [get("allowed.test")] },
+  ]);
+  equal(name, "rcode 3 ");
+  match(direct!, /^!/);
+});
