@@ -2,13 +2,15 @@
  * Runs the whole test suite: `deno task test [paths and options of deno test]`.
  *
  * Those of `tests/v2/` run in a guest with nothing but cgroup v2. Formatting, lint, types, documentation and its examples are checks of their own (left out when paths
- * or options narrow the run), a last one looks for what the tests left behind on the machine. The last
+ * or options narrow the run), a last one looks for what the tests left behind on the machine. The whole suite starts
+ * the command line as it is built; with paths it is started from sources, unless AI_SANDBOX_TEST_RUNTIME names it. The last
  * line is `N passed, N failed[, N skipped]`; the exit status is 1 if anything failed or no test ran.
  */
 import { fromFileUrl, resolve } from "@std/path";
 import { count, summary } from "./helpers/run_junit.ts";
 import { leftovers, look, type Machine } from "./helpers/run_leftovers.ts";
 import { type Result, results } from "./helpers/run_results.ts";
+import { build } from "../tools/build.ts";
 import { guestTests, inGuest } from "./vm/suite.ts";
 
 const ROOT = fromFileUrl(new URL("..", import.meta.url));
@@ -32,14 +34,16 @@ const before = look(mark);
 const found: Result[] = [];
 const [forGuest, forHost] = [Deno.args.filter(inGuest), Deno.args.filter((one) => !inGuest(one))];
 const whole = Deno.args.length === 0;
+const runtime = whole ? `${temporary}/runtime` : Deno.env.get("AI_SANDBOX_TEST_RUNTIME");
 if (whole) {
   for (const args of CHECKS) found.push(await check(args));
+  found.push(await built());
 }
 if (whole || forHost.some((one) => !one.startsWith("-")) || forGuest.length === 0) {
   found.push(...await tests(forHost));
 }
 // Afterwards, not beside them: a guest takes all CPUs, and some of these tests measure time.
-if (whole || forGuest.length > 0) found.push(...await guestTests(forGuest, write));
+if (whole || forGuest.length > 0) found.push(...await guestTests(forGuest, write, runtime));
 found.push(await nothingLeft(before));
 removeTemporary();
 
@@ -61,6 +65,19 @@ async function check(args: string[]): Promise<Result> {
   return { name, outcome: success ? "passed" : "failed" };
 }
 
+/** Builds the command line for the tests. */
+async function built(): Promise<Result> {
+  const name = "deno task build";
+  try {
+    await build({ entry: `${ROOT}cli/main.ts`, output: runtime! });
+    console.log(`${name} ... ok`);
+    return { name, outcome: "passed" };
+  } catch (error) {
+    console.log(`${name} ... FAILED\n${error instanceof Error ? error.stack : error}`);
+    return { name, outcome: "failed" };
+  }
+}
+
 /** Runs `deno test`; the report counts, and what only its output shows is added. */
 async function tests(args: readonly string[]): Promise<Result[]> {
   const report = resolve(temporary, "report.xml");
@@ -71,7 +88,13 @@ async function tests(args: readonly string[]): Promise<Result[]> {
     // `deno check` has looked at the types of everything, so that one error there fails one check.
     args: ["test", "-A", `--junit-path=${report}`, ...(narrowed ? [] : ["--no-check"]), ...args, ...paths],
     cwd: ROOT,
-    env: { NO_COLOR: "1", TMPDIR: temporary, AI_SANDBOX_SKIPS: skips, AI_SANDBOX_TEST_RUN: id },
+    env: {
+      NO_COLOR: "1",
+      TMPDIR: temporary,
+      AI_SANDBOX_SKIPS: skips,
+      AI_SANDBOX_TEST_RUN: id,
+      ...(runtime && { AI_SANDBOX_TEST_RUNTIME: runtime }),
+    },
     stdin: "null",
     stdout: "piped",
   }).spawn();

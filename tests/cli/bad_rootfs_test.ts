@@ -1,7 +1,7 @@
 import { equal, match, ok } from "node:assert/strict";
 import { refuses, type Scene } from "../helpers/bad_input.ts";
 import { leavesNothing } from "../helpers/census.ts";
-import { cli, STRANGER, Temporary } from "../helpers/cli.ts";
+import { cli, SOURCES, STRANGER, Temporary } from "../helpers/cli.ts";
 import { MOUNTS, TestBundle } from "../helpers/launch_bundle.ts";
 
 // The root file system
@@ -222,7 +222,7 @@ Deno.test("run says so when the user may have no more processes", async () => {
 refuses({
   name: "to go on without descriptors",
   args: ({ bundle }) => ["run", bundle.path],
-  options: { wrapper: ["prlimit", "--nofile=26:26"] },
+  options: { wrapper: ["prlimit", "--nofile=26:26"], program: SOURCES },
   says: /(EMFILE|Too many open files|os error 24)/,
 });
 

@@ -2,8 +2,11 @@ import { fromFileUrl } from "@std/path";
 
 /** The checkout. */
 export const ROOT = fromFileUrl(new URL("../..", import.meta.url)).replace(/\/$/, "");
-/** How the command line is started from sources. */
-export const RUNTIME: readonly string[] = [Deno.execPath(), "run", "--quiet", "-A", `${ROOT}/cli/main.ts`];
+/** How the command line is started from sources, which keeps no images and no steps between commands. */
+export const SOURCES: readonly string[] = [Deno.execPath(), "run", "--quiet", "-A", `${ROOT}/cli/main.ts`];
+const BUILT = Deno.env.get("AI_SANDBOX_TEST_RUNTIME");
+/** How the command line is started: as it was built for a run of the whole suite, else from sources. */
+export const RUNTIME: readonly string[] = BUILT ? [BUILT] : SOURCES;
 const TIMEOUT_MS = 30_000;
 
 /** How a run of the command line ended, and what it said. */

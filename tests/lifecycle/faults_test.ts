@@ -53,6 +53,7 @@ containerTest("an init whose creator died before it knew of it is ended by delet
   const file = `${containers.root}/${BOX}/record.json`;
   const { init, ...record } = JSON.parse(Deno.readTextFileSync(file));
   Deno.writeTextFileSync(file, JSON.stringify({ ...record, phase: "creating", groups: [], parents: [] }));
+  await new Deno.Command("rm", { args: ["-f", `${containers.root}/${BOX}/moves`] }).output();
   equal(await containers.status(BOX), "stopped");
   await containers.output("delete", "--force", BOX);
   for (const { directory } of record.groups) Deno.removeSync(directory);

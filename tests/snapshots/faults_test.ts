@@ -49,7 +49,7 @@ snapshotTest(
     const wholeKiB = parseInt(await command("du", "-sk", `${box.store}/${id}`));
     await box.containers.output("snapshot", "rm", "--store", box.store, id);
     // Too small for the memory, for the layer, for what comes last.
-    for (const size of ["256k", "3m", `${wholeKiB - 24}k`]) {
+    for (const size of ["256k", "3m", `${wholeKiB - 96}k`]) {
       await command("mount", "-t", "tmpfs", "-o", `size=${size}`, "tmpfs", box.store);
       try {
         const { code, stderr } = await box.create().answer;

@@ -15,7 +15,7 @@ if (Deno.args.includes("--fetch")) {
   else await parts();
   Deno.exit(lacking === undefined ? 0 : 1);
 }
-const found = await guestTests(Deno.args, write);
+const found = await guestTests(Deno.args, write, Deno.env.get("AI_SANDBOX_TEST_RUNTIME"));
 const failed = found.filter(({ outcome }) => outcome === "failed");
 if (failed.length > 0) console.log("\nFailed:\n" + failed.map(({ name }) => `  ${name}`).join("\n"));
 console.log("\n" + summary(count(found)));

@@ -7,8 +7,14 @@ const LEFT_OUT = [".git", "bin", "dist", "node_modules", ".ci"];
 /**
  * The checkout and the npm packages that its lock file names, below `payload/`: each where it is on this machine, so
  * that Deno finds in the guest what it has cached.
+ *
+ * @param programs More of this machine's programs, by their places in the guest.
  */
-export function* payload(checkout: string, denoDirectory: string): Iterable<Node> {
+export function* payload(
+  checkout: string,
+  denoDirectory: string,
+  programs: Readonly<Record<string, string>> = {},
+): Iterable<Node> {
   const made = new Set<string>();
   yield* below(checkout, made, LEFT_OUT);
   const lock = JSON.parse(Deno.readTextFileSync(`${checkout}/deno.lock`));
@@ -20,6 +26,10 @@ export function* payload(checkout: string, denoDirectory: string): Iterable<Node
     if (asked(registry)) {
       yield { kind: "file", path: `payload${registry}`, mode: 0o644, bytes: Deno.readFileSync(registry) };
     }
+  }
+  for (const [at, path] of Object.entries(programs)) {
+    yield* parents(dirname(at), made);
+    yield { kind: "file", path: `payload${at}`, mode: 0o755, bytes: Deno.readFileSync(path) };
   }
 }
 

@@ -9,6 +9,8 @@ import { rootImage } from "./root.ts";
 const ROOT = fromFileUrl(new URL("../..", import.meta.url)).replace(/\/$/, "");
 /** The tests that need what this machine may not have; they know that they run in a guest. */
 const TESTS = "tests/v2";
+/** Where the guest has the command line that was built. */
+const RUNTIME = "/opt/ai-sandbox-test/runtime";
 const TIMEOUT_MS = 15 * 60_000;
 
 /** Whether an argument names tests that run in the guest. */
@@ -16,10 +18,15 @@ export function inGuest(argument: string): boolean {
   return argument.replace(`${ROOT}/`, "").replace(/^\.\//, "").startsWith(TESTS);
 }
 
-/** Runs tests in one guest, all that there are if no paths are named, and passes on what they print. */
+/**
+ * Runs tests in one guest, all that there are if no paths are named, and passes on what they print.
+ *
+ * @param runtime The command line as it was built; without it, it is started from sources.
+ */
 export async function guestTests(
   paths: readonly string[],
   write: (bytes: Uint8Array) => Promise<void>,
+  runtime?: string,
 ): Promise<Result[]> {
   const name = `${TESTS}, in a guest with cgroup v2`;
   const print = (line: string): Promise<void> => write(new TextEncoder().encode(`${line}\n`));
@@ -35,8 +42,8 @@ export async function guestTests(
     const said = await boot({
       kernel: base,
       root,
-      payload: payload(ROOT, denoDirectory),
-      script: script(denoDirectory, paths.length > 0 ? paths : [TESTS]),
+      payload: payload(ROOT, denoDirectory, runtime ? { [RUNTIME]: runtime } : {}),
+      script: script(denoDirectory, paths.length > 0 ? paths : [TESTS], runtime !== undefined),
       timeoutMs: TIMEOUT_MS,
     }, async (bytes) => {
       output += decoder.decode(bytes, { stream: true });
@@ -82,10 +89,12 @@ function cacheDirectory(): string {
   return `${base}/ai-sandbox/vm`;
 }
 
-function script(denoDirectory: string, tests: readonly string[]): string {
+function script(denoDirectory: string, tests: readonly string[], isBuilt: boolean): string {
   const quoted = tests.map((each) => `'${each.replaceAll("'", `'\\''`)}'`).join(" ");
   return `cd '${ROOT}' || exit
-export DENO_DIR='${denoDirectory}' AI_SANDBOX_SKIPS=/run/guest/skips AI_SANDBOX_GUEST=1
+export DENO_DIR='${denoDirectory}' AI_SANDBOX_SKIPS=/run/guest/skips AI_SANDBOX_GUEST=1${
+    isBuilt ? ` AI_SANDBOX_TEST_RUNTIME=${RUNTIME}` : ""
+  }
 exec deno test --allow-all --no-check --cached-only --junit-path=/run/guest/report.xml ${quoted}
 `;
 }
