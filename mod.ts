@@ -145,3 +145,4 @@ export { rewindContainer } from "./snapshots/store/rewind.ts";
 export type { Snapshot, SnapshotList, SnapshotStoreOptions } from "./snapshots/store/store.ts";
 export type { SnapshotRecord, SnapshotSizes } from "./snapshots/store/record.ts";
 export { Pool, type PoolOptions } from "./snapshots/pool.ts";
+export { serveNetwork } from "./network/proxy/serve.ts";

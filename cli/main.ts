@@ -35,6 +35,7 @@ const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
   fork: () => import("./commands/fork.ts"),
   kill: () => import("./commands/kill.ts"),
   list: () => import("./commands/list.ts"),
+  "network-proxy": () => import("./commands/network_proxy.ts"),
   pause: () => import("./commands/pause.ts"),
   plan: () => import("./commands/plan.ts"),
   policy: () => import("./commands/policy.ts"),

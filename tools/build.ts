@@ -31,7 +31,7 @@ const HOT = [
   ["version"],
 ];
 /** What only few commands need, and what is no ES module. */
-const APART = ["dbus"];
+const APART = ["dbus", "dns-packet", "node-forge"];
 /** Each `run` twice: the second finds its image made. */
 const RUNS = [`run ${HELLO}`, `run --policy default ${HELLO}`, "run -- true", "run --memory 64MB -- true"];
 /** The name of a container that is there while the code caches are made; it takes root. */

@@ -44,7 +44,7 @@ export class Secrets {
       return [name, pattern] as const;
     });
     const own = Object.entries(policy.secrets.patterns).map(([name, text]) =>
-      [name, new RegExp(text)] as const
+      [name, new RegExp(text, "u")] as const
     );
     this.#patterns = [...built, ...own];
     this.#credentials = policy.credentials;
@@ -89,7 +89,7 @@ export class Secrets {
       const clear = header === "authorization" && basic !== undefined ? fromBase64(basic) : undefined;
       let text = clear ?? value;
       for (const credential of this.#credentials) {
-        const belongs = scheme === "https" && credential.hosts.includes(name) &&
+        const belongs = scheme === "https" && credential.hosts.some((host) => isHost(host, name)) &&
           credential.headers.includes(header);
         if (!text.includes(credential.placeholder) || !belongs) continue;
         const secret = this.#values[credential.id];
@@ -171,6 +171,11 @@ function unescaped(target: string): string {
     /%([0-9A-Fa-f]{2})/g,
     (_, hex) => String.fromCharCode(Number.parseInt(hex, 16)),
   );
+}
+
+/** Whether a name is the host, or below it where it begins with `*.`. */
+function isHost(host: string, name: string): boolean {
+  return host.startsWith("*.") ? name.endsWith(host.slice(1)) && name.length >= host.length : host === name;
 }
 
 function fromBase64(text: string): string | undefined {

@@ -1,7 +1,7 @@
 import { dirname, join, relative } from "@std/path";
 
 /** What is copied of a checkout to bundle it. */
-const PARTS = ["cli", "ffi", "runtime", "snapshots", "mod.ts", "deno.json", "deno.lock"];
+const PARTS = ["cli", "ffi", "network", "runtime", "snapshots", "mod.ts", "deno.json", "deno.lock"];
 
 /**
  * A copy of the checkout at `root` in which the command line imports from the modules themselves what it has through
