@@ -146,3 +146,24 @@ export type { Snapshot, SnapshotList, SnapshotStoreOptions } from "./snapshots/s
 export type { SnapshotRecord, SnapshotSizes } from "./snapshots/store/record.ts";
 export { Pool, type PoolOptions } from "./snapshots/pool.ts";
 export { serveNetwork } from "./network/proxy/serve.ts";
+export {
+  annotatedPolicy,
+  decodeNetworkPolicy,
+  NETWORK_POLICY_ANNOTATION,
+  parseNetworkPolicy,
+  withAllowed,
+} from "./network/policy/read.ts";
+export { loadNetworkPolicy } from "./network/policy/load.ts";
+export { type Trial, type TrialOptions, tryUrl } from "./network/policy/trial.ts";
+export type {
+  Credential,
+  Destination,
+  NetworkLimits,
+  NetworkPolicy,
+  NetworkRule,
+  PortRange,
+  Protocol,
+  PROTOCOLS,
+  SecretRules,
+  Verdict,
+} from "./network/policy/policy.ts";

@@ -15,19 +15,32 @@ import { print } from "../print.ts";
 
 const help: CommandHelp = {
   name: "policy",
-  summary: "Shows what policies allow and why, and how they differ.",
+  summary: "Shows what policies allow and why, and how they differ; checks and tries those of the network.",
   usage: [
     "                                        the policies that come along",
     "show [--format text|json] POLICY        what one allows, with the reasons",
     "diff [--format text|json] POLICY POLICY what they see differently",
     "learn [FLAGS] -- PROGRAM [ARG…]         the smallest one that a program needs",
+    "check FILE…                             whether these are policies of the network",
+    "test [FLAGS] FILE URL…                  what such a policy says about requests, and by which rule",
   ],
-  flags: [{ name: "format", value: "FORMAT", help: "text (default) or json" }],
+  flags: [
+    { name: "format", value: "FORMAT", help: "text (default) or json" },
+    { name: "method", value: "METHOD", help: "test: the method of the requests (default GET)" },
+    {
+      name: "header",
+      value: "HEADER",
+      repeat: true,
+      help: 'test: one of their headers, as "Name: value"; may be repeated',
+    },
+    { name: "address", value: "ADDRESS", help: "test: what their names are resolved to" },
+  ],
   examples: [
     "runtime policy show strict",
     "runtime policy diff default strict",
     "runtime policy show --format json default > mine.json",
     "runtime policy learn -o agent.yaml -- python3 agent.py",
+    "runtime policy test net.yaml https://api.example.com/v1 --method POST",
     "runtime policy learn --from agent.yaml -o agent.yaml -- python3 agent.py --verbose",
   ],
 };
@@ -48,9 +61,13 @@ async function run(argv: readonly string[]): Promise<number> {
       return await show(args, names);
     case "diff":
       return await diff(args, names);
+    case "check":
+      return await (await import("../network_policy.ts")).check(names);
+    case "test":
+      return await (await import("../network_policy.ts")).test(args, names, formatOf(args));
     default:
       throw new UsageError(
-        `Cannot do "policy ${what}": it is show, diff or learn; see "runtime policy --help"`,
+        `Cannot do "policy ${what}": it is show, diff, learn, check or test; see "runtime policy --help"`,
       );
   }
 }

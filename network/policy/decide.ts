@@ -28,7 +28,8 @@ export { type Pin, pinsOf, type StaticPin, staticPins } from "./pins.ts";
 export interface Connection {
   /** The allowed names that the address is pinned for. Of them a connection may be for any. */
   readonly names: readonly string[];
-  readonly address: string;
+  /** Nothing before the name is resolved: rules about addresses are not asked then. */
+  readonly address: string | undefined;
   readonly port: number;
   /** What is spoken on it, as far as it was looked into. */
   readonly protocol: Protocol;
@@ -108,8 +109,8 @@ export function decideConnection(policy: NetworkPolicy, connection: Connection):
     inspect: false,
     matched,
   });
-  const address = parseAddress(connection.address);
-  if (!address) return refuse(NO_ADDRESS);
+  const address = connection.address === undefined ? undefined : parseAddress(connection.address);
+  if (connection.address !== undefined && !address) return refuse(NO_ADDRESS);
   if (!isPort(port)) return refuse(deny("builtin:port", "there is no such port"));
   let names = connection.names.flatMap((each) => canonicalName(each) ?? []);
   if (serverName === null) names = [];
@@ -125,7 +126,8 @@ export function decideConnection(policy: NetworkPolicy, connection: Connection):
 
   const denying = policy.deny.filter((rule) => deniesProtocol(rule, protocol) && hasPort(rule.ports, port));
   const aims = (rule: NetworkRule, some: readonly string[]): boolean =>
-    coversAddress(rule.destination, address) || some.some((name) => coversName(rule.destination, name));
+    (address !== undefined && coversAddress(rule.destination, address)) ||
+    some.some((name) => coversName(rule.destination, name));
   // What a request decides waits for it, if there will be one.
   const now = denying.filter((rule) => protocol !== "http" && protocol !== "https" || !isConditional(rule));
   // On one connection of HTTP there may be requests for each of the names: those that are denied are left out.
@@ -135,7 +137,8 @@ export function decideConnection(policy: NetworkPolicy, connection: Connection):
   }
   const denied = now.find((rule) => aims(rule, names));
   if (denied) return refuse(deny(denied.id, "the rule denies this connection"), denied);
-  const special = ofAddress(policy, address, (rule) => hasTransportPort(rule, transportOf(protocol), port));
+  const special = address &&
+    ofAddress(policy, address, (rule) => hasTransportPort(rule, transportOf(protocol), port));
   if (special) return refuse(special);
 
   const allowing = policy.allow.filter((rule) =>

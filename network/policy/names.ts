@@ -57,5 +57,5 @@ function canonical(text: string): string | undefined {
   if (/[\x00-\x7f]/.test(bare.replaceAll(/[a-zA-Z0-9._-]/g, ""))) return;
   if (!URL.canParse(`http://${bare}/`)) return;
   const { hostname } = new URL(`http://${bare}/`);
-  return hostname.replace(/\.$/, "").toLowerCase();
+  return hostname.toLowerCase();
 }
