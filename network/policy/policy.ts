@@ -5,7 +5,9 @@ export type Protocol = (typeof PROTOCOLS)[number];
 
 /** Ports from the first to the last; the same twice for one. */
 export interface PortRange {
+  /** The lowest one. */
   readonly first: number;
+  /** The highest one, which belongs to it. */
   readonly last: number;
 }
 
@@ -19,8 +21,11 @@ export type Destination =
 export interface NetworkRule {
   /** Names it in verdicts: `allow[0]` where the policy gives no name. */
   readonly id: string;
+  /** Where it leads. */
   readonly destination: Destination;
+  /** Any of these ports. */
   readonly ports: readonly PortRange[];
+  /** Any of these protocols. */
   readonly protocols: readonly Protocol[];
   /** Of HTTP; empty for all. Without `inspect`, a rule that has any of these four does not let TLS through. */
   readonly methods: readonly string[];
@@ -34,9 +39,11 @@ export interface NetworkRule {
 
 /** A secret that the sandbox never holds: the proxy puts it where the placeholder stands. */
 export interface Credential {
+  /** Names it. */
   readonly id: string;
   /** What the sandbox has instead, and in which variable of its environment. */
   readonly placeholder: string;
+  /** Where it is looked for. */
   readonly env: string | undefined;
   /** Where the secret comes from when the sandbox starts: a variable of the runtime's environment, or a file of the host. */
   readonly from: { readonly env: string } | { readonly file: string };
@@ -56,20 +63,31 @@ export interface SecretRules {
 
 /** The most that a sandbox may use. Those that are missing have no limit but the proxy's own. */
 export interface NetworkLimits {
+  /** How many at a time. */
   readonly connections?: number;
+  /** Requests of HTTP. */
   readonly requestsPerMinute?: number;
+  /** From the sandbox, in all. */
   readonly uploadBytes?: number;
+  /** To the sandbox, in all. */
   readonly downloadBytes?: number;
+  /** From the sandbox, at a time. */
   readonly uploadBytesPerSecond?: number;
+  /** To the sandbox, at a time. */
   readonly downloadBytesPerSecond?: number;
 }
 
 /** What a sandbox reaches. What no rule allows is refused; `deny` decides before `allow`. */
 export interface NetworkPolicy {
+  /** What is let through. */
   readonly allow: readonly NetworkRule[];
+  /** What is refused even if it is allowed. */
   readonly deny: readonly NetworkRule[];
+  /** Secrets that the proxy puts in. */
   readonly credentials: readonly Credential[];
+  /** What must not leave. */
   readonly secrets: SecretRules;
+  /** How much may be used. */
   readonly limits: NetworkLimits;
   /** Name servers as `address` or `address:port`; empty for those of the host. */
   readonly nameServers: readonly string[];
@@ -77,6 +95,7 @@ export interface NetworkPolicy {
 
 /** What was decided, and by which rule. */
 export interface Verdict {
+  /** Whether it gets through. */
   readonly verdict: "allow" | "deny";
   /** The rule that decides; `default` where none does, `builtin:…` for what is refused whatever the rules say. */
   readonly rule: string;

@@ -8,8 +8,9 @@ import { type NetworkPolicy, type Protocol, PROTOCOLS, type Verdict } from "./po
 
 /** Options of {@linkcode tryUrl}. */
 export interface TrialOptions {
-  /** @default "GET" */
+  /** Of the request. @default "GET" */
   readonly method?: string;
+  /** Of the request: names and values. */
   readonly headers?: readonly (readonly [string, string])[];
   /** What the name is resolved to; without it, rules about addresses are left out. */
   readonly address?: string;
@@ -17,6 +18,7 @@ export interface TrialOptions {
 
 /** What is decided over a request. */
 export interface Trial extends Verdict {
+  /** As it was given. */
   readonly url: string;
   /** What decides: the name before it is resolved, its address, the connection, or the request itself. */
   readonly decidedAt: "name" | "address" | "connection" | "request";
