@@ -41,9 +41,9 @@ export interface NetworkRule {
 export interface Credential {
   /** Names it. */
   readonly id: string;
-  /** What the sandbox has instead, and in which variable of its environment. */
+  /** What the sandbox has instead. */
   readonly placeholder: string;
-  /** Where it is looked for. */
+  /** The variable that has the placeholder, if one has. */
   readonly env: string | undefined;
   /** Where the secret comes from when the sandbox starts: a variable of the runtime's environment, or a file of the host. */
   readonly from: { readonly env: string } | { readonly file: string };
