@@ -81,13 +81,13 @@ export async function snapshot({ runs }: { readonly runs: number }): Promise<Sec
   const runc = await workspace.peer("runc");
   if (typeof runc === "string") notes.push(`No comparison: ${runc}.`);
   else {
-    const { ours, theirs, refused } = againstRunc(bench, { runc, criu, runs });
+    const { ours, theirs, refused } = await againstRunc(bench, { runc, criu, runs });
     if (refused !== undefined) notes.push(`No runc: ${refused}.`);
     else {
       rows.push(["runtime restore --detach, whole process", ...timeCells(ours)]);
       rows.push(["runc restore --detach, whole process", ...timeCells(theirs)]);
-      targets.push(ratioTarget("runtime restore ÷ runc restore, the same images", ours, theirs, RUNC_RATIO));
-      notes.push(`${runc.version}, with the same CRIU.`);
+      targets.push(ratioTarget("runtime restore ÷ runc restore, the same state", ours, theirs, RUNC_RATIO));
+      notes.push(`${runc.version}, with the same CRIU and images of its own of the same program.`);
     }
   }
   return { title, tables: [{ head: ["what", "median ms", "p95 ms", "least ms"], rows }], targets, notes };
@@ -221,15 +221,15 @@ async function manyForks({ workspace, bundle, images, root }: Bench, count: numb
   }
 }
 
-/** Restores the same images as whole processes, in turns with runc. */
-function againstRunc(
+/** Restores the same state as whole processes, in turns with runc, each from its own images. */
+async function againstRunc(
   { workspace, runtime, bundle, images, root }: Bench,
   { runc, criu, runs }: {
     readonly runc: Peer;
     readonly criu: { readonly program: string };
     readonly runs: number;
   },
-): { ours: number[]; theirs: number[]; refused?: string } {
+): Promise<{ ours: number[]; theirs: number[]; refused?: string }> {
   const commands = {
     ours: [runtime, "--root", root],
     theirs: [...ociCommand(runc, workspace.state, { cgroups: true }), "--criu", criu.program],
@@ -237,11 +237,13 @@ function againstRunc(
   const id = workspace.id();
   const found = { ours: [] as number[], theirs: [] as number[] };
   const work = join(workspace.path, "work-of-restores");
-  const flags = ["--detach", "--empty-ns", "network", "--bundle", bundle, "--image-path", images];
+  const from = { ours: images, theirs: join(workspace.path, "images-of-runc") };
+  const flags = ["--detach", "--empty-ns", "network", "--bundle", bundle, "--work-path", work];
   try {
+    await checkpointOf(commands.theirs, { id, bundle, images: from.theirs });
     for (let turn = -1; turn < runs; turn++) {
       for (const name of ["ours", "theirs"] as const) {
-        const took = run([...commands[name], "restore", ...flags, "--work-path", work, id]);
+        const took = run([...commands[name], "restore", ...flags, "--image-path", from[name], id]);
         if (turn >= 0) found[name].push(took);
         run([...commands[name], "delete", "--force", id]);
       }
@@ -253,6 +255,25 @@ function againstRunc(
     for (const [command = "", ...words] of Object.values(commands)) {
       new Deno.Command(command, { args: [...words, "delete", "--force", id] }).outputSync();
     }
+  }
+}
+
+/** Has another runtime start the program and checkpoint it, when all is imported. */
+async function checkpointOf(
+  [command = "", ...words]: readonly string[],
+  { id, bundle, images }: { readonly id: string; readonly bundle: string; readonly images: string },
+): Promise<void> {
+  const args = [...words, "run", "--detach", "--bundle", bundle, id];
+  const child = new Deno.Command(command, { args, stdin: "piped", stdout: "piped", stderr: "piped" }).spawn();
+  const read = [child.stdout, child.stderr].map((stream) => stream.pipeTo(new WritableStream()));
+  try {
+    await child.status;
+    await new Promise((resolve) => setTimeout(resolve, IMPORT_MS));
+    run([command, ...words, "checkpoint", "--empty-ns", "network", "--image-path", images, id]);
+  } finally {
+    new Deno.Command(command, { args: [...words, "delete", "--force", id] }).outputSync();
+    await child.stdin.close().catch(() => {});
+    await Promise.all(read);
   }
 }
 
