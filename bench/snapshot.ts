@@ -171,10 +171,9 @@ async function checkpoints(
     await new Promise((resolve) => setTimeout(resolve, IMPORT_MS));
     const found: number[] = [];
     for (let turn = 0; turn <= runs; turn++) {
-      const workPath = join(workspace.path, "work");
       const imagePath = turn === runs ? images : join(workspace.path, "images-of-a-turn");
-      await checkpointContainer(id, { root, imagePath, workPath, leaveRunning: true });
-      if (turn > 0) found.push(frozenMs(`${workPath}/stats-dump`));
+      await checkpointContainer(id, { root, imagePath, leaveRunning: true });
+      if (turn > 0) found.push(frozenMs(`${imagePath}/stats-dump`));
     }
     return found;
   } finally {

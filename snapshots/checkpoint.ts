@@ -1,4 +1,4 @@
-import { NETWORK_LOCK } from "../ffi/criu.ts";
+import { CGROUP_MODE, NETWORK_LOCK } from "../ffi/criu.ts";
 import { openDirectory } from "../ffi/directory.ts";
 import { EPOLLIN, reactor } from "../runtime/launch/reactor.ts";
 import { parseMountinfo } from "../runtime/attest/parse.ts";
@@ -66,7 +66,7 @@ export interface FinishedCheckpoint extends CheckpointOptions {
 /** What {@linkcode checkpointContainer} does. */
 export async function writeCheckpoint(id: string, options: FinishedCheckpoint): Promise<void> {
   refuseCheckpoint(options);
-  const mode = cgroupModeOf(options.manageCgroupsMode);
+  const mode = cgroupModeOf(options.manageCgroupsMode) ?? CGROUP_MODE.ignore; // CRIU mounts every hierarchy otherwise
   const empty = emptyNamespaces(options.emptyNs);
   const criu = findCriu(options.criu);
   using container = await lockContainer(id, options);
@@ -79,7 +79,7 @@ export async function writeCheckpoint(id: string, options: FinishedCheckpoint): 
   using process = hold(init!);
   if (!process) throw new LifecycleError("Container cannot be checkpointed in stopped state");
   const found = look(container, spec);
-  const network = networkOf(spec, empty);
+  const network = networkOf(spec, empty, options);
   using stage = new Stage(options.imagePath ?? "checkpoint");
   const logs = options.workPath === undefined ? stage.path : makeDirectory(options.workPath);
   using imagesDir = openDirectory(stage.path)!;
@@ -130,6 +130,7 @@ export async function writeCheckpoint(id: string, options: FinishedCheckpoint): 
       workDir,
       parentImages: options.parentPath,
       logFile: LOG,
+      verbose: options.workPath !== undefined, // some thousand lines, while everything is held
       root: rootfs,
       freezeCgroup: freezerOf(container),
       switches: [
@@ -144,7 +145,7 @@ export async function writeCheckpoint(id: string, options: FinishedCheckpoint): 
       networkLock: options.tcpEstablished ? NETWORK_LOCK.nftables : NETWORK_LOCK.skip,
       emptyNamespaces: network === "empty" ? NAMESPACE_FLAG.network : 0,
       ghostLimitBytes: GHOST_LIMIT_BYTES,
-      externals: [...externalKeys(found), ...externalNamespaces(spec, init!.pid)],
+      externals: [...externalKeys(found), ...externalNamespaces(spec, network, init!.pid)],
     },
     onStage: ({ name }) => {
       if (name !== "post-dump") return;
@@ -218,24 +219,28 @@ function externalKeys({ mounts, memory, files }: Found): string[] {
   ];
 }
 
-/** Network namespaces that others made: CRIU finds them by inode, a restore by these names, which runc uses too. */
-function externalNamespaces({ linux }: Spec, pid: number): string[] {
+/** Network namespaces that others made, or a restore makes: CRIU finds them by inode, a restore by these names, which runc uses too. */
+function externalNamespaces({ linux }: Spec, network: Manifest["network"], pid: number): string[] {
   const names = [["network", "net", "extRootNetNS"], ["pid", "pid", "extRootPidNS"]] as const;
   return names.flatMap(([type, file, key]) => {
-    if (!linux?.namespaces?.some((each) => each.type === type && each.path !== undefined)) return [];
+    const isJoined = linux?.namespaces?.some((each) => each.type === type && each.path !== undefined);
+    if (!isJoined && !(type === "network" && network === "made")) return [];
     const inode = /\[(\d+)\]/.exec(Deno.readLinkSync(`/proc/${pid}/ns/${file}`))?.[1];
     return [`${file}[${inode}]:${key}`];
   });
 }
 
 /** A network that only has loopback is made anew; one that the program could change, or a sysctl did, is kept. */
-function networkOf(spec: Spec, empty: number): Manifest["network"] {
+function networkOf(spec: Spec, empty: number, { tcpEstablished }: CheckpointOptions): Manifest["network"] {
   const namespace = spec.linux?.namespaces?.find(({ type }) => type === "network");
   if (!namespace) return "shared";
   if (namespace.path !== undefined) return "external";
   const canChange = spec.process?.capabilities?.bounding?.includes("CAP_NET_ADMIN") ?? false;
   const changed = Object.keys(spec.linux?.sysctl ?? {}).some((name) => name.startsWith("net."));
-  return empty || !(canChange || changed) ? "empty" : "kept";
+  if (!empty && (canChange || changed)) return "kept";
+  // CRIU makes one that belongs to the container's user namespace, and keeps connections in it.
+  const isCrius = tcpEstablished || spec.linux?.namespaces?.some(({ type }) => type === "user");
+  return isCrius ? "empty" : "made";
 }
 
 function freezerOf({ record }: Known): string | undefined {

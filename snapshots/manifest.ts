@@ -43,8 +43,8 @@ export interface Manifest {
   readonly bundle: string;
   readonly mounts: readonly ExternalMount[];
   readonly files: readonly ExternalFile[];
-  /** Whether the network namespace was left out: it had nothing but loopback. */
-  readonly network: "kept" | "empty" | "external" | "shared";
+  /** `empty`, `made`: the network namespace was left out, it had nothing but loopback; a restore makes it by CRIU, or before. */
+  readonly network: "kept" | "empty" | "made" | "external" | "shared";
   /** Relative path of the images that these build upon. */
   readonly parent?: string;
   /** What was written over the rootfs, if an overlay lay there: how much of it is beside these. */
@@ -68,7 +68,7 @@ const shape: Shape<Manifest> = object<Manifest>({
     10_000,
   )),
   files: need(list(object<ExternalFile>({ key: need(text(128)), stdio: need(stdio) }), 1024)),
-  network: need(oneOf(["kept", "empty", "external", "shared"] as const)),
+  network: need(oneOf(["kept", "empty", "made", "external", "shared"] as const)),
   parent: text(4096),
   layer: object<NonNullable<Manifest["layer"]>>({
     entries: need(integer(0, Number.MAX_SAFE_INTEGER)),

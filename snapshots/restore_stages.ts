@@ -58,7 +58,8 @@ export class Stages {
 
   get #hasOwnNetwork(): boolean {
     const namespace = this.request.spec.linux?.namespaces?.find(({ type }) => type === "network");
-    return namespace !== undefined && namespace.path === undefined;
+    const isMade = this.images.manifest?.network === "made"; // and up
+    return namespace !== undefined && namespace.path === undefined && !isMade;
   }
 }
 

@@ -1,8 +1,16 @@
 import type { Arch } from "../runtime/plan/abi.ts";
 import { O, O_DIRECTORY, O_NOFOLLOW } from "../runtime/plan/abi.ts";
-import { AT_FDCWD, CLONE, CLOSE_RANGE_CLOEXEC, MOUNT_ATTR, PROPAGATION } from "../runtime/plan/kernel.ts";
+import {
+  AT_FDCWD,
+  CLONE,
+  CLOSE_RANGE_CLOEXEC,
+  MOUNT_ATTR,
+  NAMESPACE_FLAG,
+  PROPAGATION,
+} from "../runtime/plan/kernel.ts";
 import { attach, cloneMount, setAttributes } from "../runtime/plan/mount_ops.ts";
 import type { Attributes } from "../runtime/plan/mount_options.ts";
+import { bringLoopbackUp } from "../runtime/plan/network.ts";
 import { flags, mark, named, type Op, op, type Plan, slot, text } from "../runtime/plan/op.ts";
 import { joinLayers, openOwn } from "../runtime/plan/overlay.ts";
 import { CLONE_ARGS_BYTES, cloneArgs } from "../runtime/plan/userns.ts";
@@ -53,6 +61,8 @@ export interface WorkerRequest {
   readonly root?: WorkerRoot | undefined;
   /** File systems in memory that CRIU finds on its side. */
   readonly memory?: readonly WorkerMount[];
+  /** The descriptor of a new network namespace with loopback, which the worker makes. */
+  readonly networkFd?: number;
   /** A file with what CRIU has found out of this kernel before. */
   readonly findings?: string | undefined;
   /** CRIU only finds out what the kernel can do; the file system that follows its descriptors is its `/run`. */
@@ -74,14 +84,15 @@ export function workerPlan(request: WorkerRequest): Plan {
 }
 
 function* work(request: WorkerRequest): Iterable<Op> {
-  const { arch, program, flags: given, groups = [], ownGroups, root, memory = [], findings, checks } =
-    request;
+  const { arch, program, flags: given, groups = [], ownGroups, root, memory = [], findings } = request;
+  const { networkFd, checks } = request;
   const does = "keep the failure pipe from CRIU";
   yield op(does, "close_range", [FAILURE_FD, FAILURE_FD, CLOSE_RANGE_CLOEXEC]);
   yield* joinGroups(arch, groups);
   if (ownGroups) {
     yield op("make a cgroup namespace", "unshare", [named("CLONE_NEWCGROUP", CLONE.NEWCGROUP)]);
   }
+  if (networkFd !== undefined) yield* makeNetwork(networkFd);
   if (root || checks) yield* ownMounts();
   if (root) yield* mountRoot(arch, root);
   for (const each of memory) yield* mountMemory(arch, each);
@@ -126,6 +137,21 @@ function* joinGroups(arch: Arch, groups: NonNullable<WorkerRequest["groups"]>): 
   yield op("end", "exit_group", [0]);
   yield mark("criu");
   yield op(says, "close", [slot("group")]);
+}
+
+/** Makes a network namespace and goes back to that of before: CRIU works there. */
+function* makeNetwork(fd: number): Iterable<Op> {
+  const does = "make a network namespace";
+  const how = flags("O_", { RDONLY: O.RDONLY, CLOEXEC: O.CLOEXEC });
+  const network = named("CLONE_NEWNET", NAMESPACE_FLAG.network);
+  yield op(does, "openat", [AT_FDCWD, "/proc/self/ns/net", how, 0], { into: "network:before" });
+  yield op(does, "unshare", [network]);
+  yield* bringLoopbackUp();
+  yield op(does, "openat", [AT_FDCWD, "/proc/self/ns/net", how, 0], { into: "network:new" });
+  yield op(does, "setns", [slot("network:before"), network]);
+  yield op(does, "close", [slot("network:before")]);
+  yield op(does, "dup3", [slot("network:new"), fd, 0]);
+  yield op(does, "close", [slot("network:new")]);
 }
 
 const SPREAD = { propagation: named("MS_SLAVE", PROPAGATION.SLAVE), recursive: true };
