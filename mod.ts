@@ -167,3 +167,7 @@ export type {
   SecretRules,
   Verdict,
 } from "./network/policy/policy.ts";
+export { auditLogPath } from "./network/audit/path.ts";
+export { type AuditVerification, readAudit, verifyAudit } from "./network/audit/read.ts";
+export { followAudit, type FollowOptions } from "./network/audit/follow.ts";
+export type { AUDIT_KINDS, AuditEntry, AuditKind, AuditRecord } from "./network/audit/record.ts";

@@ -24,6 +24,7 @@ export interface Global {
 /** Loaded when they are called, so that none costs the others time. */
 const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
   adopt: () => import("./commands/adopt.ts"),
+  audit: () => import("./commands/audit.ts"),
   checkpoint: () => import("./commands/checkpoint.ts"),
   compile: () => import("./commands/compile.ts"),
   create: () => import("./commands/create.ts"),
@@ -51,6 +52,7 @@ const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
 };
 
 const SUMMARIES: Record<string, string> = {
+  audit: "show what a container asked of the network, and what became of it",
   checkpoint: "write a running container to a directory, to be restored later",
   compile: "write an executable that is the sandbox",
   create: "make a container from a bundle, which start lets begin",
