@@ -52,15 +52,15 @@ async function connect(id: string, options: NetworkOptions): Promise<Connection>
 /** The policy that is meant; a text is read. */
 async function policyOf({ policy, allow }: NetworkOptions): Promise<NetworkPolicy | undefined> {
   if (policy === undefined && allow === undefined) return undefined;
-  const { decodeNetworkPolicy, parseNetworkPolicy } = await import("./policy/read.ts");
+  const { decodeNetworkPolicy, NOTHING_ALLOWED, parseNetworkPolicy, withAllowed } = await import(
+    "./policy/read.ts"
+  );
   const read = policy === undefined
-    ? undefined
+    ? NOTHING_ALLOWED
     : typeof policy === "string"
     ? await parseNetworkPolicy(policy, "network policy")
     : decodeNetworkPolicy(policy, "network policy");
-  if (!allow) return read;
-  const more = decodeNetworkPolicy({ allow }, "allowed hosts", "");
-  return read ? { ...read, allow: [...read.allow, ...more.allow] } : more;
+  return allow ? withAllowed(read, allow) : read;
 }
 
 async function disconnect({ directory, address, token }: NetworkRecord): Promise<void> {

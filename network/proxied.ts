@@ -108,9 +108,7 @@ export class Proxied implements AsyncDisposable {
 
   async #add(): Promise<void> {
     const { control } = networkPaths(this.#settings.directory);
-    const answer = await tellProxy(control, { do: "add", sandbox: this.#sandbox }) as
-      | { certificate?: string }
-      | undefined;
+    const answer = await tellProxy(control, { do: "add", sandbox: this.#sandbox });
     if (!answer) {
       throw new LifecycleError(`Cannot connect sandbox "${this.#sandbox.id}": the network's proxy has ended`);
     }

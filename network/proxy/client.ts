@@ -1,5 +1,5 @@
 import { LifecycleError } from "../../runtime/errors.ts";
-import type { ControlAnswer, ControlRequest, ProxyStatus } from "./control.ts";
+import type { ControlAnswer, ControlRequest } from "./control.ts";
 
 /** How long the proxy may take to answer, and how much it may say. */
 const [ANSWER_MS, MOST_BYTES] = [10_000, 4 << 20];
@@ -8,13 +8,13 @@ const [ANSWER_MS, MOST_BYTES] = [10_000, 4 << 20];
  * Tells the proxy what to do and waits until it has done so.
  *
  * @param socket Path of its control socket.
- * @returns What it says of itself, if it was asked that; `undefined` if there is no proxy.
+ * @returns Its answer; `undefined` if there is no proxy.
  * @throws {LifecycleError} if it refuses, or does not answer.
  */
 export async function tellProxy(
   socket: string,
   request: ControlRequest,
-): Promise<{ readonly status?: ProxyStatus } | undefined> {
+): Promise<Omit<Extract<ControlAnswer, { ok: true }>, "ok"> | undefined> {
   let connection: Deno.UnixConn;
   try {
     connection = await Deno.connect({ transport: "unix", path: socket });
@@ -36,7 +36,7 @@ export async function tellProxy(
     if (line === undefined) return undefined; // it has ended meanwhile
     const answer = JSON.parse(line) as ControlAnswer;
     if (!answer.ok) throw new LifecycleError(`Cannot use the network's proxy: ${answer.error}`);
-    return answer.status ? { status: answer.status } : {};
+    return answer;
   } catch (error) {
     if (isLate) {
       throw new LifecycleError(`Cannot use the network's proxy: it does not answer within ${ANSWER_MS} ms`);
