@@ -4,27 +4,19 @@ import type { Global } from "./main.ts";
 
 /** What of the network `run` and `create` take. */
 export const NETWORK_FLAGS: readonly Flag[] = [
-  {
-    name: "network",
-    value: "MODE",
-    help: "none (default for a program), host, bridge, netns:PATH, or pasta or slirp4netns for users",
-  },
-  {
-    name: "network-policy",
-    value: "FILE",
-    help: "what it reaches of the network, as YAML or JSON; all else is refused",
-  },
+  { name: "network", value: "MODE", help: "none (default for a program), host, bridge or netns:PATH" },
+  { name: "network-policy", value: "FILE", help: "what it reaches of the network, in YAML or JSON" },
   {
     name: "allow",
-    value: "HOST[:PORT]",
+    value: "WHERE",
     repeat: true,
-    help: "let it reach this host; all others are refused",
+    help: "let it reach HOST[:PORT], and nothing else that is not named",
   },
   {
     name: "publish",
-    value: "[IP:]PORT:PORT[/udp]",
+    value: "PORTS",
     repeat: true,
-    help: "let a port of the host lead to one of the sandbox",
+    help: "[IP:]PORT:PORT[/udp]: a port of the host leads to it",
   },
 ];
 
