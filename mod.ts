@@ -142,6 +142,7 @@ export type { MemoryDifference } from "./snapshots/store/pages.ts";
 export { exportSnapshot, type ImportOptions, importSnapshot } from "./snapshots/store/archive.ts";
 export { restoreSnapshot, type RestoreSnapshotOptions } from "./snapshots/store/restore.ts";
 export { rewindContainer } from "./snapshots/store/rewind.ts";
+export type { ForkableSnapshot } from "./snapshots/store/forkable.ts";
 export type { Snapshot, SnapshotList, SnapshotStoreOptions } from "./snapshots/store/store.ts";
 export type { SnapshotRecord, SnapshotSizes } from "./snapshots/store/record.ts";
 export { Pool, type PoolOptions } from "./snapshots/pool.ts";
