@@ -3,7 +3,6 @@
 import { SpecError, UsageError } from "../../runtime/errors.ts";
 import { harmless, Problems, quote } from "../../runtime/spec/problems.ts";
 import { Place } from "../../runtime/spec/shape.ts";
-import { isPolicy, policyDocument } from "./document.ts";
 import type { NetworkPolicy } from "./policy.ts";
 import { policyShape } from "./shapes.ts";
 
@@ -50,7 +49,7 @@ export async function parseNetworkPolicy(text: string, path: string, pointer = "
 }
 
 /**
- * Reads a policy from what a parser or a program made; what is a policy already is read once more.
+ * Reads a policy from what a parser or a program made.
  *
  * @throws {SpecError} as {@linkcode parseNetworkPolicy}
  */
@@ -58,7 +57,7 @@ export function decodeNetworkPolicy(value: unknown, path: string, pointer = ""):
   const problems = new Problems();
   const excess = excessOf(value);
   if (excess) throw new SpecError(path, [{ pointer, message: `Cannot read the policy: it ${excess}` }]);
-  const policy = policyShape(isPolicy(value) ? policyDocument(value) : value, new Place(problems));
+  const policy = policyShape(value, new Place(problems));
   if (policy !== undefined && problems.list.length === 0) return policy;
   throw new SpecError(
     path,

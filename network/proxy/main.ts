@@ -1,10 +1,11 @@
+import { AuditLog } from "../audit/log.ts";
 import { Firewall } from "../firewall.ts";
 import { networkPaths } from "../paths.ts";
 import { ipv4Text, ipv6Text, networkSettings } from "../settings.ts";
 import type { Leaf } from "./authority.ts";
 import type { ProxiedSandbox } from "./control.ts";
 import { ControlServer } from "./control_server.ts";
-import { openPlainLog } from "./plain_log.ts";
+
 import { ProxyService } from "./service.ts";
 
 /** How long a proxy stays that nobody needs, and how often it looks whether somebody does. */
@@ -23,7 +24,7 @@ export async function serve(directory: string): Promise<void> {
   using service = await ProxyService.start({
     hostnames,
     firewall,
-    openAudit: openPlainLog,
+    openAudit: (path) => AuditLog.open(path),
     logGroup: settings.logGroup,
     authorities: authoritiesIn(`${directory}/authorities`),
   });

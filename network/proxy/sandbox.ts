@@ -10,6 +10,8 @@ import { Secrets } from "./secrets.ts";
 
 /** What one sandbox may have open at once, whatever its policy says: the others need room, too. */
 const CONNECTIONS = 512;
+/** How much of a text a record tells. */
+const TOLD = 512;
 const NAMES = { perSecond: 50, atOnce: 200 } as const;
 
 /** Where verdicts are written; throws if they cannot be. */
@@ -148,7 +150,7 @@ export class SandboxTraffic implements Disposable {
   /** Writes down what was decided; nothing passes if this throws. */
   record(entry: Omit<AuditEntry, "sandbox">): void {
     try {
-      this.audit.append({ sandbox: this.sandbox.id, ...entry });
+      this.audit.append({ sandbox: this.sandbox.id, ...entry, ...shortened(entry) });
       this.#isUnwritten = false;
     } catch (error) {
       this.#isUnwritten = true;
@@ -176,6 +178,18 @@ export class SandboxTraffic implements Disposable {
     const most = this.policy.limits.requestsPerMinute;
     return most === undefined ? undefined : new Rate(most / 60, most, this.around.nowMs());
   }
+}
+
+/** What a sandbox chooses is as long as it likes: a record tells the start of it. */
+function shortened(
+  { path, name, reason }: Pick<AuditEntry, "path" | "name" | "reason">,
+): Partial<AuditEntry> {
+  const short = (text: string): string => text.length > TOLD ? `${text.slice(0, TOLD)}…` : text;
+  return {
+    ...(path === undefined ? {} : { path: short(path) }),
+    ...(name === undefined ? {} : { name: short(name) }),
+    ...(reason === undefined ? {} : { reason: short(reason) }),
+  };
 }
 
 /** Bytes in one direction: how many in all, and how many a second. */

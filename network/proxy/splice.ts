@@ -1,7 +1,8 @@
 import type { Flow } from "./sandbox.ts";
 import type { Stream } from "./stream.ts";
 
-const BUFFER_BYTES = 256 * 1024;
+/** Buffers begin small, and grow where a read fills them. */
+const [FIRST_BYTES, MOST_BYTES] = [16384, 262144];
 
 /** What counts and holds back the bytes of one direction. */
 export interface Direction {
@@ -23,7 +24,7 @@ export async function copy(
   direction: Direction,
   first?: Uint8Array,
 ): Promise<void> {
-  const buffers = [new Uint8Array(BUFFER_BYTES), new Uint8Array(BUFFER_BYTES)] as const;
+  const buffers = [new Uint8Array(FIRST_BYTES), new Uint8Array(FIRST_BYTES)];
   let written: Promise<void> = Promise.resolve();
   try {
     if (first && first.length > 0) {
@@ -40,6 +41,8 @@ export async function copy(
       written = to.write(buffer.subarray(0, count));
       written.catch(() => {}); // it is waited for above
       direction.passed(count);
+      // The other one is free: what it held is written.
+      if (count === buffer.length && count < MOST_BYTES) buffers[turn ^ 1] = new Uint8Array(count * 2);
     }
   } finally {
     await written.catch(() => {});

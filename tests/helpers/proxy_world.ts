@@ -142,6 +142,12 @@ export class ProxyWorld implements AsyncDisposable {
     if (certificate) Deno.writeTextFileSync(`${this.path}/box-ca.pem`, certificate);
   }
 
+  /** Serves the files of a directory outside, at port 8000 of all addresses there. */
+  serveFiles(directory: string): void {
+    const args = ["python3", "-m", "http.server", "8000", "--bind", "::", "--directory", directory];
+    this.#world.outside.start(args, { stdout: "null", stderr: "null" });
+  }
+
   async #certificates(): Promise<void> {
     const names = Object.keys(NAMES).map((name) => `DNS:${name}`).join(",");
     const script = `cd "$1"

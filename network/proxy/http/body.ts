@@ -5,6 +5,8 @@ import type { Framing } from "./head.ts";
 /** 16^7 - 1 bytes are the most that a chunk says it has. */
 const SIZE_DIGITS = 7;
 const TRAILER_BYTES = 8192;
+/** Bodies with more to come are read so much at a time. */
+const LARGE_BYTES = 262144;
 
 /**
  * The bytes of a body, without what frames them; each piece is valid until the next is asked for.
@@ -43,6 +45,23 @@ async function* exactly(reader: ByteReader, bytes: number): AsyncGenerator<Uint8
     const piece = reader.take(Math.min(left, reader.available.length));
     left -= piece.length;
     yield piece;
+    if (left >= LARGE_BYTES && reader.available.length === 0) return yield* large(reader, left);
+  }
+}
+
+/** Reads on into one buffer while the other is used. */
+async function* large(reader: ByteReader, bytes: number): AsyncGenerator<Uint8Array> {
+  const buffers = [new Uint8Array(LARGE_BYTES), new Uint8Array(LARGE_BYTES)] as const;
+  let pending = reader.readInto(buffers[0]);
+  for (let left = bytes, turn = 0; left > 0; turn ^= 1) {
+    const count = await pending;
+    if (count === null) throw chunk("the body ends early");
+    left -= count;
+    if (left > 0) {
+      pending = reader.readInto(buffers[turn ^ 1]!.subarray(0, Math.min(left, LARGE_BYTES)));
+      pending.catch(() => {}); // it is waited for above, unless nobody wants more
+    }
+    yield buffers[turn]!.subarray(0, count);
   }
 }
 

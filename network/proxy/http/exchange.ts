@@ -70,8 +70,11 @@ export class Exchanger {
       this.traffic.confirm();
     } catch (error) {
       if (error instanceof Refusal) {
+        // What must not leave must not stand in the log either.
+        const path = this.traffic.secrets.found(entry.path ?? "") ? { path: "/…" } : {};
         this.traffic.record({
           ...entry,
+          ...path,
           verdict: "deny",
           rule: error.rule,
           reason: error.message,
