@@ -22,6 +22,8 @@ interface Window {
 export class Folder {
   readonly #windows = new Map<string, Window>();
   readonly #foldMs: number;
+  /** When the next window ends that has something in it. */
+  #nextMs: number | undefined;
 
   constructor(foldMs: number = FOLD_MS) {
     this.#foldMs = foldMs;
@@ -41,25 +43,32 @@ export class Folder {
       return entry;
     }
     window.folded = sum(window.folded, full ? withoutDetails(entry) : entry);
+    this.#nextMs = Math.min(this.#nextMs ?? Infinity, window.endMs);
     return undefined;
   }
 
   /** What was counted in windows that have ended, or in all. */
   *due(nowMs: number): Iterable<AuditEntry> {
+    let isFound = false;
+    // They end in the order in which they began, unless the clock was turned back: that is no harm.
     for (const [key, { endMs, folded }] of this.#windows) {
-      if (endMs > nowMs) continue;
+      if (endMs > nowMs) break;
       this.#windows.delete(key);
-      if (folded) yield folded;
+      if (!folded) continue;
+      isFound = true;
+      yield folded;
     }
+    if (isFound) this.#nextMs = this.#earliest();
   }
 
   /** When the next window ends that has something in it. */
   get nextMs(): number | undefined {
-    let next: number | undefined;
-    for (const { endMs, folded } of this.#windows.values()) {
-      if (folded && (next === undefined || endMs < next)) next = endMs;
-    }
-    return next;
+    return this.#nextMs;
+  }
+
+  #earliest(): number | undefined {
+    for (const { endMs, folded } of this.#windows.values()) if (folded) return endMs;
+    return undefined;
   }
 }
 

@@ -25,7 +25,9 @@ export function parseAddress(text: string): Address | undefined {
   if (text.length > 45 || !/^[0-9a-f:.]*:[0-9a-f:.]*$/i.test(text) || !URL.canParse(`http://[${text}]`)) {
     return;
   }
-  return ipv6(groupsOf(new URL(`http://[${text}]`).hostname.slice(1, -1)));
+  const usual = new URL(`http://[${text}]`).hostname.slice(1, -1);
+  const bits = groupsOf(usual);
+  return isMapped(bits) ? ipv6(bits) : { family: 6, value: bits, text: usual };
 }
 
 /** The IPv4 address of a number of 32 bits. */
@@ -37,7 +39,7 @@ export function ipv4(value: bigint): Address {
 
 /** The address of a number of 128 bits; of IPv4 if it is mapped. */
 export function ipv6(value: bigint): Address {
-  if (value >> 32n === 0xffffn) return ipv4(value & 0xffff_ffffn);
+  if (isMapped(value)) return ipv4(value & 0xffff_ffffn);
   const groups = value.toString(16).padStart(32, "0").match(/..../g)!;
   const text = new URL(`http://[${groups.join(":")}]`).hostname.slice(1, -1);
   return { family: 6, value, text };
@@ -46,6 +48,10 @@ export function ipv6(value: bigint): Address {
 /** The address of a family and number. */
 export function addressOf(family: 4 | 6, value: bigint): Address {
   return family === 4 ? ipv4(value) : ipv6(value);
+}
+
+function isMapped(value: bigint): boolean {
+  return value >> 32n === 0xffffn;
 }
 
 /** The number of four decimals, each from 0 to 255 and without a zero in front. */

@@ -37,8 +37,9 @@ export function cidrText({ family, value, prefix }: Cidr): string {
 
 /** Whether an address is in a block. */
 export function contains(block: Cidr, { family, value }: Address): boolean {
-  const rest = BigInt(bitsOf(block.family) - block.prefix);
-  return family === block.family && value >> rest === block.value >> rest;
+  if (family !== block.family) return false;
+  const rest = BigInt(bitsOf(family) - block.prefix);
+  return (value ^ block.value) >> rest === 0n;
 }
 
 /** Whether all of `inner` is in `outer`. */

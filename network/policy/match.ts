@@ -34,8 +34,12 @@ export function blockOf(destination: Destination): Cidr | undefined {
 
 /** Whether a rule's block has an address, or the IPv4 address in it. */
 export function coversAddress(destination: Destination, address: Address): boolean {
-  const block = blockOf(destination);
-  return block !== undefined && [address, ...embedded(address)].some((form) => contains(block, form));
+  if (destination.kind !== "addresses") return false;
+  // Reading a block takes longer than seeing that it is of the other family.
+  const family = destination.cidr.includes(":") ? 6 : 4;
+  const forms = [address, ...embedded(address)].filter((form) => form.family === family);
+  const block = forms.length > 0 ? blockOf(destination) : undefined;
+  return block !== undefined && forms.some((form) => contains(block, form));
 }
 
 /** Whether a rule asks for more than where a connection leads to. */
