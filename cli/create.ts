@@ -2,6 +2,7 @@ import { createContainer, type CreateOptions, type StoreOptions } from "../mod.t
 import type { Arguments, Flag } from "./args.ts";
 import { INHERITANCE_FLAGS, readInheritance } from "./inheritance.ts";
 import type { Global } from "./main.ts";
+import { NETWORK_FLAGS, readNetwork } from "./network.ts";
 import { writePid } from "./result_file.ts";
 
 /** What `create` and `run --detach` take. */
@@ -11,6 +12,7 @@ export const CREATE_FLAGS: readonly Flag[] = [
   { name: "console-socket", value: "PATH", help: "the Unix socket that gets the program's terminal" },
   { name: "pidfd-socket", value: "PATH", help: "the Unix socket that gets a pidfd of its first process" },
   ...INHERITANCE_FLAGS,
+  ...NETWORK_FLAGS,
 ];
 
 /** Where somebody waits for the program to say that it is ready: systemd, or an engine (sd_notify(3)). */
@@ -24,7 +26,7 @@ export function managerOf({ systemdCgroup }: Global): Pick<CreateOptions, "cgrou
 }
 
 /** What the flags say. */
-export function createOptions(args: Arguments): CreateOptions {
+export function createOptions(args: Arguments, global: Pick<Global, "root">): CreateOptions {
   const pidFile = args.value("pid-file");
   return {
     bundle: args.value("bundle"),
@@ -32,6 +34,7 @@ export function createOptions(args: Arguments): CreateOptions {
     notify: notifySocket() !== undefined,
     pidfdSocket: args.value("pidfd-socket"),
     ...readInheritance(args),
+    ...readNetwork(args, global),
     ...(pidFile !== undefined && { onPid: (pid: number) => writePid(pidFile, pid) }),
   };
 }
@@ -42,5 +45,8 @@ export async function createFrom(
   args: Arguments,
   store: StoreOptions & Pick<CreateOptions, "onWarning" | "cgroupManager">,
 ): Promise<number> {
-  return await createContainer(id, { ...store, ...createOptions(args) });
+  return await createContainer(id, {
+    ...store,
+    ...createOptions(args, store.root === undefined ? {} : { root: store.root }),
+  });
 }

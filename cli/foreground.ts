@@ -18,7 +18,7 @@ export function isContainer(args: Arguments, flags: readonly { readonly name: st
 export async function runForeground(id: string, args: Arguments, global: Global): Promise<number> {
   const { root } = global;
   const onWarning = (warning: string): void => warn(warning, global);
-  const { consoleSocket: _, ...options } = createOptions(args);
+  const { consoleSocket: _, ...options } = createOptions(args, global);
   const starting = AttachedContainer.create(id, {
     ...options,
     ...managerOf(global),

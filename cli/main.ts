@@ -1,3 +1,4 @@
+import { BUILD_ID, useNetworks } from "../mod.ts";
 import type { CommandHelp } from "./args.ts";
 
 /** A command: its help, and what it does; the number is the exit code. */
@@ -145,6 +146,9 @@ async function main(argv: readonly string[]): Promise<number> {
     if (name === "help") return print(usage());
     const load = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
     if (!load) throw new Error(`Cannot run "${name}": No help topic for '${name}'; see "runtime --help"`);
+    useNetworks(() =>
+      BUILD_ID === "" ? [Deno.execPath(), "run", "--quiet", "-A", Deno.mainModule] : [Deno.execPath()]
+    );
     const { command } = await load();
     const rest = argv.slice(index + 1);
     const own = rest.slice(0, rest.includes("--") ? rest.indexOf("--") : undefined);

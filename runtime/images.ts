@@ -57,7 +57,7 @@ const images = new Map<string, KeyedImage>();
  */
 export async function imageFor(options: InnerOptions): Promise<Found> {
   const { bundle, command } = options;
-  if (options.untrusted || options.bare || EDIT_PLAN in options || OBSERVE in options) {
+  if (options.untrusted || options.bare || options.network || EDIT_PLAN in options || OBSERVE in options) {
     return (await import("./image_of.ts")).imageOf(options);
   }
   if (typeof bundle === "object") return await imageForLoaded(options, bundle);

@@ -3,6 +3,7 @@ import type { Bundle, OverlayChoice } from "./bundle.ts";
 import type { PolicyName } from "./policy/names.ts";
 import type { Policy } from "./policy/policy.ts";
 import type { Observer } from "./supervise/observed_calls.ts";
+import type { Connection, NetworkOptions } from "./network.ts";
 import type { Plan } from "./plan/op.ts";
 import type { Mount } from "./spec/config.ts";
 import type { Ceiling } from "./untrusted/ceiling.ts";
@@ -90,6 +91,8 @@ export interface SandboxOptions {
    * namespace; for `command` only. @default an error
    */
   readonly fallback?: "landlock";
+  /** What it reaches of the network. @default its own loopback device only; a bundle is taken as it is */
+  readonly network?: NetworkOptions;
   /** What lies over the root file system; `command` always has a root in memory. @default {"tmpfs"} */
   readonly overlay?: OverlayChoice;
   /**
@@ -134,6 +137,8 @@ export interface DefectiveOptions extends SandboxOptions {
 export interface InnerOptions extends ObservedOptions {
   /** The program is to run without namespaces; this directory is its own. */
   readonly bare?: { readonly path: string } & Disposable;
+  /** Its place on the network, which is taken already. */
+  readonly connection?: Connection | undefined;
 }
 
 /** What `--fallback landlock` does not keep apart. */

@@ -10,6 +10,7 @@ import { probeHost } from "./host/probe.ts";
 import { withLandlock } from "./landlock.ts";
 import { type GroupRequest, groupRequest, withLimits } from "./limits.ts";
 import { type InnerOptions, OBSERVE, type SandboxOptions } from "./options.ts";
+import { annotatedNetwork, missingMounts, needsConnection, withNetwork } from "./network.ts";
 import type { PlanRequest } from "./plan/context.ts";
 import { confinement, underPolicy } from "./policy/apply.ts";
 import { builtinPolicy } from "./policy/builtin.ts";
@@ -45,6 +46,7 @@ export function prepare(
   if ((bundle === undefined) === (command === undefined)) {
     throw new TypeError("Cannot make a sandbox: give it either a bundle or a command");
   }
+  refuseNetwork(options, form);
   if (options.bare) {
     const asked = bareRequest(options, host, options.bare.path);
     check(asked.spec, "options");
@@ -55,10 +57,11 @@ export function prepare(
       throw new UsageError("Cannot distrust a program's config.json: only a bundle has one");
     }
     const { spec: plain, root } = commandSpec(commandOf(command, options), host);
-    const spec = withLimits(plain, options);
+    const spec = withLimits(networked(plain, options, policy), options);
     check(spec, "options");
     const made = { path: "/", spec: limited(spec, policy, host) };
-    return finish(request(made, { host, overlay: { kind: "none" }, root, form }), options, policy);
+    const asking = request(made, { host, overlay: { kind: "none" }, root, form });
+    return finish(withHooks(asking, options), options, policy);
   }
   const read = typeof bundle === "string" ? loadBundle(bundle) : bundle!;
   const { bundle: loaded, beneath, cuts } = options.untrusted ? tame(read, options, host) : { bundle: read };
@@ -68,7 +71,7 @@ export function prepare(
     const message = "there is no process: say what to run";
     throw new SpecError(`${loaded.path}/config.json`, [{ pointer: "/process", message }]);
   }
-  const asked = withLimits(withOptions(loaded.spec, options), options);
+  const asked = withLimits(networked(withOptions(loaded.spec, options), options, policy), options);
   if (asked !== read.spec) check(asked, `${loaded.path}/config.json with options`);
   const spec = limited(asked, policy, host);
   const filter = spec.linux?.seccomp && filterOf(spec.linux.seccomp, host);
@@ -81,14 +84,15 @@ export function prepare(
     beneath,
     trusted: policy === undefined,
   });
-  const made = finish(withHooks({ ...asking, attended }, options.id), options, policy);
+  const made = finish(withHooks({ ...asking, attended }, options), options, policy);
   return cuts ? { ...made, cuts } : made;
 }
 
 /** The request of a sandbox whose hooks run. */
-function withHooks(request: PlanRequest, id: string = ""): PlanRequest {
+function withHooks(request: PlanRequest, { id = "", connection }: InnerOptions): PlanRequest {
   const devices = Object.keys(request.spec.linux?.netDevices ?? {}).length > 0;
-  if (!hasHooks(request.spec) && !devices) return request;
+  const hooked = { id, version: OCI_VERSION, ...(connection && { connected: true }) };
+  if (!hasHooks(request.spec) && !devices) return connection ? { ...request, hooked } : request;
   if (request.form === "standalone") {
     const [what, who] = devices ? ["/linux/netDevices", "move"] : ["/hooks", "run"];
     throw new UnsupportedError(what!, `an executable has nobody to ${who} them`, "use run instead");
@@ -96,7 +100,40 @@ function withHooks(request: PlanRequest, id: string = ""): PlanRequest {
   if (devices && !request.host.privileged) {
     throw new UnsupportedError("/linux/netDevices", "only root may move network devices", "take them out");
   }
-  return { ...request, hooked: { id, version: OCI_VERSION } };
+  return { ...request, hooked };
+}
+
+/** A network that nobody would make is refused, whatever else is asked for. */
+function refuseNetwork({ network = {}, connection, bare }: InnerOptions, form: PlanRequest["form"]): void {
+  if (bare && network.mode !== undefined && network.mode !== "host") {
+    throw new UnsupportedError(
+      "a network",
+      "without namespaces the program has the host's",
+      "leave --network out",
+    );
+  }
+  if (!needsConnection(network) || connection) return;
+  const [reason, remedy] = form === "standalone"
+    ? ["an executable has nobody to connect it", "use run instead"]
+    : ["nobody connects it", "use run or create"];
+  throw new UnsupportedError("a network policy", reason, remedy);
+}
+
+/** The spec with the namespace and the files that belong to its network. */
+function networked(spec: Spec, options: InnerOptions, policy: Policy | undefined): Spec {
+  const { network, connection, untrusted } = options;
+  if (network?.mode === "host" && policy && policy.name !== "permissive") {
+    throw new UsageError(
+      `Cannot use the host's network under policy "${policy.name}": it keeps programs in a network of their own; use --policy permissive`,
+    );
+  }
+  const annotated = annotatedNetwork(spec);
+  if (annotated && !network && !untrusted) {
+    throw new UnsupportedError("the network of the annotations", "nobody connects it", "use run or create");
+  }
+  const placed = network ? withNetwork(spec, network) : spec;
+  if (!connection) return placed;
+  return { ...placed, mounts: [...(placed.mounts ?? []), ...missingMounts(placed, connection.mounts)] };
 }
 
 /** The policy that is in force, if one is. */

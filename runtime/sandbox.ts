@@ -16,6 +16,7 @@ import type { Container } from "./lifecycle/handle.ts";
 import { KILLED_EARLY, LaunchError } from "./launch/launch_error.ts";
 import { reactor } from "./launch/reactor.ts";
 import { type InnerOptions, OBSERVE, type SandboxOptions } from "./options.ts";
+import { type Connection, isConnected } from "./network.ts";
 import type { PlanRequest } from "./plan/context.ts";
 import { type ForbiddenCall, forbiddenCall, onForbiddenCall } from "./supervise/forbidden_calls.ts";
 import type { Notification } from "./supervise/notification.ts";
@@ -88,6 +89,7 @@ export class Sandbox implements AsyncDisposable {
   #begun: Promise<void> | undefined;
   readonly #onWarning: ((warning: string) => void) | undefined;
   #request: PlanRequest | undefined;
+  #connection: Connection | undefined;
   readonly #listen: (child: Child) => void;
   readonly #executions = new Set<Execution>();
   readonly #execImages = new Map<string, Image>();
@@ -186,7 +188,17 @@ export class Sandbox implements AsyncDisposable {
   }
 
   static async #build(options: InnerOptions): Promise<Sandbox> {
-    const named = { ...options, id: options.id ?? crypto.randomUUID().slice(0, 13) };
+    const plain = { ...options, id: options.id ?? crypto.randomUUID().slice(0, 13) };
+    const named = isConnected(plain) ? await (await import("./connect.ts")).connected(plain) : plain;
+    try {
+      return await Sandbox.#buildConnected(named);
+    } catch (error) {
+      await named.connection?.[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  static async #buildConnected(named: InnerOptions & { readonly id: string }): Promise<Sandbox> {
     const found = await imageFor(named);
     if (!found.group) return Sandbox.#launch(named, found);
     const { CgroupGroup } = await import("./cgroup/group.ts");
@@ -251,9 +263,11 @@ export class Sandbox implements AsyncDisposable {
     if (expected) sandbox.#attested = { expected, firstId: ids?.first };
     sandbox.#cuts = cuts;
     sandbox.#rdt = rdt;
+    sandbox.#connection = options.connection;
     if (hooked) {
       sandbox.#hooked = hooked;
       child.onHooks(async (pid) => {
+        await options.connection?.attach(pid);
         const { runCreateHooks } = await import("./hooks.ts");
         await runCreateHooks(hooked, pid, child.ended);
       }, hooked.hooks);
@@ -471,6 +485,7 @@ export class Sandbox implements AsyncDisposable {
     await this.#group?.[Symbol.asyncDispose]();
     await this.#child.release();
     if (this.#rdt) (await import("./rdt.ts")).removeRdt(this.#rdt.group.own);
+    await this.#connection?.[Symbol.asyncDispose]();
     const hooked = this.#hooked;
     if (!hooked?.hooks.poststop) return;
     this.#hooked = undefined; // once

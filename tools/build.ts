@@ -24,6 +24,7 @@ const HELLO = join(ROOT, "bundles/hello");
 /** What commands load together: exec and run with a kept image, what a run is attested by, create and the planner, … */
 const HOT = [
   ["exec"],
+  ["execs"],
   ["run", "rerun"],
   ["attest"],
   ["create", "bundle", "image_of", "launch", "group", "moves"],
@@ -38,7 +39,8 @@ const RUNS = [`run ${HELLO}`, `run --policy default ${HELLO}`, "run -- true", "r
 const BOX = `build-${Deno.pid}`;
 const LIFE = [
   `create --bundle . ${BOX}`,
-  `exec ${BOX} true`,
+  `exec --env A=b ${BOX} true`,
+  `exec --env A=b ${BOX} true`,
   `exec ${BOX} true`,
   `delete --force ${BOX}`,
   `run --bundle . ${BOX}`,

@@ -25,6 +25,7 @@ import type { Command, Global } from "../main.ts";
 import { readLimits } from "../limits.ts";
 import { warn } from "../report.ts";
 import { readMount } from "../mounts.ts";
+import { NETWORK_FLAGS, readNetwork } from "../network.ts";
 import { hearing, readUntrusted, reportCuts, UNTRUSTED_FLAGS } from "../untrusted.ts";
 import { exitCode } from "../report.ts";
 import { writeError, writePid, writeResult } from "../result_file.ts";
@@ -96,6 +97,7 @@ const help: CommandHelp = {
     { name: "detach", short: "d", help: "with --bundle: create and start it, and leave it to itself" },
     ...DETACHED_FLAGS,
     ...INHERITANCE_FLAGS,
+    ...NETWORK_FLAGS,
     { name: "keep", help: "with --bundle: wait for its end, and leave it to delete" },
     { name: "no-subreaper", help: "accepted for runc's sake: there never is one" },
   ],
@@ -131,7 +133,8 @@ async function run(argv: readonly string[], global: Global): Promise<number> {
   for (const { name } of CONTAINER_FLAGS) {
     if (args.given(name)) throw new UsageError(`Cannot use --${name} without --detach`);
   }
-  const { options, resultFile, pidFile } = await readRun(args, argv);
+  const { options: plain, resultFile, pidFile } = await readRun(args, argv);
+  const options = { ...plain, ...withRoot(plain, global) };
   let sandbox: Sandbox | undefined;
   let cuts: readonly Cut[] = [];
   const heard = hearing(options, (all) => reportCuts(cuts = all));
@@ -306,7 +309,13 @@ export function commonOptions(args: Arguments): SandboxOptions {
     ...(args.has("attest") && { attest: true }),
     ...(args.has("no-attest") && { attest: false }),
     ...readLimits(args),
+    ...readNetwork(args, {}),
   };
+}
+
+/** The network is beside the containers. */
+function withRoot({ network }: SandboxOptions, { root }: Global): SandboxOptions {
+  return network && root !== undefined ? { network: { ...network, root } } : {};
 }
 
 /** A program in a sandbox made for it. */

@@ -3,6 +3,7 @@
 import { SpecError, UsageError } from "../../runtime/errors.ts";
 import { harmless, Problems, quote } from "../../runtime/spec/problems.ts";
 import { Place } from "../../runtime/spec/shape.ts";
+import { isPolicy, policyDocument } from "./document.ts";
 import type { NetworkPolicy } from "./policy.ts";
 import { policyShape } from "./shapes.ts";
 
@@ -49,7 +50,7 @@ export async function parseNetworkPolicy(text: string, path: string, pointer = "
 }
 
 /**
- * Reads a policy from what a parser or a program made.
+ * Reads a policy from what a parser or a program made; what is a policy already is read once more.
  *
  * @throws {SpecError} as {@linkcode parseNetworkPolicy}
  */
@@ -57,7 +58,7 @@ export function decodeNetworkPolicy(value: unknown, path: string, pointer = ""):
   const problems = new Problems();
   const excess = excessOf(value);
   if (excess) throw new SpecError(path, [{ pointer, message: `Cannot read the policy: it ${excess}` }]);
-  const policy = policyShape(value, new Place(problems));
+  const policy = policyShape(isPolicy(value) ? policyDocument(value) : value, new Place(problems));
   if (policy !== undefined && problems.list.length === 0) return policy;
   throw new SpecError(
     path,

@@ -166,7 +166,7 @@ function some<T>(item: Shape<T>, most: number): Shape<readonly T[]> {
 
 const fields: Fields<RawRule> = {
   id: textLike(
-    /^(?!default$|builtin:|allow\[|deny\[)[A-Za-z0-9._:/-]{1,64}$/,
+    /^(?:(?!default$|builtin:)[A-Za-z0-9._:\/-]{1,64}|(?:allow|deny|--allow)\[\d{1,4}\])$/,
     "a name of your own: letters, digits, dots and dashes",
   ),
   host: flawless(readHost, 1024),

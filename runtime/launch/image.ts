@@ -83,7 +83,7 @@ export const MOVES_FORM = "moves 2\0";
  * `leave` goes.
  */
 export function assembleTable(plan: Plan): Uint8Array<ArrayBuffer> {
-  const table = new Assembler(plan, false).data().slice();
+  const table = new Assembler(plan, false, true).data().slice();
   table.set(new TextEncoder().encode(MOVES_FORM), FORM_OFFSET);
   new DataView(table.buffer).setBigUint64(LENGTH_OFFSET, BigInt(table.length), true);
   return table;
@@ -118,6 +118,12 @@ function numbersOf(arch: Arch): Record<Call, number> {
   return numbers as Record<Call, number>;
 }
 
+/** Whether a step is but a place to jump to. */
+function isMark({ call, args, into, zero, positive }: Op): boolean {
+  const isIdle = call === "let" && args.length === 1 && args[0] === 0;
+  return isIdle && into === undefined && zero === undefined && positive === undefined;
+}
+
 class Assembler {
   readonly #steps: Step[] = [];
   readonly #idsAt: number[] = [];
@@ -138,7 +144,8 @@ class Assembler {
   #view: DataView;
   #end: number;
 
-  constructor(plan: Plan, readonly texts: boolean) {
+  /** @param terse Leaves out steps that do nothing: nobody counts the steps of a table. */
+  constructor(plan: Plan, readonly texts: boolean, terse = false) {
     this.#arch = plan.arch;
     this.#numbers = callNumbers[plan.arch] ??= numbersOf(plan.arch);
     for (const { ops } of plan.sections) {
@@ -147,6 +154,7 @@ class Assembler {
           if (this.#labels.has(op.label)) throw new Error(`Cannot label two steps "${op.label}"`);
           this.#labels.set(op.label, this.#steps.length);
         }
+        if (terse && isMark(op)) continue;
         for (const arg of op.args) if (typeof arg === "object" && "members" in arg) this.#copy(arg);
         this.#steps.push({ op, member: undefined });
       }

@@ -2,6 +2,7 @@ import { forbidden } from "../attest/permits.ts";
 import type { CgroupGroup } from "../cgroup/group.ts";
 import { UnsupportedError, UsageError } from "../errors.ts";
 import type { Hooked, Made } from "../image_of.ts";
+import { annotatedNetwork, type Connection, needsConnection, type NetworkOptions } from "../network.ts";
 import type { SandboxOptions } from "../options.ts";
 import type { Child } from "../launch/child.ts";
 import { annotatedOverlay } from "../overlay_choice.ts";
@@ -17,7 +18,7 @@ import type { Scope } from "./scope.ts";
 
 /** What a container is made from. */
 export interface CreateOptions
-  extends StoreOptions, Pick<SandboxOptions, "env" | "preserveFds" | "pivot" | "newKeyring"> {
+  extends StoreOptions, Pick<SandboxOptions, "env" | "preserveFds" | "pivot" | "newKeyring" | "network"> {
   /** Directory of the bundle. @default the working directory */
   readonly bundle?: string | undefined;
   /** Who makes its cgroup: `systemd` by a scope of its own. @default "cgroupfs" */
@@ -70,7 +71,9 @@ export async function createChild(id: string, options: CreateOptions, attached =
     return entry;
   };
   // What is mounted must be there when it is looked at.
-  const early = options.notify ? claim() : undefined;
+  const network = options.network ?? annotatedNetwork(bundle.spec);
+  const isPlaced = network !== undefined && needsConnection(network);
+  const early = options.notify || isPlaced ? claim() : undefined;
   const { onWarning } = options;
   const { cgroupManager = "cgroupfs" } = options;
   const asked = {
@@ -80,9 +83,13 @@ export async function createChild(id: string, options: CreateOptions, attached =
     ...(onWarning && { onWarning }),
     cgroupManager,
     ...(attached && { newlines: "plain" as const }),
-    ...await inherited(options, early),
+    ...await inherited(options, options.notify ? early : undefined),
   };
-  const made = imageOf(asked, { form: "detached", attended: attached });
+  const connection = isPlaced ? await connect(id, network, options, parts) : undefined;
+  const made = imageOf({ ...asked, ...(network && { network, connection }) }, {
+    form: "detached",
+    attended: attached,
+  });
   refuse(made, options, attached);
   const entry = early ?? claim();
   const intended: Omit<Record, "version"> = {
@@ -90,6 +97,7 @@ export async function createChild(id: string, options: CreateOptions, attached =
     ...await hooksOf(made),
     ...(made.rdt && { resctrl: made.rdt.group.own }),
     ...(made.request.keepKeys && { keepsKeys: true }),
+    ...(connection && { network: connection.record }),
   };
   const { hooked } = made;
   await checkFit(intended); // what is written down as its own will be ended with it
@@ -112,6 +120,7 @@ export async function createChild(id: string, options: CreateOptions, attached =
     const { runCreateHooks } = await import("../hooks.ts");
     child.onHooks(async (pid) => {
       entry.write({ ...intended, init: nameProcess(pid) }); // they may ask for its state
+      await connection?.attach(pid);
       await runCreateHooks(hooked, pid, child.ended);
     }, hooked.hooks);
   }
@@ -132,6 +141,17 @@ export async function createChild(id: string, options: CreateOptions, attached =
   scope?.letGo();
   whole.move(); // the container's own from here on
   return child;
+}
+
+/** Takes a place on the network, which is given back with the other parts of what does not come to be. */
+async function connect(
+  id: string,
+  network: NetworkOptions,
+  { root }: CreateOptions,
+  parts: AsyncDisposableStack,
+): Promise<Connection> {
+  const { placed } = await import("../connect.ts");
+  return parts.use(await placed(id, { ...network, root }));
 }
 
 /** What the program gets from who creates it, beside the bundle. */

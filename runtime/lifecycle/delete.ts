@@ -79,6 +79,9 @@ async function endAll(container: Pick<Known, "entry" | "record">): Promise<void>
   const { record } = container;
   await using _group = record.groups.length > 0 ? groupOf(container) : undefined;
   await endInit(container);
+  if (record.network) {
+    await (await (await import("../network.ts")).networkProvider()).disconnect(record.network);
+  }
   if (record.resctrl?.length) (await import("../rdt.ts")).removeRdt(resctrlOf(container));
 }
 

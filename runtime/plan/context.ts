@@ -67,7 +67,12 @@ export interface PlanRequest {
   /** Whether init is looked at when it waits at the start gate: its filter is installed by then. */
   readonly attest?: boolean | undefined;
   /** What hooks are told of the sandbox; without it none run. */
-  readonly hooked?: { readonly id: string; readonly version: string } | undefined;
+  readonly hooked?: {
+    readonly id: string;
+    readonly version: string;
+    /** Whether its network namespace is connected first. */
+    readonly connected?: boolean;
+  } | undefined;
   /** How many descriptors the program gets beside stdin, stdout and stderr: they are its 3 and those above. */
   readonly preserved?: number | undefined;
   /**

@@ -65,19 +65,27 @@ export function* giveWords(at: number, directories: readonly string[]): Iterable
   yield jump("given");
   yield op("measure the name", "let", [slot("cursor"), slot("first"), -1], { label: "name", into: "length" });
   yield op("measure the name", "let", [slot("length"), 1, 1], { into: "whole length" });
+  const begins = beginsOf(directories);
+  yield* put("where to look", begins, begins.bytes.length, at + CANDIDATES);
   for (const [index, directory] of directories.entries()) {
-    const begin = text(directory);
-    const size = begin.bytes.length;
+    const size = text(directory).bytes.length;
     const [path, asDirectory] = placesOf(index);
     const name = `the program's path ${index}`;
-    yield* put(`${name}: begin`, begin, size, at + path);
-    yield* put(`${name}: name`, slot("first"), slot("whole length"), at + path + size);
-    yield* put(`${name}/.: begin`, begin, size, at + asDirectory);
-    yield* put(`${name}/.: name`, slot("first"), slot("length"), at + asDirectory + size);
+    yield* put(name, slot("first"), slot("whole length"), at + path + size);
+    yield* put(`${name}/`, slot("first"), slot("length"), at + asDirectory + size);
     yield op(`end ${name}/.`, "let", [at + asDirectory + size, slot("length"), 1], { into: "end" });
-    yield* put(`${name}/.: end`, text("/."), 2, slot("end"));
+    yield* put(`${name}/.`, text("/."), 2, slot("end"));
   }
   yield mark("given");
+}
+
+/** What all paths begin with, each in its place. */
+function beginsOf(directories: readonly string[]): Bytes {
+  const bytes = new Uint8Array(2 * directories.length * PLACE_BYTES);
+  for (const [index, directory] of directories.entries()) {
+    for (const place of placesOf(index)) bytes.set(text(directory).bytes, place - CANDIDATES);
+  }
+  return { bytes, shows: JSON.stringify(directories) };
 }
 
 /** Slot `cursor` ends at the NULL behind the words. */

@@ -16,9 +16,9 @@ function hooksOf({ spec, hooked }: Context, kind: HookName): readonly Hook[] {
   return hooked === undefined ? [] : spec.hooks?.[kind] ?? [];
 }
 
-/** Whether network devices of the host are moved to it, before hooks run. */
+/** Whether network devices come to it before hooks run. */
 function getsDevices({ spec, hooked }: Context): boolean {
-  return hooked !== undefined && Object.keys(spec.linux?.netDevices ?? {}).length > 0;
+  return hooked !== undefined && (hooked.connected || Object.keys(spec.linux?.netDevices ?? {}).length > 0);
 }
 
 /** Whether hooks run before the root is changed: they find it, and what is mounted in it, where the rootfs lies. */

@@ -54,6 +54,17 @@ export interface Record {
   readonly unit?: UnitRecord;
   /** Whether its programs have the session keyring of who begins them. */
   readonly keepsKeys?: boolean;
+  /** Its place on a network. */
+  readonly network?: NetworkRecord;
+}
+
+/** A place on a network, by which it is taken away. */
+export interface NetworkRecord {
+  /** Where the network is kept. */
+  readonly directory: string;
+  readonly address: string;
+  /** Which lease of the address it is. */
+  readonly token: string;
 }
 
 /** A unit of systemd. */
@@ -101,6 +112,11 @@ const record: Shape<Record> = object<Record>({
   hooks: list(oneOf(HOOKS), HOOKS.length),
   unit: object<UnitRecord>({ name: need(text(255)), user: need(flag) }),
   keepsKeys: flag,
+  network: object<NetworkRecord>({
+    directory: need(plainPath),
+    address: need(textLike(/^\d{1,3}(\.\d{1,3}){3}$/, "an address")),
+    token: need(text(64)),
+  }),
 });
 
 /** A record as text. */

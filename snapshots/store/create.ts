@@ -4,8 +4,9 @@ import { MANIFEST } from "../manifest.ts";
 import type { FileSeal, Manifest } from "../manifest.ts";
 import { noteOrigin, originOf } from "./origin.ts";
 import { encodeSnapshot, newSnapshotId, RECORD, type SnapshotSizes } from "./record.ts";
+import { forkable, type ForkableSnapshot } from "./forkable.ts";
 import { packSnapshot } from "./pack.ts";
-import { checkTag, type Locked, type Snapshot, SnapshotStore, type SnapshotStoreOptions } from "./store.ts";
+import { checkTag, type Locked, SnapshotStore, type SnapshotStoreOptions } from "./store.ts";
 
 /** Options of {@linkcode createSnapshot}. */
 export interface CreateSnapshotOptions
@@ -25,7 +26,7 @@ export interface CreateSnapshotOptions
 export async function createSnapshot(
   container: string,
   options: CreateSnapshotOptions = {},
-): Promise<Snapshot> {
+): Promise<ForkableSnapshot> {
   const { tag, store: _, incremental = false, ...checkpoint } = options;
   if (tag !== undefined) checkTag(tag);
   const store = new SnapshotStore(options);
@@ -55,7 +56,7 @@ export async function createSnapshot(
   if (options.leaveRunning) noteOrigin(container, id, options);
   if (tag !== undefined) locked.tag(tag, id);
   if (incremental && isKnown) pack(id, parent, locked);
-  return store.find(id);
+  return forkable(store.find(id));
 }
 
 function pack(id: string, parent: string, locked: Locked): void {

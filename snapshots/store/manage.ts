@@ -1,5 +1,6 @@
 import { UsageError } from "../../runtime/errors.ts";
 import { checkSnapshot } from "./check.ts";
+import { forkable, type ForkableSnapshot } from "./forkable.ts";
 import {
   checkTag,
   type Snapshot,
@@ -15,8 +16,8 @@ export function listSnapshots(options: SnapshotStoreOptions = {}): SnapshotList 
 }
 
 /** A snapshot by a tag, its id, or how only its id begins. @throws {LifecycleError} if there is none. */
-export function findSnapshot(name: string, options: SnapshotStoreOptions = {}): Snapshot {
-  return new SnapshotStore(options).find(name);
+export function findSnapshot(name: string, options: SnapshotStoreOptions = {}): ForkableSnapshot {
+  return forkable(new SnapshotStore(options).find(name));
 }
 
 /** Gives a snapshot one more tag, which another loses by that. */

@@ -1,5 +1,5 @@
 import { deepEqual, equal, match, rejects } from "node:assert/strict";
-import { forkContainers, Pool, Sandbox, UnsupportedError } from "../../mod.ts";
+import { findSnapshot, forkContainers, Pool, Sandbox, UnsupportedError } from "../../mod.ts";
 import { probeHost } from "../../runtime/host/probe.ts";
 import { findCriu } from "../../snapshots/installed.ts";
 import { runCriu } from "../../snapshots/worker.ts";
@@ -53,6 +53,25 @@ snapshotTest(
     deepEqual(box.forks, []);
   },
 );
+
+snapshotTest("fork() of a snapshot makes containers that go on from it", async () => {
+  await using box = new ForkBox();
+  box.write(["bash", "-c", COUNT]);
+  await box.atLeast(1, await box.start());
+  const store = `${box.containers.bundle.path}/store`;
+  await box.containers.output("snapshot", "create", "--leave-running", "--store", store, "--tag", "one", BOX);
+  const snapshot = findSnapshot("one", { store });
+  equal(JSON.parse(JSON.stringify(snapshot)).fork, undefined);
+  const { root } = box.containers;
+  const [outcome] = await snapshot.fork({ root, stdin: "piped", stdout: "piped" });
+  if ("error" in outcome!) throw outcome.error;
+  await using fork = outcome!.fork;
+  equal(fork.id, `${BOX}-1`);
+  const input = fork.stdin!.getWriter();
+  await input.write(encoder.encode("hello\n"));
+  await input.close();
+  equal(await new Response(fork.stdout).text(), "1 hello\n");
+});
 
 snapshotTest("forkContainers() refuses what there is only room for one of, and wrong numbers", async () => {
   await using box = new ForkBox();

@@ -203,3 +203,22 @@ Deno.test("decodeNetworkPolicy() takes what a program made", () => {
     SpecError,
   );
 });
+
+Deno.test("decodeNetworkPolicy() takes a policy for what it is, also after JSON", async () => {
+  const policy = withAllowed(
+    await read(`
+allow: [a.example, "*", { host: "*.b.example", id: mine, methods: [GET], headers: { x: y }, inspect: true }]
+deny: [{ cidr: 192.0.2.0/24, ports: ["1-99"] }]
+credentials: [{ id: c, from: { file: /etc/c }, hosts: [a.example] }]
+limits: { connections: 5 }`),
+    ["c.example:22"],
+  );
+  deepEqual(decodeNetworkPolicy(policy, "network"), policy);
+  deepEqual(decodeNetworkPolicy(JSON.parse(JSON.stringify(policy)), "network"), policy);
+  deepEqual(decodeNetworkPolicy(NOTHING_ALLOWED, "network"), NOTHING_ALLOWED);
+  const bent = {
+    ...policy,
+    allow: [{ ...policy.allow[0]!, destination: { kind: "name", name: "10.0.0.1" } }],
+  };
+  throws(() => decodeNetworkPolicy(bent, "network"), /ends in a number/);
+});

@@ -1,0 +1,202 @@
+import { openNetwork } from "../ffi/netlink.ts";
+import { isInstalled } from "../ffi/library.ts";
+import { LIBNFTABLES, NftablesError } from "../ffi/nftables.ts";
+import { RouteSocket } from "../ffi/netlink.ts";
+import { LifecycleError, UnsupportedError } from "../runtime/errors.ts";
+import type { Connection, NetworkOptions, NetworkProvider } from "../runtime/network.ts";
+import { nameProcess } from "../runtime/state/liveness.ts";
+import type { Mount } from "../runtime/spec/config.ts";
+import type { NetworkRecord } from "../runtime/state/record.ts";
+import { reachableNameServers, writeAuthority, writeFiles } from "./files.ts";
+import { Firewall } from "./firewall.ts";
+import { forward } from "./forwarding.ts";
+import { type Lease, Leases } from "./leases.ts";
+import { connect as connectLink, ensureBridge } from "./link.ts";
+import { networkDirectory } from "./paths.ts";
+import { type NetworkPolicy } from "./policy/policy.ts";
+import { checkPorts, portText, readPublish } from "./ports.ts";
+import { Proxied } from "./proxied.ts";
+import { takeAway } from "./release.ts";
+import { type NetworkSettings, networkSettings } from "./settings.ts";
+
+/** Makes networks of bridges and veth pairs, whose traffic a proxy decides over. */
+export const provider: NetworkProvider = { connect, disconnect };
+
+/** Takes an address, tells the proxy, and writes the files that the sandbox sees. */
+async function connect(id: string, options: NetworkOptions): Promise<Connection> {
+  if (!isInstalled(LIBNFTABLES)) {
+    throw new UnsupportedError(
+      "the network",
+      `there is no ${LIBNFTABLES}`,
+      "install libnftables1, as ./setup does",
+    );
+  }
+  const ports = (options.publish ?? []).map(readPublish);
+  const policy = await policyOf(options);
+  const settings = part(id, "its settings", () => networkSettings(networkDirectory(options.root)));
+  const leases = new Leases(settings);
+  await reclaim(settings, leases);
+  if (ports.length > 0) checkPorts(ports, leases.list());
+  const mode = policy ? "policy" : "bridge";
+  const lease = leases.take({ id, owner: nameProcess(Deno.pid), mode, ports });
+  const place = new Place(settings, leases, lease);
+  try {
+    await place.prepare(policy, options);
+    return place;
+  } catch (error) {
+    await place[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** The policy that is meant; a text is read. */
+async function policyOf({ policy, allow }: NetworkOptions): Promise<NetworkPolicy | undefined> {
+  if (policy === undefined && allow === undefined) return undefined;
+  const { decodeNetworkPolicy, NOTHING_ALLOWED, parseNetworkPolicy, withAllowed } = await import(
+    "./policy/read.ts"
+  );
+  const read = policy === undefined
+    ? NOTHING_ALLOWED
+    : typeof policy === "string"
+    ? await parseNetworkPolicy(policy, "network policy")
+    : decodeNetworkPolicy(policy, "network policy");
+  return allow ? withAllowed(read, allow) : read;
+}
+
+async function disconnect({ directory, address, token }: NetworkRecord): Promise<void> {
+  const settings = networkSettings(directory);
+  const leases = new Leases(settings);
+  const lease = leases.read(address);
+  if (lease?.token === token) await takeAway(settings, leases, lease);
+}
+
+/** What those have left who died is taken away before anything new comes. */
+async function reclaim(settings: NetworkSettings, leases: Leases): Promise<void> {
+  for (const stale of leases.stale()) await takeAway(settings, leases, stale, true);
+}
+
+/** Does something, and says of what sandbox and what part it is if that fails. */
+function part<Result>(id: string, what: string, act: () => Result): Result {
+  try {
+    return act();
+  } catch (error) {
+    throw failure(id, what, error);
+  }
+}
+
+function failure(id: string, what: string, error: unknown): Error {
+  if (error instanceof LifecycleError || error instanceof UnsupportedError) return error;
+  const why = error instanceof Error ? error.message : String(error);
+  return Object.assign(new LifecycleError(`Cannot connect sandbox "${id}": ${what} cannot be had: ${why}`), {
+    cause: error,
+  });
+}
+
+/** The place of one sandbox. */
+class Place implements Connection {
+  readonly #settings: NetworkSettings;
+  readonly #leases: Leases;
+  #lease: Lease;
+  #proxied: Proxied | undefined;
+  #isGone = false;
+  mounts: readonly Mount[] = [];
+  env: readonly string[] = [];
+
+  constructor(settings: NetworkSettings, leases: Leases, lease: Lease) {
+    this.#settings = settings;
+    this.#leases = leases;
+    this.#lease = lease;
+  }
+
+  get record(): NetworkRecord {
+    const { address, token } = this.#lease;
+    return { directory: this.#settings.directory, address, token };
+  }
+
+  /** Everything that can be done before there is a process. */
+  async prepare(policy: NetworkPolicy | undefined, options: NetworkOptions): Promise<void> {
+    const { id } = this.#lease;
+    await this.#ensure(policy !== undefined);
+    if (policy) {
+      const { onVerdict } = options;
+      this.#proxied = await Proxied.add(this.#settings, this.#lease, policy, { onVerdict });
+    }
+    const files = part(id, "its files", () => {
+      const written = writeFiles(this.#settings, this.#lease, policy ? [] : reachableNameServers());
+      const certificate = this.#proxied?.certificate;
+      const authority = certificate === undefined
+        ? undefined
+        : writeAuthority(this.#settings, this.#lease, certificate);
+      return {
+        mounts: [...written, ...authority?.mounts ?? []],
+        env: [...authority?.env ?? [], ...this.#proxied?.env ?? []],
+      };
+    });
+    this.mounts = files.mounts;
+    this.env = files.env;
+    const needsUdp = policy?.allow.some(({ protocols }) => protocols.includes("udp")) ?? false;
+    if (!policy || needsUdp || this.#lease.ports.length > 0) {
+      const { bridge, ipv6 } = this.#settings;
+      const loopback = this.#lease.ports.length > 0;
+      part(id, "forwarding", () => forward(bridge, { ipv6: ipv6 !== undefined, loopback }));
+    }
+  }
+
+  /** The bridge, the rules of the firewall and the proxy are there. */
+  async #ensure(withProxy: boolean): Promise<void> {
+    const { id } = this.#lease;
+    using firewall = part(id, "the firewall", () => new Firewall(this.#settings));
+    using routes = new RouteSocket();
+    const isThere = part(id, "the bridge", () => routes.find(this.#settings.bridge)) !== undefined &&
+      firewall.isInstalled;
+    if (isThere && (!withProxy || await Proxied.isThere(this.#settings))) return;
+    using _lock = await this.#leases.lock();
+    part(id, "the bridge", () => ensureBridge(this.#settings, routes));
+    if (!firewall.isInstalled) part(id, "the firewall", () => firewall.install(this.#others()));
+    // Sandboxes that are there have one already: tables that are new must redirect to it.
+    if (!withProxy && !(await Proxied.isThere(this.#settings))) return;
+    try {
+      await Proxied.ensure(this.#settings, firewall);
+    } catch (error) {
+      throw failure(id, "the proxy", error);
+    }
+  }
+
+  #others(): Lease[] {
+    return this.#leases.list().filter(({ token }) => token !== this.#lease.token);
+  }
+
+  async attach(pid: number): Promise<void> {
+    const { id } = this.#lease;
+    const own = Deno.readLinkSync("/proc/self/ns/net");
+    if (Deno.readLinkSync(`/proc/${pid}/ns/net`) === own) {
+      throw new LifecycleError(`Cannot connect sandbox "${id}": it has the network namespace of the host`);
+    }
+    this.#lease = part(id, "its lease", () => this.#leases.handOver(this.#lease, nameProcess(pid)));
+    using firewall = part(id, "the firewall", () => new Firewall(this.#settings));
+    part(id, "the firewall", () => this.#admit(firewall));
+    part(id, "its device", () => {
+      using namespace = openNetwork(`/proc/${pid}/ns/net`);
+      connectLink(this.#settings, this.#lease, namespace);
+    });
+    await this.#proxied?.ready();
+  }
+
+  #admit(firewall: Firewall): void {
+    try {
+      firewall.admit(this.#lease);
+    } catch (error) {
+      if (!(error instanceof NftablesError && error.isThere && this.#lease.ports.length > 0)) throw error;
+      const ports = this.#lease.ports.map(portText).join(", ");
+      throw new LifecycleError(`Cannot publish port ${ports}: another sandbox has it; choose another one`);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isGone) return;
+    this.#isGone = true;
+    await this.#proxied?.[Symbol.asyncDispose]();
+    const lease = this.#leases.read(this.#lease.address);
+    if (lease?.token === this.#lease.token) await takeAway(this.#settings, this.#leases, lease);
+  }
+}

@@ -1,0 +1,150 @@
+import { LifecycleError } from "../runtime/errors.ts";
+import { Firewall } from "./firewall.ts";
+import type { Lease } from "./leases.ts";
+import { networkPaths } from "./paths.ts";
+import type { Credential, NetworkPolicy } from "./policy/policy.ts";
+import { tellProxy } from "./proxy/client.ts";
+import type { ProxiedSandbox } from "./proxy/control.ts";
+import { startProxy } from "./proxy/spawn.ts";
+import type { NetworkSettings } from "./settings.ts";
+
+/** What a sandbox is to hear of verdicts. */
+interface Hearing {
+  readonly onVerdict?: ((record: object) => void) | undefined;
+}
+
+/** A sandbox whose traffic the proxy decides over. */
+export class Proxied implements AsyncDisposable {
+  readonly #settings: NetworkSettings;
+  readonly #sandbox: ProxiedSandbox;
+  readonly #added: Promise<void>;
+  readonly #heard = new AsyncDisposableStack();
+  /** The certificate of its own authority, if TLS is opened. */
+  certificate: string | undefined;
+
+  private constructor(settings: NetworkSettings, sandbox: ProxiedSandbox) {
+    this.#settings = settings;
+    this.#sandbox = sandbox;
+    this.#added = this.#add();
+    this.#added.catch(() => {}); // who waits hears of it
+  }
+
+  /** Whether a proxy answers. */
+  static async isThere(settings: NetworkSettings): Promise<boolean> {
+    return await tellProxy(networkPaths(settings.directory).control, { do: "status" }) !== undefined;
+  }
+
+  /** Starts the proxy if there is none, and lets the firewall redirect to it. The caller has the lock of the network. */
+  static async ensure(settings: NetworkSettings, firewall: Firewall): Promise<void> {
+    const { sandboxes, audit } = networkPaths(settings.directory);
+    for (const directory of [sandboxes, audit]) Deno.mkdirSync(directory, { recursive: true, mode: 0o700 });
+    firewall.usePorts(await startProxy(settings.directory));
+  }
+
+  /** Tells the proxy of a sandbox, whose traffic it refuses until then. */
+  static async add(
+    settings: NetworkSettings,
+    { id, address, ipv6 }: Lease,
+    policy: NetworkPolicy,
+    { onVerdict }: Hearing,
+  ): Promise<Proxied> {
+    const { sandboxes, audit } = networkPaths(settings.directory);
+    const credentials = Object.fromEntries(policy.credentials.map((each) => [each.id, secretOf(each)]));
+    const sandbox = { id, ipv4: address, ipv6, policy, audit: `${audit}/${id}.jsonl`, credentials };
+    // What is on disk has no secrets: a proxy that is started anew asks for them again.
+    const text = JSON.stringify({ ...sandbox, credentials: {} });
+    try {
+      Deno.writeTextFileSync(`${sandboxes}/${id}.json`, text, { createNew: true, mode: 0o600 });
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+      throw new LifecycleError(`Cannot connect sandbox "${id}": there is one of that name on the network`);
+    }
+    const proxied = new Proxied(settings, sandbox);
+    if (policy.allow.some(({ inspect }) => inspect)) await proxied.ready();
+    if (onVerdict) await proxied.#hear(onVerdict);
+    return proxied;
+  }
+
+  /** Takes a sandbox from the proxy; harmless if it does not know it. */
+  static async remove(
+    settings: NetworkSettings,
+    { id, address }: Pick<Lease, "id" | "address">,
+  ): Promise<void> {
+    const { control, sandboxes } = networkPaths(settings.directory);
+    const file = `${sandboxes}/${id}.json`;
+    if (addressIn(file) !== address) return; // it is another's by now, or was never there
+    try {
+      await tellProxy(control, { do: "remove", id });
+    } catch (error) {
+      if (!(error instanceof LifecycleError)) throw error; // it has not heard of it
+    }
+    Deno.removeSync(file);
+  }
+
+  /** Gives a sandbox another policy, at once and without a gap. */
+  static async update(settings: NetworkSettings, id: string, policy: NetworkPolicy): Promise<void> {
+    const { control, sandboxes } = networkPaths(settings.directory);
+    const file = `${sandboxes}/${id}.json`;
+    const known = JSON.parse(Deno.readTextFileSync(file)) as ProxiedSandbox;
+    if (await tellProxy(control, { do: "update", id, policy }) === undefined) {
+      throw new LifecycleError(
+        `Cannot change the network policy of "${id}": the network's proxy is not there`,
+      );
+    }
+    Deno.writeTextFileSync(`${file}.new`, JSON.stringify({ ...known, policy }), { mode: 0o600 });
+    Deno.renameSync(`${file}.new`, file);
+  }
+
+  /** Placeholders of credentials, as `NAME=value`. */
+  get env(): string[] {
+    const { credentials } = this.#sandbox.policy;
+    return credentials.flatMap(({ env, placeholder }) => env === undefined ? [] : [`${env}=${placeholder}`]);
+  }
+
+  /** Resolves when the proxy knows the sandbox. */
+  ready(): Promise<void> {
+    return this.#added;
+  }
+
+  async #add(): Promise<void> {
+    const { control } = networkPaths(this.#settings.directory);
+    const answer = await tellProxy(control, { do: "add", sandbox: this.#sandbox });
+    if (!answer) {
+      throw new LifecycleError(`Cannot connect sandbox "${this.#sandbox.id}": the network's proxy has ended`);
+    }
+    this.certificate = answer.certificate;
+  }
+
+  async #hear(onVerdict: (record: object) => void): Promise<void> {
+    const { follow } = await import("./follow.ts");
+    await this.ready();
+    this.#heard.use(follow(this.#sandbox.audit, onVerdict));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#added.catch(() => {});
+    await this.#heard.disposeAsync();
+  }
+}
+
+function addressIn(file: string): string | undefined {
+  try {
+    return (JSON.parse(Deno.readTextFileSync(file)) as ProxiedSandbox).ipv4;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
+/** What the proxy puts in place of a placeholder. @throws {LifecycleError} if it is not there. */
+function secretOf({ id, from }: Credential): string {
+  const where = "env" in from ? `the variable ${from.env}` : `the file "${from.file}"`;
+  let secret: string | undefined;
+  try {
+    secret = "env" in from ? Deno.env.get(from.env) : Deno.readTextFileSync(from.file).trim();
+  } catch {
+    // It says so below, whatever the reason.
+  }
+  if (secret) return secret;
+  throw new LifecycleError(`Cannot use credential "${id}": ${where} has nothing, or cannot be read`);
+}

@@ -1,0 +1,15 @@
+import { provideNetwork } from "../runtime/network.ts";
+
+/**
+ * Lets sandboxes have networks.
+ *
+ * @param program How the command line is started, for the proxy. @default as it lies beside the library
+ */
+export function useNetworks(program?: () => readonly string[]): void {
+  provideNetwork(async () => {
+    if (program) (await import("./proxy/spawn.ts")).proxyProgram(program());
+    return (await import("./attach.ts")).provider;
+  });
+}
+
+useNetworks();

@@ -1,0 +1,222 @@
+import { deepEqual, equal, match, notEqual } from "node:assert/strict";
+import { starterSpec } from "../../runtime/starter_spec.ts";
+import { containerTest } from "../helpers/container_test.ts";
+import { TestBundle } from "../helpers/launch_bundle.ts";
+import { NetworkWorld, OUTSIDE, type Place, type Spoken } from "../helpers/network_world.ts";
+
+/** Fetches each URL that it is given, and says what came or what kept it. */
+const FETCH = `
+import sys, urllib.request
+for url in sys.argv[1:]:
+    try: print(urllib.request.urlopen(url, timeout=2).read().decode().strip())
+    except Exception as e: print(type(e).__name__, getattr(e, "reason", e))
+`;
+const REFUSED = /^(URLError|TimeoutError) (\[Errno (111|113|101|13)\]|timed out)/;
+
+function fetching(...urls: string[]): string[] {
+  return ["--", "python3", "-c", FETCH, ...urls];
+}
+
+/** What is left of the network on the machine, and on disk. */
+async function left(world: NetworkWorld): Promise<string[]> {
+  const devices = await world.host.output("ip", "-o", "link");
+  const rules = await world.host.output("nft", "list", "ruleset");
+  const files = ["leases", "files", "sandboxes"].flatMap((name) => {
+    try {
+      return [...Deno.readDirSync(`${world.network}/${name}`)].map((each) => `${name}/${each.name}`);
+    } catch {
+      return [];
+    }
+  });
+  return [
+    ...[...devices.matchAll(/ (ai[0-9a-f]{6}v[0-9a-f]{4})@/g)].map(([, name]) => name!),
+    ...[...rules.matchAll(/elements = \{[^}]*\}/g)].map(([text]) => text).filter((text) =>
+      !text.includes("expires")
+    ),
+    ...files,
+  ];
+}
+
+function succeeded({ code, stdout, stderr }: Spoken): string[] {
+  equal(stderr, "");
+  equal(code, 0);
+  return stdout.trim().split(/\r?\n/);
+}
+
+containerTest(
+  "run --network bridge reaches what the host reaches, and neither the host nor metadata",
+  async () => {
+    await using world = await NetworkWorld.create();
+    await world.serve("http:192.0.2.2:80", "http:2001:db8::2:80", `http:${OUTSIDE.metadata}:80`);
+    await world.serveAt(world.host, "http:0.0.0.0:80", "http::::81");
+    const [v4, v6, ...others] = succeeded(
+      await world.runtime(
+        "run",
+        "--network",
+        "bridge",
+        ...fetching(
+          "http://192.0.2.2/a",
+          "http://[2001:db8::2]/b",
+          `http://${OUTSIDE.metadata}/`,
+          "http://192.0.2.1/",
+          "http://10.209.0.1/",
+          "http://[2001:db8::1]:81/",
+        ),
+      ),
+    );
+    equal(v4, "hello from 192.0.2.2:80 to 192.0.2.1 GET /a 0");
+    equal(v6, "hello from 2001:db8::2:80 to 2001:db8::1 GET /b 0");
+    equal(others.length, 4);
+    for (const each of others) match(each, REFUSED);
+    deepEqual(await left(world), []);
+  },
+);
+
+containerTest("run without --network has its loopback device only, with host it has the host's", async () => {
+  await using world = await NetworkWorld.create();
+  await world.serve("http:192.0.2.2:80");
+  const fetch = fetching("http://192.0.2.2/");
+  match(succeeded(await world.runtime("run", ...fetch))[0]!, REFUSED);
+  match(succeeded(await world.runtime("run", "--network", "none", ...fetch))[0]!, REFUSED);
+  const refused = await world.runtime("run", "--network", "host", ...fetch);
+  notEqual(refused.code, 0);
+  match(refused.stderr, /Cannot use the host's network under policy "default".*--policy permissive/);
+  const hosts = succeeded(
+    await world.runtime("run", "--network", "host", "--policy", "permissive", ...fetch),
+  );
+  match(hosts[0]!, /^hello from 192\.0\.2\.2:80 to 192\.0\.2\.1/);
+  const other = `netns:/proc/${world.outside.pid}/ns/net`;
+  const inside = succeeded(
+    await world.runtime("run", "--network", other, "--policy", "permissive", ...fetch),
+  );
+  match(inside[0]!, /^hello from 192\.0\.2\.2:80 to 192\.0\.2\.2/);
+});
+
+containerTest("run refuses networks that cannot be, and says why", async () => {
+  await using world = await NetworkWorld.create();
+  const cases = [
+    [["--network", "moon"], /Cannot use network "moon": write none, host, bridge/],
+    [["--network", "bridge", "--publish", "0:80"], /0 is no port; ports are 1 to 65535/],
+    [["--network", "bridge", "--publish", "70000:80"], /70000 is no port/],
+    [["--network", "bridge", "--publish", "80"], /write \[ADDRESS:\]PORT:PORT/],
+    [["--publish", "80:80"], /Cannot publish ports of a sandbox without a network/],
+    [["--network", "none", "--allow", "example.com"], /Cannot use network "none" with a network policy/],
+  ] as const;
+  for (const [flags, message] of cases) {
+    const { code, stderr } = await world.runtime("run", ...flags, "--", "true");
+    notEqual(code, 0, flags.join(" "));
+    match(stderr, message);
+  }
+  deepEqual(await left(world), []);
+});
+
+/** A bundle whose program serves HTTP with busybox. */
+function serving(root: string): TestBundle {
+  const bundle = new TestBundle();
+  const spec = starterSpec();
+  const args = [
+    "/bin/sh",
+    "-c",
+    "mkdir -p /tmp/www; echo served >/tmp/www/index.html; exec httpd -f -p 80 -h /tmp/www",
+  ];
+  Deno.writeTextFileSync(
+    `${bundle.path}/config.json`,
+    JSON.stringify({
+      ...spec,
+      root: { path: root },
+      process: { ...spec.process, terminal: false, args, env: ["PATH=/bin"], rlimits: [] },
+      mounts: [...spec.mounts ?? [], { destination: "/tmp", type: "tmpfs", source: "tmpfs" }],
+    }),
+  );
+  return bundle;
+}
+
+async function fetched(place: Place, url: string): Promise<string> {
+  for (let tries = 0;; tries++) {
+    const said = (await place.output("python3", "-c", FETCH, url)).trim();
+    if (!said.includes("[Errno 111]") || tries > 20) return said;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+containerTest("create --publish leads a port of the host to the container until it is deleted", async () => {
+  await using world = await NetworkWorld.create();
+  using bundle = serving("rootfs");
+  await world.serveAt(world.host, "http:0.0.0.0:8081");
+  const create = (id: string, ...flags: string[]): Promise<Spoken> =>
+    world.runtime("create", "--bundle", bundle.path, "--network", "bridge", ...flags, id);
+  succeeded(await create("one", "--publish", "8080:80"));
+  succeeded(await world.runtime("start", "one"));
+  equal(await fetched(world.outside, "http://192.0.2.1:8080/"), "served");
+  equal(await fetched(world.outside, "http://[2001:db8::1]:8080/"), "served");
+  equal(await fetched(world.host, "http://192.0.2.1:8080/"), "served");
+  equal(await fetched(world.host, "http://127.0.0.1:8080/"), "served");
+  // It is not to be had twice, whoever has it.
+  match(
+    (await create("two", "--publish", "192.0.2.1:8080:80")).stderr,
+    /publish port 192\.0\.2\.1:8080\/tcp: sandbox "one" has it/,
+  );
+  match(
+    (await create("two", "--publish", "8081:80")).stderr,
+    /publish port 8081\/tcp: a program of the host has it/,
+  );
+  succeeded(await world.runtime("delete", "--force", "one"));
+  deepEqual(await left(world), []);
+  succeeded(await create("two", "--publish", "127.0.0.1:8080:80"));
+  succeeded(await world.runtime("start", "two"));
+  equal(await fetched(world.host, "http://127.0.0.1:8080/"), "served");
+  match(await fetched(world.outside, "http://192.0.2.1:8080/"), REFUSED);
+  succeeded(await world.runtime("delete", "--force", "two"));
+  deepEqual(await left(world), []);
+});
+
+containerTest("containers of one network cannot reach each other", async () => {
+  await using world = await NetworkWorld.create();
+  using bundle = serving("rootfs");
+  succeeded(await world.runtime("create", "--bundle", bundle.path, "--network", "bridge", "one"));
+  succeeded(await world.runtime("start", "one"));
+  const [lease] = [...Deno.readDirSync(`${world.network}/leases`)].map(({ name }) => name);
+  equal(await fetched(world.host, `http://${lease}/`), "served"); // it is there
+  match(
+    succeeded(await world.runtime("run", "--network", "bridge", ...fetching(`http://${lease}/`)))[0]!,
+    REFUSED,
+  );
+  succeeded(await world.runtime("delete", "--force", "one"));
+});
+
+containerTest("what a killed container leaves goes with the next one", async () => {
+  await using world = await NetworkWorld.create();
+  using bundle = serving("rootfs");
+  succeeded(
+    await world.runtime(
+      "create",
+      "--bundle",
+      bundle.path,
+      "--network",
+      "bridge",
+      "--publish",
+      "8080:80",
+      "one",
+    ),
+  );
+  const { pid } = JSON.parse((await world.runtime("state", "one")).stdout);
+  Deno.kill(pid, "SIGKILL");
+  notEqual((await left(world)).length, 0);
+  succeeded(
+    await world.runtime(
+      "create",
+      "--bundle",
+      bundle.path,
+      "--network",
+      "bridge",
+      "--publish",
+      "8080:80",
+      "two",
+    ),
+  );
+  equal([...Deno.readDirSync(`${world.network}/leases`)].length, 1);
+  succeeded(await world.runtime("delete", "one"));
+  equal([...Deno.readDirSync(`${world.network}/leases`)].length, 1); // that of the other
+  succeeded(await world.runtime("delete", "--force", "two"));
+  deepEqual(await left(world), []);
+});
