@@ -1,5 +1,6 @@
 import { CGROUP_MODE, NETWORK_LOCK } from "../ffi/criu.ts";
 import { openDirectory } from "../ffi/directory.ts";
+import { isFrozen } from "../runtime/cgroup/frozen.ts";
 import { EPOLLIN, reactor } from "../runtime/launch/reactor.ts";
 import { parseMountinfo } from "../runtime/attest/parse.ts";
 import { LifecycleError, UnsupportedError, UsageError } from "../runtime/errors.ts";
@@ -243,7 +244,10 @@ function networkOf(spec: Spec, empty: number, { tcpEstablished }: CheckpointOpti
   return isCrius ? "empty" : "made";
 }
 
+/** Where CRIU is to hold all processes: of a container that is paused already, where that was done. */
 function freezerOf({ record }: Known): string | undefined {
+  const unified = record.groups.find(({ version }) => version === 2)?.directory;
+  if (isFrozen({ unified })) return unified;
   return record.groups.find(({ version, controllers }) => {
     return version === 2
       ? !record.groups.some((each) => hasFreezer(each.controllers))

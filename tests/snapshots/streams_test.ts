@@ -40,6 +40,18 @@ snapshotTest("pipes of run become pipes of restore, which ends as the program do
   match((await box.containers.run("state", BOX)).stderr, /container does not exist/);
 });
 
+snapshotTest("a paused container is checkpointed as it is, and stays paused if it is left", async () => {
+  await using box = new SnapshotBox();
+  box.write(["bash", "-c", 'count=0; while :; do echo "{\\"count\\":$((++count))}"; sleep 0.05; done']);
+  await box.atLeast(3, await box.start());
+  await box.containers.output("pause", BOX);
+  await box.checkpoint("--leave-running");
+  equal(await box.containers.status(BOX), "paused");
+  await box.containers.output("delete", "--force", BOX);
+  const [first] = await box.atLeast<{ count: number }>(2, await box.restore());
+  ok(first!.count >= 3);
+});
+
 snapshotTest("a Node.js with a worker, a timer and a server on loopback goes on", async () => {
   await using box = new SnapshotBox();
   const script = `
