@@ -62,7 +62,7 @@ export class Stage implements Disposable {
 export function makeDirectory(path: string): string {
   const whole = resolve(path);
   Deno.mkdirSync(whole, { recursive: true, mode: 0o700 });
-  return whole;
+  return Deno.realPathSync(whole); // containerd names its own by a link
 }
 
 function isMissingOrEmpty(path: string): boolean {

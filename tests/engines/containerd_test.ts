@@ -1,4 +1,5 @@
-import { equal, match } from "node:assert/strict";
+import { equal, match, ok } from "node:assert/strict";
+import { findCriu } from "../../snapshots/installed.ts";
 import { engineTest } from "../helpers/engines/engine_test.ts";
 import { IMAGE } from "../helpers/engines/image.ts";
 
@@ -95,5 +96,28 @@ engineTest(CONTAINERD, async ({ machine, image, step }) => {
     match((await machine.run(ctr("tasks", "delete", ID))).stderr, /exit code 137/);
     await out("containers", "delete", ID);
     equal(await machine.traces(ID), "");
+  });
+
+  await step("ctr containers checkpoint --task, restore --live", async () => {
+    await machine.bind(findCriu().program, "/usr/sbin/criu");
+    const script = "i=0; while :; do i=$((i + 1)); echo $i >/count; sleep 0.05; done";
+    await out(...run, "--detach", IMAGE, "first", "sh", "-c", script);
+    const count = async (id: string): Promise<number> =>
+      Number(await out("tasks", "exec", `--exec-id=${crypto.randomUUID()}`, id, "cat", "/count"));
+    while (await count("first") < 3);
+    // It is paused for that, and goes on afterwards.
+    await out("containers", "checkpoint", "--task", "--rw", "--image", "first", "snapshot:1");
+    const kept = await count("first");
+    await out("tasks", "kill", "--all", "--signal=SIGKILL", "first");
+    while (await status("first") !== "STOPPED");
+    await machine.run(ctr("tasks", "delete", "first"));
+    await out("containers", "restore", "--live", "--rw", "second", "snapshot:1");
+    const restored = await count("second");
+    ok(restored >= 3 && restored < kept + 100, `${restored} after ${kept}`);
+    while (await count("second") <= restored);
+    await out("tasks", "kill", "--all", "--signal=SIGKILL", "second");
+    while (await status("second") !== "STOPPED");
+    await machine.run(ctr("tasks", "delete", "second"));
+    equal(await machine.traces("second"), "");
   });
 });

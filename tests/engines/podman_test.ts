@@ -1,8 +1,10 @@
-import { equal, match } from "node:assert/strict";
+import { deepEqual, equal, match } from "node:assert/strict";
+import { findCriu } from "../../snapshots/installed.ts";
 import { engineTest } from "../helpers/engines/engine_test.ts";
 import { IMAGE } from "../helpers/engines/image.ts";
 import type { PrivateMachine } from "../helpers/engines/private_machine.ts";
 
+const WAIT_MS = 10_000;
 const PODMAN = {
   section: "Podman",
   programs: { "/usr/bin/podman": "podman", "/usr/bin/conmon": "conmon" },
@@ -139,6 +141,28 @@ engineTest(PODMAN, async ({ machine, image, layer, step }) => {
     equal(await podman.out("wait", "box"), "137");
     await podman.out("rm", "box");
     equal(await machine.traces(id), "");
+  });
+
+  await step("container checkpoint and restore", async () => {
+    const criu = findCriu().program;
+    await machine.bind(criu, "/usr/sbin/criu");
+    const count = "i=0; while :; do i=$((i + 1)); echo $i; sleep 0.05; done";
+    await podman.out("run", "--detach", "--network=none", "--name=counter", IMAGE, "sh", "-c", count);
+    const last = async (): Promise<number> => Number((await podman.out("logs", "--tail=1", "counter")) || 0);
+    const beyond = async (number: number): Promise<void> => {
+      for (const end = Date.now() + WAIT_MS; await last() <= number;) {
+        if (Date.now() > end) throw new Error(`The count does not go beyond ${number}`);
+      }
+    };
+    await beyond(2);
+    await podman.out("container", "checkpoint", "counter");
+    equal(await podman.out("inspect", "--format={{.State.Status}}", "counter"), "exited");
+    const stopped = await last();
+    await podman.out("container", "restore", "counter");
+    await beyond(stopped);
+    const all = (await podman.out("logs", "counter")).split("\n").map(Number);
+    deepEqual(all, all.map((_, index) => index + 1)); // goes on where it was
+    await podman.out("rm", "--force", "--time=0", "counter");
   });
 
   await step("a pod, and kube play", async () => {
