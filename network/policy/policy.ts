@@ -53,6 +53,19 @@ export interface Credential {
   readonly headers: readonly string[];
 }
 
+/** Built-in detectors of secrets; the proxy has their patterns. */
+export const DETECTORS = [
+  "aws",
+  "github",
+  "slack",
+  "stripe",
+  "google",
+  "openai",
+  "anthropic",
+  "private-key",
+  "jwt",
+] as const;
+
 /** What must not leave in the clear part of a request. */
 export interface SecretRules {
   /** Built-in detectors that are on. */

@@ -7,15 +7,24 @@ import {
   list,
   map,
   need,
+  oneOf,
   type Place,
   type Shape,
   text,
   textLike,
 } from "../../runtime/spec/shape.ts";
-import { quote } from "../../runtime/spec/problems.ts";
+import { harmless, quote } from "../../runtime/spec/problems.ts";
 import { readRule } from "./rule_shape.ts";
 import { literalAddress } from "./names.ts";
-import type { Credential, NetworkLimits, NetworkPolicy, NetworkRule, SecretRules } from "./policy.ts";
+import {
+  type Credential,
+  DETECTORS,
+  type NetworkLimits,
+  type NetworkPolicy,
+  type NetworkRule,
+  type SecretRules,
+} from "./policy.ts";
+import { patternFlaw } from "./secret_patterns.ts";
 import { readHost, readPorts } from "./words.ts";
 
 /** The most rules of each kind. */
@@ -54,13 +63,13 @@ export const policyShape: Shape<NetworkPolicy> = (value, at) => {
         );
       }
       for (const host of hosts) {
-        if (isReadable(policy, host)) continue;
+        if (isOpened(policy, host)) continue;
         here.read(
           index,
           host,
           (_, there) =>
             there.fail(
-              `Cannot put a credential in for ${quote(host)}: no rule allows it with "inspect" or http`,
+              `Cannot put a credential in for ${quote(host)}: no rule allows it with "inspect"`,
             ),
         );
       }
@@ -152,15 +161,8 @@ function headerName(value: unknown, at: Place): string | undefined {
 
 const pattern: Shape<string> = (value, at) => {
   const source = text(1024)(value, at);
-  if (source === undefined) return;
-  try {
-    new RegExp(source, "u");
-    return source;
-  } catch (error) {
-    return at.fail(
-      `Cannot use ${quote(source)}: ${error instanceof Error ? quote(error.message) : "no pattern"}`,
-    );
-  }
+  const flaw = source === undefined ? undefined : patternFlaw(source);
+  return flaw === undefined ? source : at.fail(`Cannot use ${quote(source!)}: ${harmless(flaw)}`);
 };
 
 const document: Shape<RawPolicy> = exact<RawPolicy>({
@@ -168,7 +170,7 @@ const document: Shape<RawPolicy> = exact<RawPolicy>({
   deny: rules("deny"),
   credentials: list(credential, 64),
   secrets: exact<Partial<SecretRules>>({
-    detectors: list(textLike(/^[a-z0-9-]{1,64}$/, "the name of a detector"), 64),
+    detectors: list(oneOf(DETECTORS), 64),
     patterns: map(pattern, 64),
   }),
   limits: exact<NetworkLimits>({
@@ -190,11 +192,11 @@ function distinct(ids: readonly string[], at: Place): void {
   }
 }
 
-/** Whether requests to a host are seen, so that something can be put into them. */
-function isReadable({ allow }: NetworkPolicy, host: string): boolean {
+/** Whether TLS to a host is opened, so that something can be put into requests: in clear text no secret goes out. */
+function isOpened({ allow }: NetworkPolicy, host: string): boolean {
   const name = host.replace(/^\*\./, "");
-  return allow.some(({ destination: to, inspect, protocols }) => {
-    if (to.kind === "addresses" || !(inspect || protocols.includes("http"))) return false;
+  return allow.some(({ destination: to, inspect }) => {
+    if (to.kind === "addresses" || !inspect) return false;
     if (to.kind === "name") return !host.startsWith("*.") && to.name === name;
     return to.name === "" || name.endsWith(`.${to.name}`) || (host.startsWith("*.") && name === to.name);
   });

@@ -161,3 +161,23 @@ Deno.test("without() leaves exactly what is not in the hole", () => {
     ok(pieces.length <= 6);
   }
 });
+
+Deno.test("specialRange() gives each mixed form of 3,000 addresses the kind of the IPv4 address in it", () => {
+  const { integer, pick } = randomOf(8);
+  const four = SPECIAL_RANGES.filter(({ range }) => range.family === 4);
+  for (let round = 0; round < 3000; round++) {
+    const noise = round % 3 ? integer(2 ** (1 + integer(16))) : integer(2 ** 32);
+    const address = addressOf(4, (round % 3 ? pick(four).range.value : 0n) ^ BigInt(noise));
+    const hex = address.value.toString(16).padStart(8, "0").replace(/^..../, "$&:");
+    const inverted = (address.value ^ 0xffff_ffffn).toString(16).padStart(8, "0").replace(/^..../, "$&:");
+    const forms = [
+      `::ffff:${hex}`,
+      `::ffff:0:${hex}`,
+      `64:ff9b::${hex}`,
+      `2002:${hex}::1`,
+      `2606::5efe:${hex}`,
+    ]
+      .concat([`2001:0:c000:201::${inverted}`], address.value > 1n ? [`::${hex}`] : []);
+    for (const form of forms) equal(kindOf(form), kindOf(address.text), `${form} of ${address.text}`);
+  }
+});
