@@ -59,6 +59,7 @@ export const PARTS: Readonly<Record<string, Part>> = Object.fromEntries([
         TAG,
         { name: "leave-running", help: "let the container go on" },
         { name: "incremental", help: "keep only the pages of memory that its parent has not" },
+        { name: "compress", help: "compress its memory: a fourth of the room, but slower to restore" },
         { name: "tcp-skip-in-flight", help: "leave out TCP connections that are not accepted yet" },
         { name: "link-remap", help: "keep files that have other names than the open one, which is gone" },
         ...CRIU,

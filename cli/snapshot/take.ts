@@ -13,6 +13,7 @@ export const act: Readonly<Record<string, Act>> = {
       store: args.value("store"),
       tag: args.value("tag"),
       incremental: args.has("incremental"),
+      compress: args.has("compress"),
       leaveRunning: args.has("leave-running"),
       tcpSkipInFlight: args.has("tcp-skip-in-flight"),
       linkRemap: args.has("link-remap"),

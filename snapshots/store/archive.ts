@@ -27,7 +27,7 @@ export async function exportSnapshot(
   const store = new SnapshotStore(options);
   using locked = await store.lock(); // nobody removes it meanwhile
   const snapshot = store.find(name);
-  using directory = wholeSnapshot(snapshot, locked);
+  using directory = await wholeSnapshot(snapshot, locked);
   const { seals } = await checkSnapshot(snapshot, directory.path);
   const whole = resolve(file);
   if (isThere(whole)) throw new UsageError(`Cannot write "${file}": there is one already`);

@@ -4,7 +4,7 @@ import * as memory from "../memory/index.ts";
 import { MANIFEST, type Manifest, readManifest } from "../manifest.ts";
 import { unusable } from "../own_file.ts";
 import { checkSeals, seal } from "../seals.ts";
-import { DELTA } from "./delta.ts";
+import { isPacked } from "./delta.ts";
 import { RECORD } from "./record.ts";
 import type { Snapshot } from "./store.ts";
 
@@ -28,8 +28,7 @@ export async function checkSnapshot(snapshot: Snapshot, path: string = snapshot.
   await checkSeals(path, manifest.seals);
   const known = new Set([MANIFEST, RECORD, ...Object.keys(manifest.seals)]);
   for (const { name, isFile } of Deno.readDirSync(path)) {
-    const isPacked = name === DELTA || name.endsWith(".delta");
-    const isLog = isPacked || name.endsWith(".log") || name.startsWith("stats-");
+    const isLog = isPacked(name) || name.endsWith(".log") || name.startsWith("stats-");
     if (!isFile || !(known.has(name) || isLog)) throw unusable(`${path}/${name}`, "it is foreign");
   }
   const sealed = (...names: readonly string[]): void => {

@@ -1,3 +1,4 @@
+import { UsageError } from "../../runtime/errors.ts";
 import { type CheckpointOptions, writeCheckpoint } from "../checkpoint.ts";
 import { findCriu } from "../installed.ts";
 import { MANIFEST } from "../manifest.ts";
@@ -15,6 +16,8 @@ export interface CreateSnapshotOptions
   readonly tag?: string | undefined;
   /** Of its memory only the pages are kept that its parent has not. @default {false} */
   readonly incremental?: boolean;
+  /** Its memory is compressed, which takes longer, and longer to restore. @default {false} */
+  readonly compress?: boolean;
 }
 
 /**
@@ -27,8 +30,13 @@ export async function createSnapshot(
   container: string,
   options: CreateSnapshotOptions = {},
 ): Promise<ForkableSnapshot> {
-  const { tag, store: _, incremental = false, ...checkpoint } = options;
+  const { tag, store: _, incremental = false, compress = false, ...checkpoint } = options;
   if (tag !== undefined) checkTag(tag);
+  if (incremental && compress) {
+    throw new UsageError(
+      "Cannot keep a snapshot both compressed and as what differs from its parent: choose one",
+    );
+  }
   const store = new SnapshotStore(options);
   const { version } = findCriu(options.criu);
   const { sealNow } = await import("../seal_now.ts");
@@ -55,19 +63,28 @@ export async function createSnapshot(
   });
   if (options.leaveRunning) noteOrigin(container, id, options);
   if (tag !== undefined) locked.tag(tag, id);
-  if (incremental && isKnown) pack(id, parent, locked);
+  if (incremental && isKnown) await pack(id, parent, locked);
+  if (compress) await zip(id, locked);
   return forkable(store.find(id));
 }
 
-function pack(id: string, parent: string, locked: Locked): void {
+async function pack(id: string, parent: string, locked: Locked): Promise<void> {
   const { store } = locked;
   const whole = store.find(id);
   // Before any page is only there: nobody may remove that meanwhile.
   locked.rewrite({ ...whole, base: parent });
-  const kept = packSnapshot(whole, store.find(parent), locked);
+  const kept = await packSnapshot(whole, store.find(parent), locked);
   const { sizes } = whole;
   const less = kept === undefined ? undefined : { ...sizes, kept: sizes.total - sizes.memory + kept };
   locked.rewrite(less ? { ...whole, base: parent, sizes: less } : whole);
+}
+
+async function zip(id: string, locked: Locked): Promise<void> {
+  const { zipSnapshot } = await import("./zipped.ts");
+  const snapshot = locked.store.find(id);
+  const { sizes } = snapshot;
+  const kept = zipSnapshot(snapshot.path);
+  locked.rewrite({ ...snapshot, sizes: { ...sizes, kept: sizes.total - sizes.memory + kept } });
 }
 
 /** How large what a manifest lists is. */

@@ -48,6 +48,20 @@ export function isPages(name: string): boolean {
   return /^pages-\d{1,9}\.img$/.test(name);
 }
 
+/** What the name of a file of pages that is compressed ends with. */
+export const ZIPPED = ".zst";
+
+/** The names of the files of pages that are there only compressed, as they are called otherwise. */
+export function zippedNames(names: readonly string[]): string[] {
+  const plain = names.filter((name) => name.endsWith(ZIPPED)).map((name) => name.slice(0, -ZIPPED.length));
+  return plain.filter((name) => isPages(name) && !names.includes(name));
+}
+
+/** Whether a file is only there to make others from it. */
+export function isPacked(name: string): boolean {
+  return name === DELTA || [".delta", ZIPPED, `${ZIPPED}.new`].some((end) => name.endsWith(end));
+}
+
 /** What the snapshot's own pages of such a file lie in. */
 export function ownPages(name: string): string {
   return name.replace(/\.img$/, ".delta");

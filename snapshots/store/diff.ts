@@ -35,8 +35,8 @@ export async function diffSnapshots(
   const store = new SnapshotStore(options);
   using locked = await store.lock();
   const [a, b] = [store.find(first), store.find(second)];
-  using wholeThen = wholeSnapshot(a, locked);
-  using wholeNow = wholeSnapshot(b, locked);
+  using wholeThen = await wholeSnapshot(a, locked);
+  using wholeNow = await wholeSnapshot(b, locked);
   using then = await layerOf(a);
   using now = await layerOf(b);
   return {

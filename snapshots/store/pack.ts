@@ -26,10 +26,14 @@ interface Same {
  *
  * @returns How many bytes of pages are kept now; nothing if it was left as it is.
  */
-export function packSnapshot(snapshot: Snapshot, base: Snapshot, locked: Locked): number | undefined {
+export async function packSnapshot(
+  snapshot: Snapshot,
+  base: Snapshot,
+  locked: Locked,
+): Promise<number | undefined> {
   if (depthOf(base, locked) >= MOST_DEPTH) return undefined;
   const { path } = snapshot;
-  using whole = wholeSnapshot(base, locked);
+  using whole = await wholeSnapshot(base, locked);
   const then = pageMaps(whole.path);
   const same = new Map<string, Same[]>();
   for (const [name, map] of pageMaps(path)) {

@@ -1,7 +1,8 @@
 import { type Fd, open } from "../../ffi/fd.ts";
 import { copyPart } from "../../ffi/tree.ts";
+import { readManifest } from "../manifest.ts";
 import { unusable } from "../own_file.ts";
-import { DELTA, isPages, ownPages, PAGE_BYTES, readDelta } from "./delta.ts";
+import { isPacked, isPages, ownPages, PAGE_BYTES, readDelta, ZIPPED, zippedNames } from "./delta.ts";
 import type { Locked, Snapshot, SnapshotStore } from "./store.ts";
 
 /** A snapshot as a directory of images for CRIU; disposing removes what was made for that alone. */
@@ -17,20 +18,30 @@ const [O_WRONLY, O_CREAT, O_EXCL] = [1, 0o100, 0o200];
  * @param locked Held until the whole is disposed of.
  * @throws {LifecycleError} if something of it is missing.
  */
-export function wholeSnapshot({ id, path }: Snapshot, locked: Locked): WholeSnapshot {
+export async function wholeSnapshot({ id, path }: Snapshot, locked: Locked): Promise<WholeSnapshot> {
   const delta = readDelta(path);
   const names = Array.from(Deno.readDirSync(path), ({ name }) => name);
   const missing = Object.keys(delta?.files ?? {}).filter((name) => !names.includes(name));
+  const zipped = zippedNames(names);
   // A command that was killed while it packed may have left both.
-  if (!delta || missing.length === 0) return { path, [Symbol.dispose]: () => {} };
+  if (missing.length === 0 && zipped.length === 0) return { path, [Symbol.dispose]: () => {} };
   using parts = new DisposableStack();
   const directory = Deno.makeTempDirSync({ dir: locked.store.root, prefix: `.${id}.` });
   parts.defer(() => Deno.removeSync(directory, { recursive: true }));
-  for (const name of names.filter((each) => each !== DELTA && !each.endsWith(".delta"))) {
+  for (const name of names.filter((each) => !isPacked(each))) {
     Deno.linkSync(`${path}/${name}`, `${directory}/${name}`);
   }
-  using base = wholeSnapshot(locked.store.find(delta.base), locked);
-  for (const name of missing) join(directory, { path, base: base.path }, name, delta.files[name]!);
+  if (zipped.length > 0) {
+    const { unzipFile } = await import("./zipped.ts");
+    const seals = readManifest(path)?.seals ?? {};
+    for (const name of zipped) {
+      unzipFile(`${path}/${name}${ZIPPED}`, `${directory}/${name}`, seals[name]?.bytes ?? 0);
+    }
+  }
+  if (delta && missing.length > 0) {
+    using base = await wholeSnapshot(locked.store.find(delta.base), locked);
+    for (const name of missing) join(directory, { path, base: base.path }, name, delta.files[name]!);
+  }
   const kept = parts.move();
   return { path: directory, [Symbol.dispose]: () => kept.dispose() };
 }
@@ -69,10 +80,13 @@ function join(
 
 /** The whole of a snapshot, and the lock of the store where that is needed for it. */
 export async function lockedWhole(snapshot: Snapshot, store: SnapshotStore): Promise<WholeSnapshot> {
-  if (!readDelta(snapshot.path)) return { path: snapshot.path, [Symbol.dispose]: () => {} };
+  const names = Array.from(Deno.readDirSync(snapshot.path), ({ name }) => name);
+  if (!readDelta(snapshot.path) && zippedNames(names).length === 0) {
+    return { path: snapshot.path, [Symbol.dispose]: () => {} };
+  }
   using parts = new DisposableStack();
   const locked = parts.use(await store.lock());
-  const whole = parts.use(wholeSnapshot(snapshot, locked));
+  const whole = parts.use(await wholeSnapshot(snapshot, locked));
   const kept = parts.move();
   return { path: whole.path, [Symbol.dispose]: () => kept.dispose() };
 }

@@ -223,3 +223,47 @@ snapshotTest(
     equal(await box.said("prune"), [third, second, whole].join("\n"));
   },
 );
+
+snapshotTest(
+  "compressed snapshots are restored, compared and exported as they were, and refused if altered",
+  async () => {
+    await using box = new StoreBox();
+    const started = await box.begin();
+    await box.fails(/choose one/, "create", "--compress", "--incremental", BOX);
+    const first = await box.said("create", "--leave-running", "--compress", BOX);
+    await box.atLeast(box.lines(started).length + 2, started);
+    await box.said("create", "--incremental", "--tag", "last", BOX); // upon one that is compressed
+    const [{ sizes }] = await box.json<[Listed]>("ls");
+    ok(sizes.kept! < sizes.total - sizes.memory / 2);
+    const pages = Array.from(Deno.readDirSync(`${box.store}/${first}`), ({ name }) => name)
+      .filter((name) => name.startsWith("pages-"));
+    ok(pages.length > 0 && pages.every((name) => name.endsWith(".img.zst")));
+    match(await box.said("verify"), new RegExp(`^${first} is whole\\n.* is whole$`));
+    ok((await box.json<{ memory: unknown[] }>("diff", first, "last")).memory.length > 0);
+    for (const name of [first, "last"]) {
+      await box.containers.output("restore", "--detach", "--store", box.store, "--snapshot", name, BOX);
+      const lines = await box.atLeast<Line>(2, box.containers.commands - 1);
+      equal(lines[0]!.count, lines[0]!.lines);
+      await box.containers.output("delete", "--force", BOX);
+    }
+    const archive = `${box.containers.bundle.path}/first.tar`;
+    await box.said("export", first, archive);
+    ok(Deno.statSync(archive).size > sizes.memory);
+    const file = `${box.store}/${first}/${pages[0]}`;
+    const whole = Deno.readFileSync(file);
+    const refused = async (bytes: Uint8Array<ArrayBuffer>): Promise<void> => {
+      Deno.writeFileSync(file, bytes);
+      await box.fails(/pages-\d+\.img(\.zst)?": it was (cut off or )?altered/, "verify", first);
+    };
+    await refused(whole.slice(0, -100));
+    await refused(new Uint8Array([...whole, ...whole])); // more than there was
+    const other = whole.slice();
+    other[other.length >> 1]! ^= 1;
+    await refused(other);
+    Deno.removeSync(file);
+    Deno.symlinkSync("/etc/passwd", file);
+    const { code, stderr } = await box.containers.run("snapshot", "verify", "--store", box.store, first);
+    equal(code, 1);
+    match(stderr, /pages-\d+\.img/);
+  },
+);
