@@ -169,6 +169,7 @@ export class ProxyService implements Disposable {
 
   #remove(id: string, comesBack = false): void {
     const { traffic } = this.#known(id);
+    this.#recordPackets(); // its last are there already
     this.#sandboxes.delete(id);
     for (const [address, one] of this.#byAddress) {
       if (one.traffic === traffic) this.#byAddress.delete(address);
