@@ -2,6 +2,7 @@ import { deepEqual, equal, ok } from "node:assert/strict";
 import { dirname, join, normalize } from "@std/path";
 import config from "../deno.json" with { type: "json" };
 import { ROOT, RUNTIME, Temporary } from "./helpers/cli.ts";
+import { NetworkWorld } from "./helpers/network_world.ts";
 import { skip } from "./helpers/skip.ts";
 import { findCriu } from "../snapshots/installed.ts";
 
@@ -151,11 +152,23 @@ function helpOf(command: readonly string[]): Promise<string[]> {
   return help;
 }
 
-/** Runs a script in which `runtime` is the command line of this checkout. */
-async function bash(script: string, cwd: string): Promise<{ code: number; output: string }> {
-  const quoted = RUNTIME.map((word) => `'${word}'`).join(" ");
-  const { code, stdout } = await new Deno.Command("bash", {
-    args: ["-c", `exec 2>&1\nruntime() { ${quoted} "$@"; }\n${script}`],
+/** Runs a script in which `runtime` is the command line of this checkout, in a network of its own if there is one. */
+async function bash(
+  script: string,
+  cwd: string,
+  world?: NetworkWorld,
+): Promise<{ code: number; output: string }> {
+  const words = world ? [...RUNTIME, "--root", world.root] : RUNTIME;
+  const quoted = words.map((word) => `'${word}'`).join(" ");
+  const place = world ? ["nsenter", "-t", `${world.host.pid}`, "-n", "--"] : [];
+  const [program, ...args] = [
+    ...place,
+    "bash",
+    "-c",
+    `exec 2>&1\nruntime() { ${quoted} "$@"; }\n${script}`,
+  ];
+  const { code, stdout } = await new Deno.Command(program!, {
+    args,
     cwd,
     env: { NO_COLOR: "1" },
     stdin: "null",
@@ -184,17 +197,24 @@ Deno.test("README.md shows what its commands print", async (test) => {
   const text = read("README.md");
   using directory = new Temporary();
   Deno.symlinkSync(`${ROOT}/bundles`, `${directory.path}/bundles`);
-  for (const { text: code } of blocks(text).filter(({ language }) => language === "python")) {
+  for (
+    const { text: code } of blocks(text).filter(({ text, language }) =>
+      /^(python|yaml)$/.test(language) && text.startsWith("# ")
+    )
+  ) {
     directory.file(/^# (\S+)\n/.exec(code)![1]!, code);
   }
   const shown = blocks(text).filter(({ language }) => language === "console");
   ok(shown.length > 5);
+  await using world = await NetworkWorld.create();
+  await world.serve("http:192.0.2.2:80", "dns:192.0.2.53:53");
   for (const { text } of shown) {
+    const own = text.includes("--network-policy") ? world : undefined;
     if (!hasCriu() && /^\$ runtime (checkpoint|restore|delete)/m.test(text)) continue;
     const turns = text.split(/^\$ /m).filter(Boolean).map((turn) => turn.split(/\n(.*)/s));
     for (const [command = "", printed = ""] of turns) {
       await test.step(command, async () => {
-        const { output } = await bash(command, directory.path);
+        const { output } = await bash(command, directory.path, own);
         equal(withoutNumbers(output), withoutNumbers(printed));
       });
     }

@@ -180,7 +180,7 @@ export class NetworkWorld implements AsyncDisposable {
   }
 
   /**
-   * Serves outside, each as `http:ADDRESS:PORT`, `tcp:ADDRESS:PORT` or `udp:ADDRESS:PORT`. HTTP answers `hello from
+   * Serves outside, each as `http:ADDRESS:PORT`, `tcp:…`, `udp:…` or `dns:…`, for which every name is 192.0.2.2. HTTP answers `hello from
    * ADDRESS:PORT to CLIENT METHOD PATH`, the others send back what they get behind their own name.
    */
   serve(...what: readonly string[]): Promise<void> {
@@ -277,10 +277,21 @@ def udp(address, port):
             data, who = at.recvfrom(65536)
             at.sendto(f"{address}:{port} to {who[0]} ".encode() + data, who)
     return run
+def dns(address, port):
+    at = socket.socket(family(address), socket.SOCK_DGRAM)
+    at.bind((address, port))
+    def run():
+        while True:
+            data, who = at.recvfrom(512)
+            end = data.index(b"\\0", 12) + 5
+            question, isA = data[12:end], data[end - 4:end - 2] == b"\\0\\1"
+            answer = b"\\xc0\\x0c\\0\\1\\0\\1\\0\\0\\0\\x3c\\0\\4" + socket.inet_aton("192.0.2.2") if isA else b""
+            at.sendto(data[:2] + b"\\x81\\x80\\0\\1" + (b"\\0\\1" if isA else b"\\0\\0") + bytes(4) + question + answer, who)
+    return run
 for word in sys.argv[1:]:
     kind, rest = word.split(":", 1)
     address, port = rest.rsplit(":", 1)
-    threading.Thread(target={"http": http, "tcp": tcp, "udp": udp}[kind](address, int(port)), daemon=True).start()
+    threading.Thread(target={"http": http, "tcp": tcp, "udp": udp, "dns": dns}[kind](address, int(port)), daemon=True).start()
 sys.stdout.write("ready\\n"); sys.stdout.flush()
 threading.Event().wait()
 `;
