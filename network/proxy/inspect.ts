@@ -35,10 +35,9 @@ export async function serveOpened(
   try {
     await handshake(tls, place);
     if (tls.alpnProtocol === "h2") {
-      await (await import("./http/session2.ts")).serveHttp2(traffic, {
-        node: tls as unknown as Duplex,
-        place,
-      });
+      // Node's HTTP/2 takes a socket of TLS for one of its own making, which this is not.
+      const node = duplexOf(new NodeStream(tls as unknown as Duplex), new Uint8Array(), place);
+      await (await import("./http/session2.ts")).serveHttp2(traffic, { node, place });
     } else {
       const clear = new NodeStream(tls as unknown as Duplex);
       await serveHttp1(traffic, { stream: clear, first: new Uint8Array(), place });

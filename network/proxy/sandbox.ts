@@ -10,6 +10,8 @@ import { Secrets } from "./secrets.ts";
 
 /** What one sandbox may have open at once, whatever its policy says: the others need room, too. */
 const CONNECTIONS = 512;
+/** How long a pin is taken for still there: the tables may be made anew by others. Its grace is longer than that. */
+const [PINNED_MS, MOST_PINNED] = [10_000, 16384];
 /** How much of a text a record tells. */
 const TOLD = 512;
 const NAMES = { perSecond: 50, atOnce: 200 } as const;
@@ -64,6 +66,8 @@ export class SandboxTraffic implements Disposable {
   download: Flow;
   #requests: Rate | undefined;
   #isUnwritten = false;
+  /** Pins of names, with when they were made and until when they are there. */
+  readonly #pinned = new Map<string, { readonly atMs: number; readonly untilMs: number }>();
 
   constructor(
     readonly sandbox: ProxiedSandbox,
@@ -123,11 +127,23 @@ export class SandboxTraffic implements Disposable {
         { sandbox: own, address, first, last, protocol: transport, ttlS }
       ));
     });
-    if (pins.length > 0) this.around.firewall.pin(...pins);
+    const nowMs = this.around.nowMs();
+    const missing = pins.filter((pin) => !this.#isPinned(pin, nowMs));
+    if (missing.length > 0) this.around.firewall.pin(...missing);
+    if (this.#pinned.size > MOST_PINNED) this.#pinned.clear();
+    for (const pin of missing) this.#pinned.set(keyOf(pin), { atMs: nowMs, untilMs: nowMs + ttlS * 1000 });
+  }
+
+  /** Whether a pin was made just now: a name that is asked for again and again costs the kernel nothing. */
+  #isPinned(pin: FirewallPin, nowMs: number): boolean {
+    const known = this.#pinned.get(keyOf(pin));
+    const untilMs = nowMs + (pin.ttlS ?? 0) * 1000;
+    return known !== undefined && nowMs - known.atMs < PINNED_MS && untilMs - known.untilMs < PINNED_MS;
   }
 
   /** Closes all that was opened. */
   unpin(): void {
+    this.#pinned.clear();
     const { ipv4, ipv6 } = this.sandbox;
     for (const address of [ipv4, ipv6]) if (address !== undefined) this.around.firewall.unpinAll(address);
   }
@@ -178,6 +194,10 @@ export class SandboxTraffic implements Disposable {
     const most = this.policy.limits.requestsPerMinute;
     return most === undefined ? undefined : new Rate(most / 60, most, this.around.nowMs());
   }
+}
+
+function keyOf({ sandbox, address, first, last, protocol }: FirewallPin): string {
+  return `${sandbox} ${address} ${protocol} ${first}-${last}`;
 }
 
 /** What a sandbox chooses is as long as it likes: a record tells the start of it. */

@@ -143,9 +143,12 @@ export class ProxyWorld implements AsyncDisposable {
   }
 
   /** Serves the files of a directory outside, at port 8000 of all addresses there. */
-  serveFiles(directory: string): void {
+  async serveFiles(directory: string): Promise<void> {
     const args = ["python3", "-m", "http.server", "8000", "--bind", "::", "--directory", directory];
     this.#world.outside.start(args, { stdout: "null", stderr: "null" });
+    const look =
+      `for i in $(seq 200); do curl -s -o /dev/null http://192.0.2.2:8000/ && exit 0; sleep 0.05; done; exit 1`;
+    await this.#world.outside.output("sh", "-c", look);
   }
 
   async #certificates(): Promise<void> {

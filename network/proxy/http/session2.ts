@@ -78,7 +78,8 @@ async function serveStream(
       traffic.record({ kind: "request", verdict: "deny", rule: error.rule, reason: error.message, ...what });
       throw error;
     }
-    await exchanger.exchange(request, responder);
+    // What is left of a request that was answered early is not wanted.
+    if (!await exchanger.exchange(request, responder)) stream.close(0);
   } catch (error) {
     if (!(error instanceof Refusal) || responder.hasBegun) return stream.close(2);
     stream.respond({ ":status": error.status, "content-type": "text/plain; charset=utf-8" });
