@@ -23,6 +23,7 @@ import { findCriu, type InstalledCriu } from "./installed.ts";
 import { kernelFindings } from "./kernel_findings.ts";
 import { type ImageChanges, liveImages, placeIn, placesIn, removeLive } from "./live_images.ts";
 import type { RestoredMemory } from "./memory/restored.ts";
+import { makeMountTargets } from "./mount_targets.ts";
 import { type Images, isNetworkMissing, openImagesSoon } from "./open_images.ts";
 import { cgroupModeOf, emptyNamespaces, refuseLazyPages, switchesOf } from "./options.ts";
 import { refusal } from "./refusal.ts";
@@ -129,6 +130,7 @@ export async function restoreInto(id: string, restoration: Restoration): Promise
   const layers = layer?.restoredUpper(images, request);
   if (layers) fds.use(layers);
   const mounts = [...mountKeys(images, { request, group, bundle: bundle.path })];
+  if (!layers) makeMountTargets(intended.rootfs, { spec: request.spec, bundle: bundle.path });
   const memory = await restoredMemory(images, request, entry, fds);
   const more = [...(layers ? [layers] : []), ...memory.map(({ fd }) => fd)];
   const fdOf = (fd: Fd): number => FIRST_INHERITED_FD + inherited.length + more.indexOf(fd);

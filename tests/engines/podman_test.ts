@@ -162,7 +162,12 @@ engineTest(PODMAN, async ({ machine, image, layer, step }) => {
     await beyond(stopped);
     const all = (await podman.out("logs", "counter")).split("\n").map(Number);
     deepEqual(all, all.map((_, index) => index + 1)); // goes on where it was
+    await podman.out("container", "checkpoint", "--leave-running", "--export=/tmp/counter.tar.gz", "counter");
     await podman.out("rm", "--force", "--time=0", "counter");
+    // On a rootfs of its own, which lacks the places of Podman's mounts.
+    await podman.out("container", "restore", "--import=/tmp/counter.tar.gz", "--name=other");
+    equal(await podman.out("inspect", "--format={{.State.Status}}", "other"), "running");
+    await podman.out("rm", "--force", "--time=0", "other");
   });
 
   await step("a pod, and kube play", async () => {
