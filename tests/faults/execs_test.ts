@@ -7,7 +7,7 @@ import { skip } from "../helpers/skip.ts";
 import { buildInjector, injected, nameOf, type Point, pointsAt, readLog } from "./injector.ts";
 
 /** How many points are tried of the command's own calls, and of its children's. */
-const SAMPLE = 60;
+const SAMPLE = 40;
 const LIMIT_S = 20;
 
 execsTest("no fault in a program without Deno runs it twice, or half", async (execs) => {
