@@ -123,7 +123,12 @@ export async function writeCheckpoint(id: string, options: FinishedCheckpoint): 
     options.finish?.(stage.path, manifest);
     stage.commit(MANIFEST);
   };
-  const answer = await runCriu(criu, { arch, program: criu.program, flags: [] }, {
+  const answer = await runCriu(criu, {
+    arch,
+    program: criu.program,
+    flags: [],
+    ...(network === "made" && { network: `/proc/${init!.pid}/ns/net` }),
+  }, {
     what: options.preDump ? "pre_dump" : "dump",
     request: {
       pid: init!.pid,
@@ -146,7 +151,7 @@ export async function writeCheckpoint(id: string, options: FinishedCheckpoint): 
       networkLock: options.tcpEstablished ? NETWORK_LOCK.nftables : NETWORK_LOCK.skip,
       emptyNamespaces: network === "empty" ? NAMESPACE_FLAG.network : 0,
       ghostLimitBytes: GHOST_LIMIT_BYTES,
-      externals: [...externalKeys(found), ...externalNamespaces(spec, network, init!.pid)],
+      externals: [...externalKeys(found), ...externalNamespaces(spec, init!.pid)],
     },
     onStage: ({ name }) => {
       if (name !== "post-dump") return;
@@ -220,12 +225,11 @@ function externalKeys({ mounts, memory, files }: Found): string[] {
   ];
 }
 
-/** Network namespaces that others made, or a restore makes: CRIU finds them by inode, a restore by these names, which runc uses too. */
-function externalNamespaces({ linux }: Spec, network: Manifest["network"], pid: number): string[] {
+/** Network namespaces that others made: CRIU finds them by inode, a restore by these names, which runc uses too. */
+function externalNamespaces({ linux }: Spec, pid: number): string[] {
   const names = [["network", "net", "extRootNetNS"], ["pid", "pid", "extRootPidNS"]] as const;
   return names.flatMap(([type, file, key]) => {
-    const isJoined = linux?.namespaces?.some((each) => each.type === type && each.path !== undefined);
-    if (!isJoined && !(type === "network" && network === "made")) return [];
+    if (!linux?.namespaces?.some((each) => each.type === type && each.path !== undefined)) return [];
     const inode = /\[(\d+)\]/.exec(Deno.readLinkSync(`/proc/${pid}/ns/${file}`))?.[1];
     return [`${file}[${inode}]:${key}`];
   });

@@ -27,14 +27,7 @@ import { makeMountTargets } from "./mount_targets.ts";
 import { type Images, isNetworkMissing, openImagesSoon } from "./open_images.ts";
 import { cgroupModeOf, emptyNamespaces, refuseLazyPages, switchesOf } from "./options.ts";
 import { refusal } from "./refusal.ts";
-import {
-  inheritedFds,
-  isNetworkMade,
-  mountKeys,
-  NETWORK_KEY,
-  OWN_STDIO,
-  type Stdio,
-} from "./restore_externals.ts";
+import { inheritedFds, mountKeys, networkOf, OWN_STDIO, type Stdio } from "./restore_externals.ts";
 import { refuseRestore, type RestoreOptions } from "./restore_options.ts";
 import { Stages } from "./restore_stages.ts";
 import { runCriu } from "./worker.ts";
@@ -135,7 +128,6 @@ export async function restoreInto(id: string, restoration: Restoration): Promise
   const more = [...(layers ? [layers] : []), ...memory.map(({ fd }) => fd)];
   const fdOf = (fd: Fd): number => FIRST_INHERITED_FD + inherited.length + more.indexOf(fd);
   const stages = new Stages(id, request, images, group, restoration.beforeResume);
-  const makesNetwork = isNetworkMade(images, request);
   const isEmpty = manifest?.network !== "made" &&
     (emptied !== 0 || (manifest ? manifest.network === "empty" : isNetworkMissing(images.path)));
   const answer = await runCriu(
@@ -146,7 +138,7 @@ export async function restoreInto(id: string, restoration: Restoration): Promise
       flags: ["--restore-sibling"],
       findings: await kernelFindings(criu),
       groups: intended.groups,
-      ...(makesNetwork && { networkFd: FIRST_INHERITED_FD + inherited.length + more.length }),
+      network: networkOf(images, request),
       memory: memory.map((each) => ({ ...each, fd: fdOf(each.fd) })),
       ownGroups: request.spec.linux?.namespaces?.some(({ type }) => type === "cgroup") ?? false,
       root: {
@@ -178,7 +170,6 @@ export async function restoreInto(id: string, restoration: Restoration): Promise
         externals: [...mounts, ...memory.map(({ path, place }) => `mnt[${path}]:${place}`)],
       },
       inherited,
-      ...(makesNetwork && { made: NETWORK_KEY }),
       more,
       ready: restoration.verified,
       onStage: (stage) => stages.reach(stage),

@@ -36,19 +36,16 @@ export function* mountKeys(
   }
 }
 
-/** The name under which a restore finds a network namespace; it is runc's. */
-export const NETWORK_KEY = "extRootNetNS";
-
 /**
- * Whether the worker makes the network namespace, since the images say nothing of it.
+ * The network namespace that CRIU is to work in, where the images say nothing of one.
  *
  * @throws {LifecycleError} if the config of now asks for none.
  */
-export function isNetworkMade({ path, manifest }: Images, { spec }: Prepared): boolean {
-  if (manifest?.network !== "made") return false;
+export function networkOf({ path, manifest }: Images, { spec }: Prepared): "new" | string | undefined {
+  if (manifest?.network !== "made") return undefined;
   const namespace = spec.linux?.namespaces?.find(({ type }) => type === "network");
   if (!namespace) throw unusable(path, "it has a network namespace, and config.json asks for none");
-  return namespace.path === undefined;
+  return namespace.path ?? "new";
 }
 
 /** What takes the place of the host's files, pipes and namespaces. */
@@ -60,7 +57,7 @@ export function inheritedFds(
 ): { fd: number; key: string }[] {
   const files = manifest?.files ??
     links.flatMap((key, stdio) => key.includes("pipe:") ? [{ key, stdio: stdio as 0 | 1 | 2 }] : []);
-  const namespaces = [["network", NETWORK_KEY], ["pid", "extRootPidNS"]].flatMap(([type, key]) => {
+  const namespaces = [["network", "extRootNetNS"], ["pid", "extRootPidNS"]].flatMap(([type, key]) => {
     const path = spec.linux?.namespaces?.find((each) => each.type === type)?.path;
     return path === undefined ? [] : [{ fd: stack.use(open(path, 0)).raw, key: key! }];
   });

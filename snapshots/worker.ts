@@ -24,8 +24,6 @@ export interface Job {
   readonly inherited?: readonly { readonly fd: number; readonly key: string }[];
   /** What only the worker takes, in the order of its descriptors after those. */
   readonly more?: readonly Fd[];
-  /** The name of a descriptor that the worker makes: the one after all those. */
-  readonly made?: string;
   /** CRIU is started before it, and hears of the job after it. */
   readonly ready?: Promise<void> | undefined;
 }
@@ -41,7 +39,7 @@ export type Answer = { readonly result: number } | { readonly refused: number };
 export async function runCriu(
   { library }: InstalledCriu,
   worker: WorkerRequest,
-  { what, request, onStage, inherited = [], more = [], made, ready }: Job,
+  { what, request, onStage, inherited = [], more = [], ready }: Job,
 ): Promise<Answer> {
   using ours = new DisposableStack();
   const [socket, theirs] = socketPair();
@@ -57,7 +55,6 @@ export async function runCriu(
     throw error;
   }
   const numbered = inherited.map(({ key }, index) => [FIRST_INHERITED_FD + index, key] as const);
-  if (made !== undefined) numbered.push([FIRST_INHERITED_FD + inherited.length + more.length, made]);
   const result = await library.run(what, { ...request, inherited: numbered }, socket, onStage).catch(
     (error) => {
       // A stage was refused. CRIU would wait for the dead, who wait for CRIU, if there are several.

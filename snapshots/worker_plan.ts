@@ -61,8 +61,8 @@ export interface WorkerRequest {
   readonly root?: WorkerRoot | undefined;
   /** File systems in memory that CRIU finds on its side. */
   readonly memory?: readonly WorkerMount[];
-  /** The descriptor of a new network namespace with loopback, which the worker makes. */
-  readonly networkFd?: number;
+  /** The network namespace that CRIU works in: a new one with loopback, or one by its path. */
+  readonly network?: "new" | string | undefined;
   /** A file with what CRIU has found out of this kernel before. */
   readonly findings?: string | undefined;
   /** CRIU only finds out what the kernel can do; the file system that follows its descriptors is its `/run`. */
@@ -85,14 +85,14 @@ export function workerPlan(request: WorkerRequest): Plan {
 
 function* work(request: WorkerRequest): Iterable<Op> {
   const { arch, program, flags: given, groups = [], ownGroups, root, memory = [], findings } = request;
-  const { networkFd, checks } = request;
+  const { network, checks } = request;
   const does = "keep the failure pipe from CRIU";
   yield op(does, "close_range", [FAILURE_FD, FAILURE_FD, CLOSE_RANGE_CLOEXEC]);
   yield* joinGroups(arch, groups);
   if (ownGroups) {
     yield op("make a cgroup namespace", "unshare", [named("CLONE_NEWCGROUP", CLONE.NEWCGROUP)]);
   }
-  if (networkFd !== undefined) yield* makeNetwork(networkFd);
+  if (network !== undefined) yield* enterNetwork(network);
   if (root || checks) yield* ownMounts();
   if (root) yield* mountRoot(arch, root);
   for (const each of memory) yield* mountMemory(arch, each);
@@ -139,19 +139,18 @@ function* joinGroups(arch: Arch, groups: NonNullable<WorkerRequest["groups"]>): 
   yield op(says, "close", [slot("group")]);
 }
 
-/** Makes a network namespace and goes back to that of before: CRIU works there. */
-function* makeNetwork(fd: number): Iterable<Op> {
-  const does = "make a network namespace";
+/** CRIU works in the network namespace of the processes, and takes it for everybody's. */
+function* enterNetwork(network: "new" | string): Iterable<Op> {
+  const flag = named("CLONE_NEWNET", NAMESPACE_FLAG.network);
+  if (network === "new") {
+    yield op("make a network namespace", "unshare", [flag]);
+    return yield* bringLoopbackUp();
+  }
+  const does = `enter network "${network}"`;
   const how = flags("O_", { RDONLY: O.RDONLY, CLOEXEC: O.CLOEXEC });
-  const network = named("CLONE_NEWNET", NAMESPACE_FLAG.network);
-  yield op(does, "openat", [AT_FDCWD, "/proc/self/ns/net", how, 0], { into: "network:before" });
-  yield op(does, "unshare", [network]);
-  yield* bringLoopbackUp();
-  yield op(does, "openat", [AT_FDCWD, "/proc/self/ns/net", how, 0], { into: "network:new" });
-  yield op(does, "setns", [slot("network:before"), network]);
-  yield op(does, "close", [slot("network:before")]);
-  yield op(does, "dup3", [slot("network:new"), fd, 0]);
-  yield op(does, "close", [slot("network:new")]);
+  yield op(does, "openat", [AT_FDCWD, network, how, 0], { into: "network" });
+  yield op(does, "setns", [slot("network"), flag]);
+  yield op(does, "close", [slot("network")]);
 }
 
 const SPREAD = { propagation: named("MS_SLAVE", PROPAGATION.SLAVE), recursive: true };
