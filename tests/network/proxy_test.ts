@@ -93,3 +93,32 @@ containerTest("update of a policy holds from then on, for connections that are o
   equal(name, "rcode 3 ");
   match(direct!, /^!/);
 });
+
+containerTest(
+  "a credential is put in for its host, and the sandbox never sees it, not even in the answer",
+  async () => {
+    await using world = await ProxyWorld.create(
+      policyOf([rule("opened", "inspected.test", { port: 443, inspect: true })], {
+        credentials: [{
+          id: "token",
+          placeholder: "placeholder-1",
+          env: undefined,
+          from: { env: "NONE" },
+          hosts: ["inspected.test"],
+          headers: ["authorization"],
+        }],
+      }),
+      { token: "the-real-secret" },
+    );
+    const [answer] = await world.attempt([{
+      resolve: ["inspected.test"],
+      to: ["192.0.2.2", 443],
+      tls: { sni: "inspected.test", ca: `${world.path}/box-ca.pem` },
+      send: ["GET /echo HTTP/1.1\r\nHost: inspected.test\r\nAuthorization: Bearer placeholder-1\r\n\r\n"],
+    }]);
+    ok(world.seen().some(({ data }) => data?.includes("authorization: Bearer the-real-secret")));
+    match(answer!, /x-echo: Bearer placeholder-1\r\n[^]*authorization: Bearer placeholder-1/);
+    ok(!answer!.includes("the-real-secret"));
+    ok(!JSON.stringify(world.audit()).includes("the-real-secret"));
+  },
+);
