@@ -172,5 +172,6 @@ export { auditLogPath } from "./network/audit/path.ts";
 export { type AuditVerification, readAudit, verifyAudit } from "./network/audit/read.ts";
 export { followAudit, type FollowOptions } from "./network/audit/follow.ts";
 export type { AUDIT_KINDS, AuditEntry, AuditKind, AuditRecord } from "./network/audit/record.ts";
+export { updateNetworkPolicy } from "./network/update.ts";
 export { useNetworks } from "./network/wire.ts";
 export { type NetworkOptions, readNetworkMode } from "./runtime/network.ts";

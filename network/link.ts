@@ -20,11 +20,9 @@ import { ipv4Text, type NetworkSettings, parseIpv4 } from "./settings.ts";
 export const DEVICE = "eth0";
 const LOOPBACK = 1;
 
-/** The bridge of a network, which is made if it is not there. */
-export function ensureBridge(settings: NetworkSettings, routes: RouteSocket): number {
+/** Makes the bridge of a network, or completes one that somebody who was killed has begun. */
+export function ensureBridge(settings: NetworkSettings, routes: RouteSocket): void {
   const { bridge, ipv4, ipv6 } = settings;
-  const known = routes.find(bridge);
-  if (known !== undefined) return known;
   makeBridge(routes, bridge, hardwareAddress(ipv4Text(ipv4.gateway), "bridge"));
   const device = routes.find(bridge);
   if (device === undefined) {
@@ -37,7 +35,6 @@ export function ensureBridge(settings: NetworkSettings, routes: RouteSocket): nu
   giveAddress(routes, device, { address: ipv4.gateway, prefixLength: ipv4.prefixLength });
   if (ipv6) giveAddress(routes, device, { address: ipv6.gateway, prefixLength: ipv6.prefixLength });
   routes.bringUp(device);
-  return device;
 }
 
 /** What a sandbox says on the bridge changes nothing of the host, and the host carries nothing on for it. */
@@ -67,7 +64,10 @@ export function connect(settings: NetworkSettings, lease: Lease, namespace: Fd):
   const { ipv4, ipv6 } = settings;
   using routes = new RouteSocket();
   using inside = routesOf(namespace);
-  const bridge = ensureBridge(settings, routes);
+  const bridge = routes.find(settings.bridge);
+  if (bridge === undefined) {
+    throw new LifecycleError(`Cannot find bridge "${settings.bridge}": it was removed`);
+  }
   const name = portName(settings, lease.address);
   removeLink(routes, name); // of a sandbox that was killed, whose namespace the kernel is still at
   const own = hardwareAddress(lease.address, "sandbox");

@@ -1,5 +1,5 @@
 import { LifecycleError } from "../runtime/errors.ts";
-import { Firewall } from "./firewall.ts";
+import type { Firewall } from "./firewall.ts";
 import type { Lease } from "./leases.ts";
 import { networkPaths } from "./paths.ts";
 import type { Credential, NetworkPolicy } from "./policy/policy.ts";
@@ -65,6 +65,11 @@ export class Proxied implements AsyncDisposable {
     return proxied;
   }
 
+  /** Whether a sandbox at this address has a policy. */
+  static has({ directory }: NetworkSettings, { id, address }: Pick<Lease, "id" | "address">): boolean {
+    return addressIn(`${networkPaths(directory).sandboxes}/${id}.json`) === address;
+  }
+
   /** Takes a sandbox from the proxy; harmless if it does not know it. */
   static async remove(
     settings: NetworkSettings,
@@ -116,9 +121,16 @@ export class Proxied implements AsyncDisposable {
   }
 
   async #hear(onVerdict: (record: object) => void): Promise<void> {
-    const { follow } = await import("./follow.ts");
+    const { followAudit } = await import("./audit/follow.ts");
     await this.ready();
-    this.#heard.use(follow(this.#sandbox.audit, onVerdict));
+    const end = new AbortController();
+    const hearing = (async () => {
+      for await (const record of followAudit(this.#sandbox.audit, { signal: end.signal, onlyNew: true })) {
+        onVerdict(record);
+      }
+    })();
+    this.#heard.defer(() => hearing);
+    this.#heard.defer(() => end.abort());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -65,7 +65,8 @@ class FakeMachine implements AsyncDisposable {
     const real =
       "awk bash basename cat chmod cp dirname env grep id ln mkdir mktemp mv readlink rm sed sh sort tail uname";
     for (const name of real.split(" ")) Deno.symlinkSync(which(name), `${this.dir}/bin/${name}`);
-    const ldconfig = "echo ' libseccomp.so.2 (libc6) => /lib/libseccomp.so.2'";
+    const ldconfig =
+      'for name in libseccomp.so.2 libnftables.so.1; do echo " $name (libc6) => /lib/$name"; done';
     for (const [name, script] of Object.entries({ ldconfig, ...programs })) {
       Deno.writeTextFileSync(`${this.dir}/bin/${name}`, `#!/bin/sh\n${script}\n`, { mode: 0o755 });
     }
@@ -103,7 +104,7 @@ function fakeDeno(version: string): string {
 }
 
 function fakeCriu(version: string): Record<string, string> {
-  const libraries = ["libseccomp.so.2", "libcriu.so.2"].map((name) =>
+  const libraries = ["libseccomp.so.2", "libnftables.so.1", "libcriu.so.2"].map((name) =>
     `echo ' ${name} (libc6) => /lib/${name}'`
   );
   return { criu: `[ "$1" != --version ] || echo 'Version: ${version}'`, ldconfig: libraries.join("\n") };
@@ -157,7 +158,7 @@ for (
       "says what only root can do",
       { deno: fakeDeno("2.9.6"), ldconfig: "", "apt-get": "" },
       1,
-      /libseccomp: .*needs root.*sudo apt-get install --no-install-recommends libseccomp2/,
+      /libseccomp: .*needs root.*sudo apt-get install --no-install-recommends libseccomp2[^]*recommends libnftables1/,
     ],
   ] as const
 ) {

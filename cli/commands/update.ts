@@ -1,7 +1,14 @@
-import { parseResources, type Resources, updateContainer, UsageError } from "../../mod.ts";
+import {
+  parseResources,
+  type Resources,
+  updateContainer,
+  updateNetworkPolicy,
+  UsageError,
+} from "../../mod.ts";
 import type { Arguments, CommandHelp, Flag } from "../args.ts";
 import { containerArguments } from "../containers.ts";
 import type { Command, Global } from "../main.ts";
+import { readFile } from "../network.ts";
 import { warn } from "../report.ts";
 
 /** Flags with a whole number or a size, and the limit that each sets. */
@@ -29,7 +36,7 @@ const KERNEL_SIZES = ["kernel-memory", "kernel-memory-tcp"] as const;
 
 const help: CommandHelp = {
   name: "update",
-  summary: "Changes limits of a container that runs or waits to be started.",
+  summary: "Changes limits or the network policy of a container that runs or waits to be started.",
   usage: ["[FLAGS] ID", "--resources FILE|- ID"],
   flags: [
     {
@@ -46,6 +53,11 @@ const help: CommandHelp = {
       value: "SIZE",
       help: "ignored with a warning: kernels have none",
     })),
+    {
+      name: "network-policy",
+      value: "FILE",
+      help: "what it reaches of the network from now on, without a gap",
+    },
     { name: "l3-cache-schema", value: "LINE", help: "share of the L3 caches (Intel RDT)" },
     { name: "mem-bw-schema", value: "LINE", help: "memory bandwidth (Intel RDT)" },
   ],
@@ -58,6 +70,11 @@ const help: CommandHelp = {
 async function run(argv: readonly string[], global: Global): Promise<number> {
   const { args, id, store } = containerArguments(help, joined(argv), global);
   const file = args.value("resources");
+  const policy = args.value("network-policy");
+  if (policy !== undefined) {
+    await updateNetworkPolicy(id, readFile(policy), store);
+    if (file === undefined && !changesLimits(args)) return 0;
+  }
   const asked = file === undefined ? fromFlags(args, global) : await fromFile(file, global);
   await updateContainer(id, asked, {
     ...store,
@@ -67,6 +84,11 @@ async function run(argv: readonly string[], global: Global): Promise<number> {
     }),
   });
   return 0;
+}
+
+/** Whether limits are to be changed, too. */
+function changesLimits(args: Arguments): boolean {
+  return help.flags.some(({ name }) => name !== "network-policy" && args.given(name));
 }
 
 /** `-r -` and flags with numbers below 0 in one word: a dash begins no flag there. */

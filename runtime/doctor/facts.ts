@@ -49,6 +49,7 @@ export interface Facts {
   /** A sandbox for a program, a bundle under an overlay, and the same in a user namespace of its own. */
   readonly trials: Readonly<Record<"sandbox" | "overlay" | "userns", Trial>>;
   readonly libseccomp: boolean;
+  readonly libnftables: boolean;
   readonly criu: Criu | undefined;
   readonly cgroups: readonly CgroupHierarchy[] | undefined;
   /** Mount points of hierarchies in which this user may make groups below its own. */

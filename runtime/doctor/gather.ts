@@ -1,6 +1,8 @@
 import { errno } from "../../ffi/errno.ts";
 import { libc } from "../../ffi/libc.ts";
+import { isInstalled } from "../../ffi/library.ts";
 import { cstring } from "../../ffi/memory.ts";
+import { LIBNFTABLES } from "../../ffi/nftables.ts";
 import { hasSeccomp } from "../../ffi/seccomp.ts";
 import { cgroups, probeCaller, probeLandlock } from "../host/probe.ts";
 import { syscallNumber } from "../plan/abi.ts";
@@ -35,6 +37,7 @@ export async function gather(): Promise<Facts> {
       userns: await tryUserNamespace(uid),
     },
     libseccomp: hasSeccomp(),
+    libnftables: isInstalled(LIBNFTABLES),
     criu: await criu(uid),
     cgroups: hierarchies,
     writableCgroups: (hierarchies ?? []).filter(({ mountPoint, own }) => isWritable(mountPoint + own)).map((

@@ -16,6 +16,7 @@ export const KERNEL_CHECKS: readonly ((facts: Facts) => Row | readonly Row[])[] 
   overlayfs,
   seccomp,
   libseccomp,
+  libnftables,
   landlock,
 ];
 
@@ -143,6 +144,14 @@ function libseccomp(facts: Facts): Row {
     : ["missing", "libseccomp.so.2 cannot be opened"];
   const costs = "bundles with a seccomp filter are refused";
   return row("libseccomp", found, { costs, remedy: install(facts, "libseccomp2") });
+}
+
+function libnftables(facts: Facts): Row {
+  const found: [Answer, string] = facts.libnftables
+    ? ["ok", "libnftables.so.1 can be opened"]
+    : ["missing", "libnftables.so.1 cannot be opened"];
+  const costs = "sandboxes with a network policy, or on a bridge, are refused";
+  return row("libnftables", found, { costs, remedy: install(facts, "libnftables1") });
 }
 
 /** What `--landlock` and `--fallback landlock` take of its interface. */

@@ -1,7 +1,7 @@
-import { openNetwork } from "../../ffi/netlink.ts";
+import { openNetwork, RouteSocket } from "../../ffi/netlink.ts";
 import { Firewall } from "../../network/firewall.ts";
 import { Leases } from "../../network/leases.ts";
-import { connect } from "../../network/link.ts";
+import { connect, ensureBridge } from "../../network/link.ts";
 import { networkSettings } from "../../network/settings.ts";
 import { nameProcess } from "../../runtime/state/liveness.ts";
 
@@ -11,6 +11,7 @@ const settings = networkSettings(directory);
 const leases = new Leases(settings);
 using firewall = new Firewall(settings);
 const mode = Deno.env.get("MODE") === "bridge" ? "bridge" : "policy";
+ensureBridge(settings, new RouteSocket());
 if (!firewall.isInstalled) firewall.install(leases.list());
 for (const pid of pids.map(Number)) {
   const lease = leases.take({ id: `place-${pid}`, owner: nameProcess(pid), mode, ports: [] });

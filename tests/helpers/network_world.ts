@@ -198,10 +198,20 @@ export class NetworkWorld implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    for (const id of this.#containers()) await this.runtime("delete", "--force", id);
     await this.#endProxy();
     await this.host[Symbol.asyncDispose]();
     await this.outside[Symbol.asyncDispose]();
     this.#files[Symbol.dispose]();
+  }
+
+  /** What a failed test has left. */
+  #containers(): string[] {
+    try {
+      return [...Deno.readDirSync(this.root)].map(({ name }) => name).filter((name) => !name.startsWith("@"));
+    } catch {
+      return []; // it has made none
+    }
   }
 
   /** The proxy of a network is in a session of its own: it ends here, by its pid, if it did not end with its last sandbox. */

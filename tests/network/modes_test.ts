@@ -2,8 +2,10 @@ import { deepEqual, equal, match, notEqual } from "node:assert/strict";
 import { starterSpec } from "../../runtime/starter_spec.ts";
 import { containerTest } from "../helpers/container_test.ts";
 import { TestBundle } from "../helpers/launch_bundle.ts";
+import { remains } from "../helpers/network_remains.ts";
 import { NetworkWorld, OUTSIDE, type Place, type Spoken } from "../helpers/network_world.ts";
 
+const [ONE, TWO] = [`net-${Deno.pid}-one`, `net-${Deno.pid}-two`];
 /** Fetches each URL that it is given, and says what came or what kept it. */
 const FETCH = `
 import sys, urllib.request
@@ -15,26 +17,6 @@ const REFUSED = /^(URLError|TimeoutError) (\[Errno (111|113|101|13)\]|timed out)
 
 function fetching(...urls: string[]): string[] {
   return ["--", "python3", "-c", FETCH, ...urls];
-}
-
-/** What is left of the network on the machine, and on disk. */
-async function left(world: NetworkWorld): Promise<string[]> {
-  const devices = await world.host.output("ip", "-o", "link");
-  const rules = await world.host.output("nft", "list", "ruleset");
-  const files = ["leases", "files", "sandboxes"].flatMap((name) => {
-    try {
-      return [...Deno.readDirSync(`${world.network}/${name}`)].map((each) => `${name}/${each.name}`);
-    } catch {
-      return [];
-    }
-  });
-  return [
-    ...[...devices.matchAll(/ (ai[0-9a-f]{6}v[0-9a-f]{4})@/g)].map(([, name]) => name!),
-    ...[...rules.matchAll(/elements = \{[^}]*\}/g)].map(([text]) => text).filter((text) =>
-      !text.includes("expires")
-    ),
-    ...files,
-  ];
 }
 
 function succeeded({ code, stdout, stderr }: Spoken): string[] {
@@ -68,7 +50,7 @@ containerTest(
     equal(v6, "hello from 2001:db8::2:80 to 2001:db8::1 GET /b 0");
     equal(others.length, 4);
     for (const each of others) match(each, REFUSED);
-    deepEqual(await left(world), []);
+    deepEqual(await remains(world), []);
   },
 );
 
@@ -107,7 +89,7 @@ containerTest("run refuses networks that cannot be, and says why", async () => {
     notEqual(code, 0, flags.join(" "));
     match(stderr, message);
   }
-  deepEqual(await left(world), []);
+  deepEqual(await remains(world), []);
 });
 
 /** A bundle whose program serves HTTP with busybox. */
@@ -145,43 +127,43 @@ containerTest("create --publish leads a port of the host to the container until 
   await world.serveAt(world.host, "http:0.0.0.0:8081");
   const create = (id: string, ...flags: string[]): Promise<Spoken> =>
     world.runtime("create", "--bundle", bundle.path, "--network", "bridge", ...flags, id);
-  succeeded(await create("one", "--publish", "8080:80"));
-  succeeded(await world.runtime("start", "one"));
+  succeeded(await create(ONE, "--publish", "8080:80"));
+  succeeded(await world.runtime("start", ONE));
   equal(await fetched(world.outside, "http://192.0.2.1:8080/"), "served");
   equal(await fetched(world.outside, "http://[2001:db8::1]:8080/"), "served");
   equal(await fetched(world.host, "http://192.0.2.1:8080/"), "served");
   equal(await fetched(world.host, "http://127.0.0.1:8080/"), "served");
   // It is not to be had twice, whoever has it.
   match(
-    (await create("two", "--publish", "192.0.2.1:8080:80")).stderr,
-    /publish port 192\.0\.2\.1:8080\/tcp: sandbox "one" has it/,
+    (await create(TWO, "--publish", "192.0.2.1:8080:80")).stderr,
+    /publish port 192\.0\.2\.1:8080\/tcp: sandbox "net-\d+-one" has it/,
   );
   match(
-    (await create("two", "--publish", "8081:80")).stderr,
+    (await create(TWO, "--publish", "8081:80")).stderr,
     /publish port 8081\/tcp: a program of the host has it/,
   );
-  succeeded(await world.runtime("delete", "--force", "one"));
-  deepEqual(await left(world), []);
-  succeeded(await create("two", "--publish", "127.0.0.1:8080:80"));
-  succeeded(await world.runtime("start", "two"));
+  succeeded(await world.runtime("delete", "--force", ONE));
+  deepEqual(await remains(world), []);
+  succeeded(await create(TWO, "--publish", "127.0.0.1:8080:80"));
+  succeeded(await world.runtime("start", TWO));
   equal(await fetched(world.host, "http://127.0.0.1:8080/"), "served");
   match(await fetched(world.outside, "http://192.0.2.1:8080/"), REFUSED);
-  succeeded(await world.runtime("delete", "--force", "two"));
-  deepEqual(await left(world), []);
+  succeeded(await world.runtime("delete", "--force", TWO));
+  deepEqual(await remains(world), []);
 });
 
 containerTest("containers of one network cannot reach each other", async () => {
   await using world = await NetworkWorld.create();
   using bundle = serving("rootfs");
-  succeeded(await world.runtime("create", "--bundle", bundle.path, "--network", "bridge", "one"));
-  succeeded(await world.runtime("start", "one"));
+  succeeded(await world.runtime("create", "--bundle", bundle.path, "--network", "bridge", ONE));
+  succeeded(await world.runtime("start", ONE));
   const [lease] = [...Deno.readDirSync(`${world.network}/leases`)].map(({ name }) => name);
   equal(await fetched(world.host, `http://${lease}/`), "served"); // it is there
   match(
     succeeded(await world.runtime("run", "--network", "bridge", ...fetching(`http://${lease}/`)))[0]!,
     REFUSED,
   );
-  succeeded(await world.runtime("delete", "--force", "one"));
+  succeeded(await world.runtime("delete", "--force", ONE));
 });
 
 containerTest("what a killed container leaves goes with the next one", async () => {
@@ -196,12 +178,12 @@ containerTest("what a killed container leaves goes with the next one", async () 
       "bridge",
       "--publish",
       "8080:80",
-      "one",
+      ONE,
     ),
   );
-  const { pid } = JSON.parse((await world.runtime("state", "one")).stdout);
+  const { pid } = JSON.parse((await world.runtime("state", ONE)).stdout);
   Deno.kill(pid, "SIGKILL");
-  notEqual((await left(world)).length, 0);
+  notEqual((await remains(world)).length, 0);
   succeeded(
     await world.runtime(
       "create",
@@ -211,12 +193,12 @@ containerTest("what a killed container leaves goes with the next one", async () 
       "bridge",
       "--publish",
       "8080:80",
-      "two",
+      TWO,
     ),
   );
   equal([...Deno.readDirSync(`${world.network}/leases`)].length, 1);
-  succeeded(await world.runtime("delete", "one"));
+  succeeded(await world.runtime("delete", ONE));
   equal([...Deno.readDirSync(`${world.network}/leases`)].length, 1); // that of the other
-  succeeded(await world.runtime("delete", "--force", "two"));
-  deepEqual(await left(world), []);
+  succeeded(await world.runtime("delete", "--force", TWO));
+  deepEqual(await remains(world), []);
 });

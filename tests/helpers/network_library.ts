@@ -1,0 +1,31 @@
+import { Sandbox } from "../../mod.ts";
+
+/** Makes a sandbox with a network policy by the library, and prints what it heard of it: `network_library.ts ROOT`. */
+const FETCH = `
+import urllib.request
+print(urllib.request.urlopen("http://192.0.2.2/x", timeout=3).read().decode())
+try: urllib.request.urlopen("http://192.0.2.53/y", timeout=3)
+except Exception: pass
+`;
+const verdicts: string[] = [];
+const network = {
+  root: Deno.args[0],
+  policy: { allow: ["192.0.2.2:80"] },
+  onVerdict: (record: object) => {
+    const { kind, verdict, path = "" } = record as { kind: string; verdict: string; path?: string };
+    verdicts.push(`${kind} ${verdict} ${path}`.trim());
+  },
+};
+let said = "";
+{
+  await using sandbox = await Sandbox.create({
+    command: ["python3", "-c", FETCH],
+    stderr: "inherit",
+    network,
+  });
+  sandbox.start();
+  said = await new Response(sandbox.stdout).text();
+  await sandbox.wait();
+  await new Promise((resolve) => setTimeout(resolve, 500)); // refused packets are told of in portions
+}
+console.log(JSON.stringify({ said, verdicts }));
