@@ -57,7 +57,7 @@ function routed({ table, bridge, ipv4, ipv6, logGroup }: NetworkSettings): strin
   const pinned = (ip: string): string =>
     `${ip} saddr . ${ip} daddr . meta l4proto . th dport @pins${ip === "ip" ? 4 : 6}`;
   const told = (set: string, ip: string): string =>
-    `add @${set} { ${ip} saddr ${TOLD} } log prefix "refused" group ${logGroup} snaplen 128`;
+    `add @${set} { ${ip} saddr ${TOLD} } log prefix "refused" group ${logGroup} snaplen 128 queue-threshold 1`;
   return `
 table inet ${table} {
   set pins4 { ${pins("ipv4")} }
