@@ -15,6 +15,7 @@ import { machine } from "./machine.ts";
 import { memory } from "./memory.ts";
 import { most } from "./most.ts";
 import { markdown, type Section } from "./report.ts";
+import { network } from "./network.ts";
 import { seccomp } from "./seccomp.ts";
 import { snapshot } from "./snapshot.ts";
 import { start } from "./start.ts";
@@ -33,6 +34,7 @@ Measures the benches named, or all but the last:
   memory   sandboxes that wait at their start gate            (--runs of each, default 10)
   seccomp  filters: to compile, and what a call costs         (--runs of each, default 100)
   syscalls what policies add to a system call in a sandbox    (--runs turns, default 5)
+  network  sandboxes with networks, and their traffic         (--runs of each kind, default 50)
   density  sandboxes that live at the same time               (--runs of them, default 1000)
   most     as many sandboxes as fit at the same time          (up to --runs, default 10000)
 
@@ -56,6 +58,7 @@ const BENCHES = {
   memory: { bench: memory, runs: 10 },
   seccomp: { bench: seccomp, runs: 100 },
   syscalls: { bench: syscalls, runs: 5 },
+  network: { bench: network, runs: 50 },
   density: { bench: density, runs: 1000 },
   most: { bench: most, runs: 10_000 },
 } as const satisfies Record<string, { bench(options: { runs: number }): Promise<Section>; runs: number }>;

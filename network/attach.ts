@@ -195,8 +195,9 @@ class Place implements Connection {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#isGone) return;
     this.#isGone = true;
-    await this.#proxied?.[Symbol.asyncDispose]();
+    await this.#proxied?.ready().catch(() => {}); // it is taken up, or never will be
     const lease = this.#leases.read(this.#lease.address);
     if (lease?.token === this.#lease.token) await takeAway(this.#settings, this.#leases, lease);
+    await this.#proxied?.[Symbol.asyncDispose](); // its last verdicts are written by now
   }
 }

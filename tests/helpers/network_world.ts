@@ -52,7 +52,11 @@ export class Place implements AsyncDisposable {
   }
 
   /** Runs a program here to its end. What goes on after it need not close its streams. */
-  async run(args: readonly string[], options: Deno.CommandOptions = {}): Promise<Spoken> {
+  async run(
+    args: readonly string[],
+    options: Deno.CommandOptions = {},
+    timeoutMs: number = TIMEOUT_MS,
+  ): Promise<Spoken> {
     using files = new Temporary();
     const [out, err] = [files.file("out", ""), files.file("err", "")];
     const script = 'exec "$@" >"$OUT" 2>"$ERR"';
@@ -63,7 +67,7 @@ export class Place implements AsyncDisposable {
       stdout: "null",
       stderr: "null",
     });
-    const timer = setTimeout(() => child.kill("SIGKILL"), TIMEOUT_MS);
+    const timer = setTimeout(() => child.kill("SIGKILL"), timeoutMs);
     const { code } = await child.status;
     clearTimeout(timer);
     return { code, stdout: Deno.readTextFileSync(out), stderr: Deno.readTextFileSync(err) };
