@@ -257,6 +257,7 @@ class Server(ThreadingHTTPServer):
     allow_reuse_address = True
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     def answer(self):
         length = int(self.headers.get("content-length", 0))
         body = self.rfile.read(length)

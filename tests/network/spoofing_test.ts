@@ -9,17 +9,18 @@ const CONNECT = fromFileUrl(new URL("../helpers/connect_place.ts", import.meta.u
 const SEND = `
 import socket, sys
 s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW); s.bind(("eth0", 0))
-for _ in range(3): s.send(bytes.fromhex(sys.argv[1]))
+for frame in sys.argv[1:]: s.send(bytes.fromhex(frame))
 `;
-/** Prints what frames come to the bridge in a second that have these bytes. */
+/** Prints how many frames come to the bridge that are marked, until one comes that says that it is the last. */
 const HEAR = `
 import socket, sys, time
-s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)); s.bind((sys.argv[1], 0)); s.settimeout(0.2)
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)); s.bind((sys.argv[1], 0)); s.settimeout(10)
 print("ready", flush=True)
-end = time.time() + 1.5; found = 0
-while time.time() < end:
-    try: found += bytes.fromhex(sys.argv[2]) in s.recv(2000)
-    except TimeoutError: pass
+found = 0
+while True:
+    frame = s.recv(2000)
+    if bytes.fromhex(sys.argv[3]) in frame: break
+    found += bytes.fromhex(sys.argv[2]) in frame
 print(found)
 `;
 
@@ -27,11 +28,14 @@ const hex = (bytes: Iterable<number>): string =>
   [...bytes].map((each) => each.toString(16).padStart(2, "0")).join("");
 const ip = (address: string): string => hex(address.split(".").map(Number));
 const mac = (address: string, end: number): string => `02${hex([end])}${ip(address)}`;
-const MARK = "6d61726b6564"; // "marked"
+const [MARK, LAST] = ["6d61726b6564", "746865206c617374"]; // "marked", "the last"
 
 /** A datagram of UDP to port 9 in a frame of Ethernet. */
-function datagram(from: { mac: string; address: string }, to: { mac: string; address: string }): string {
-  const payload = MARK;
+function datagram(
+  from: { mac: string; address: string },
+  to: { mac: string; address: string },
+  payload = MARK,
+): string {
   const udp = `04d20009${hex([0, 8 + payload.length / 2])}0000${payload}`;
   const head = `4500${hex([0, 20 + udp.length / 2])}00000000401100000000`.slice(0, 20) +
     `0000${ip(from.address)}${ip(to.address)}`;
@@ -73,17 +77,16 @@ containerTest(
     const attacks: Record<string, string> = {
       "another's address": datagram({ ...own, address: theirs.address }, gateway),
       "another's hardware address": datagram({ ...own, mac: theirs.mac }, gateway),
-      "an address of nobody": datagram({ ...own, address: "203.0.113.7" }, gateway),
       "an answer of ARP for another": arp(own.mac, { mac: own.mac, address: theirs.address }, gateway),
       "an answer of ARP for the gateway": arp(own.mac, { mac: own.mac, address: gateway.address }, gateway),
       "a frame of no protocol that is allowed": `${gateway.mac}${own.mac}88cc${MARK.repeat(10)}`,
       "a tag of a VLAN": datagram(own, gateway).replace(`${own.mac}0800`, `${own.mac}810000050800`),
     };
     const arrives = async (frame: string): Promise<number> => {
-      const child = world.host.start(["python3", "-c", HEAR, bridge, MARK]);
+      const child = world.host.start(["python3", "-c", HEAR, bridge, MARK, LAST]);
       const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
       await reader.read();
-      await one.output("python3", "-c", SEND, frame);
+      await one.output("python3", "-c", SEND, frame, datagram(own, gateway, LAST));
       let text = "";
       for (let next = await reader.read(); !next.done; next = await reader.read()) text += next.value;
       await child.stderr.cancel();
@@ -95,6 +98,8 @@ containerTest(
     match(table, /^ai_sandbox/);
     for (const [name, frame] of Object.entries(attacks)) equal(await arrives(frame), 0, name);
     await world.host.output("nft", "delete", "table", "bridge", table);
+    // Where frames of a bridge go through the host's own filters (br_netfilter), those of the network are in the way, too.
+    await world.host.output("nft", "delete", "table", "inet", table);
     for (const [name, frame] of Object.entries(attacks)) {
       notEqual(await arrives(frame), 0, `${name}, undefended`);
     }
