@@ -249,12 +249,13 @@ async function endAndAwait(pid: number): Promise<void> {
 }
 
 const SERVER = `
-import socket, sys, threading
+import socket, socketserver, sys, threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 def family(address): return socket.AF_INET6 if ":" in address else socket.AF_INET
 class Server(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
+    def server_bind(self): socketserver.TCPServer.server_bind(self) # asks nobody for its own name, for 10 s
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
