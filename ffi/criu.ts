@@ -23,6 +23,7 @@ const TABLE = {
   criu_local_set_lsm_mount_context: { parameters: ["pointer", "buffer"], result: "i32" },
   criu_local_set_leave_running: { parameters: ["pointer", "bool"], result: "void" },
   criu_local_set_tcp_established: { parameters: ["pointer", "bool"], result: "void" },
+  criu_local_set_tcp_close: { parameters: ["pointer", "bool"], result: "void" },
   criu_local_set_tcp_skip_in_flight: { parameters: ["pointer", "bool"], result: "void" },
   criu_local_set_ext_unix_sk: { parameters: ["pointer", "bool"], result: "void" },
   criu_local_set_shell_job: { parameters: ["pointer", "bool"], result: "void" },
@@ -94,6 +95,7 @@ export interface CriuRequest {
 export type CriuSwitch =
   | "leave_running"
   | "tcp_established"
+  | "tcp_close"
   | "tcp_skip_in_flight"
   | "ext_unix_sk"
   | "shell_job"

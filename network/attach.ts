@@ -167,6 +167,15 @@ class Place implements Connection {
   }
 
   async attach(pid: number): Promise<void> {
+    this.attachNow(pid);
+    await this.ready();
+  }
+
+  async ready(): Promise<void> {
+    await this.#proxied?.ready();
+  }
+
+  attachNow(pid: number): void {
     const { id } = this.#lease;
     const own = Deno.readLinkSync("/proc/self/ns/net");
     if (Deno.readLinkSync(`/proc/${pid}/ns/net`) === own) {
@@ -179,7 +188,6 @@ class Place implements Connection {
       using namespace = openNetwork(`/proc/${pid}/ns/net`);
       connectLink(this.#settings, this.#lease, namespace);
     });
-    await this.#proxied?.ready();
   }
 
   #admit(firewall: Firewall): void {

@@ -1,5 +1,6 @@
 import { LifecycleError } from "../runtime/errors.ts";
-import { findContainer, type StoreOptions } from "../runtime/lifecycle/container.ts";
+import { lockContainer, specOf, type StoreOptions } from "../runtime/lifecycle/container.ts";
+import { withNetworkAnnotations } from "../runtime/network.ts";
 import { networkDirectory } from "./paths.ts";
 import { parseNetworkPolicy } from "./policy/read.ts";
 import { Proxied } from "./proxied.ts";
@@ -17,7 +18,7 @@ export async function updateNetworkPolicy(
   policy: string,
   store: StoreOptions = {},
 ): Promise<void> {
-  using container = findContainer(id, store);
+  using container = await lockContainer(id, store);
   const { network } = container.record;
   const read = await parseNetworkPolicy(policy, "network policy");
   const settings = networkSettings(network?.directory ?? networkDirectory(store.root));
@@ -27,4 +28,6 @@ export async function updateNetworkPolicy(
     );
   }
   await Proxied.update(settings, id, read);
+  // Who goes on from it later, such as a fork, is under this policy.
+  container.entry.writeSpec(withNetworkAnnotations(await specOf(container), { policy }));
 }

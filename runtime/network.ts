@@ -26,7 +26,7 @@ export interface NetworkOptions {
 
 /** What a bundle says of its network: the mode, and what follows here for the policy and for published ports. */
 const ANNOTATION = "dev.ai-sandbox.network";
-const [POLICY, PUBLISH] = [`${ANNOTATION}.policy`, `${ANNOTATION}.publish`];
+const [POLICY, ALLOW, PUBLISH] = [`${ANNOTATION}.policy`, `${ANNOTATION}.allow`, `${ANNOTATION}.publish`];
 
 /** A place on the network for one sandbox. */
 export interface Connection extends AsyncDisposable {
@@ -38,6 +38,10 @@ export interface Connection extends AsyncDisposable {
   readonly record: NetworkRecord;
   /** Connects the namespace of a process. When this returns, all that restricts it is in place. */
   attach(pid: number): Promise<void>;
+  /** Resolves when whoever decides over its traffic knows it. */
+  ready(): Promise<void>;
+  /** The rest of {@linkcode attach}, for a moment in which nobody can wait. */
+  attachNow(pid: number): void;
 }
 
 /** Whoever makes networks. */
@@ -91,12 +95,36 @@ export function readNetworkMode(text: string): NonNullable<NetworkOptions["mode"
 
 /** What annotations say of the network. */
 export function annotatedNetwork({ annotations }: Pick<Spec, "annotations">): NetworkOptions | undefined {
-  const { [ANNOTATION]: mode, [POLICY]: policy, [PUBLISH]: publish } = annotations ?? {};
-  if (mode === undefined && policy === undefined && publish === undefined) return undefined;
+  const { [ANNOTATION]: mode, [POLICY]: policy, [ALLOW]: allow, [PUBLISH]: publish } = annotations ?? {};
+  if ([mode, policy, allow, publish].every((each) => each === undefined)) return undefined;
   return {
     ...(mode !== undefined && { mode: readNetworkMode(mode) }),
     ...(policy !== undefined && { policy }),
-    ...(publish !== undefined && { publish: publish.split(",").map((each) => each.trim()) }),
+    ...(allow !== undefined && { allow: wordsOf(allow) }),
+    ...(publish !== undefined && { publish: wordsOf(publish) }),
+  };
+}
+
+function wordsOf(list: string): string[] {
+  return list.split(",").map((each) => each.trim());
+}
+
+/** The spec with annotations that say what was asked of the network: whoever goes on from it later asks for the same. */
+export function withNetworkAnnotations(
+  spec: Spec,
+  { mode, policy, allow, publish }: NetworkOptions,
+): Spec {
+  const { [ANNOTATION]: _mode, [POLICY]: _policy, [ALLOW]: _allow, [PUBLISH]: _publish, ...others } =
+    spec.annotations ?? {};
+  return {
+    ...spec,
+    annotations: {
+      ...others,
+      ...(mode !== undefined && { [ANNOTATION]: mode }),
+      ...(policy !== undefined && { [POLICY]: typeof policy === "string" ? policy : JSON.stringify(policy) }),
+      ...(allow !== undefined && { [ALLOW]: allow.join(",") }),
+      ...(publish !== undefined && { [PUBLISH]: publish.join(",") }),
+    },
   };
 }
 

@@ -80,7 +80,8 @@ export async function writeCheckpoint(id: string, options: FinishedCheckpoint): 
   using process = hold(init!);
   if (!process) throw new LifecycleError("Container cannot be checkpointed in stopped state");
   const found = look(container, spec);
-  const network = networkOf(spec, empty, options);
+  const isConnected = container.record.network !== undefined;
+  const network = isConnected ? networkOfConnected(spec, options) : networkOf(spec, empty, options);
   using stage = new Stage(options.imagePath ?? "checkpoint");
   const logs = options.workPath === undefined ? stage.path : makeDirectory(options.workPath);
   using imagesDir = openDirectory(stage.path)!;
@@ -114,6 +115,7 @@ export async function writeCheckpoint(id: string, options: FinishedCheckpoint): 
       mounts: found.mounts,
       files: found.files,
       network,
+      ...(isConnected && { isConnected }),
       ...(options.parentPath !== undefined && { parent: options.parentPath }),
       ...(captured && { layer: captured }),
       ...(kept && { memory: kept }),
@@ -141,6 +143,7 @@ export async function writeCheckpoint(id: string, options: FinishedCheckpoint): 
       freezeCgroup: freezerOf(container),
       switches: [
         ...switchesOf(options),
+        ...(isConnected ? ["tcp_close" as const] : []),
         "orphan_pts_master",
         "ext_masters",
         "ext_sharing",
@@ -246,6 +249,29 @@ function networkOf(spec: Spec, empty: number, { tcpEstablished }: CheckpointOpti
   // CRIU makes one that belongs to the container's user namespace, and keeps connections in it.
   const isCrius = tcpEstablished || spec.linux?.namespaces?.some(({ type }) => type === "user");
   return isCrius ? "empty" : "made";
+}
+
+/**
+ * A place on our network is taken anew: by another address, so that connections over it are closed. Those over loopback are
+ * closed with them.
+ */
+function networkOfConnected(spec: Spec, { tcpEstablished }: CheckpointOptions): Manifest["network"] {
+  if (tcpEstablished) {
+    throw new UnsupportedError(
+      "--tcp-established",
+      "a restore gets another address on the network, where connections end",
+      "leave it out: they are closed then",
+    );
+  }
+  const name = Object.keys(spec.linux?.sysctl ?? {}).find((each) => each.startsWith("net."));
+  if (name !== undefined) {
+    throw new UnsupportedError(
+      "a checkpoint",
+      `"${name}" was set in a network that is made anew`,
+      "take it out of /linux/sysctl",
+    );
+  }
+  return spec.linux?.namespaces?.some(({ type }) => type === "user") ? "empty" : "made";
 }
 
 /** Where CRIU is to hold all processes: of a container that is paused already, where that was done. */

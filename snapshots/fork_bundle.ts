@@ -1,5 +1,6 @@
 import type { Bundle } from "../runtime/bundle.ts";
 import { UnsupportedError } from "../runtime/errors.ts";
+import { annotatedNetwork, type NetworkOptions, withNetworkAnnotations } from "../runtime/network.ts";
 import type { Mount, Spec } from "../runtime/spec/config.ts";
 
 /** Where a system keeps the number that no other machine has (machine-id(5)). */
@@ -17,11 +18,13 @@ export interface ForkParts {
 /** The config of a fork: that of its source, with a host name, a cgroup and perhaps a machine-id of its own. */
 export function forkBundle({ path, spec }: Bundle, { id, machineId }: ForkParts): Bundle {
   const { linux, mounts = [] } = spec;
+  const network = annotatedNetwork(spec);
   const cgroupsPath = linux?.cgroupsPath;
   return {
     path,
     spec: {
-      ...spec,
+      // A port of the host leads to one container only.
+      ...(network ? withNetworkAnnotations(spec, withoutPorts(network)) : spec),
       ...(hasOwnName(spec) && { hostname: nameOf(id) }),
       ...(machineId !== undefined && {
         mounts: [...mounts.filter((each) => !isMachineId(each)), machineIdMount(machineId)],
@@ -31,6 +34,10 @@ export function forkBundle({ path, spec }: Bundle, { id, machineId }: ForkParts)
       }),
     },
   };
+}
+
+function withoutPorts({ publish: _, ...network }: NetworkOptions): NetworkOptions {
+  return network;
 }
 
 /** Whether the host name is the container's own. */

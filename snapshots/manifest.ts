@@ -1,4 +1,5 @@
 import {
+  flag,
   integer,
   list,
   map,
@@ -45,6 +46,8 @@ export interface Manifest {
   readonly files: readonly ExternalFile[];
   /** `empty`, `made`: the network namespace was left out, it had nothing but loopback; a restore makes it by CRIU, or before. */
   readonly network: "kept" | "empty" | "made" | "external" | "shared";
+  /** Whether it had a place on a network of ours: a restore takes another one. */
+  readonly isConnected?: boolean;
   /** Relative path of the images that these build upon. */
   readonly parent?: string;
   /** What was written over the rootfs, if an overlay lay there: how much of it is beside these. */
@@ -69,6 +72,7 @@ const shape: Shape<Manifest> = object<Manifest>({
   )),
   files: need(list(object<ExternalFile>({ key: need(text(128)), stdio: need(stdio) }), 1024)),
   network: need(oneOf(["kept", "empty", "made", "external", "shared"] as const)),
+  isConnected: flag,
   parent: text(4096),
   layer: object<NonNullable<Manifest["layer"]>>({
     entries: need(integer(0, Number.MAX_SAFE_INTEGER)),

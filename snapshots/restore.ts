@@ -12,6 +12,7 @@ import { writeMoves } from "../runtime/lifecycle/moves.ts";
 import { NAMESPACE_FLAG } from "../runtime/plan/kernel.ts";
 import { hasNoDevices } from "../runtime/plan/rootfs.ts";
 import { annotatedOverlay } from "../runtime/overlay_choice.ts";
+import { withNetworkAnnotations } from "../runtime/network.ts";
 import { prepare, type Prepared } from "../runtime/prepare.ts";
 import { checkId } from "../runtime/state/container_id.ts";
 import { stdioNames } from "../runtime/state/descriptor_name.ts";
@@ -20,6 +21,7 @@ import { type Entry, Store } from "../runtime/state/store.ts";
 import { type Terminal, terminalOf } from "../runtime/supervise/terminal_streams.ts";
 import { makeDirectory } from "./images.ts";
 import { findCriu, type InstalledCriu } from "./installed.ts";
+import { networkFor } from "./restored_network.ts";
 import { kernelFindings } from "./kernel_findings.ts";
 import { type ImageChanges, liveImages, placeIn, placesIn, removeLive } from "./live_images.ts";
 import type { RestoredMemory } from "./memory/restored.ts";
@@ -104,11 +106,19 @@ export async function restoreInto(id: string, restoration: Restoration): Promise
   parts.defer(() => entry.remove());
   const bundle = restoration.bundle(entry);
   const overlay = annotatedOverlay(bundle.spec.annotations);
-  const request = prepare({ bundle, id, overlay }, { form: "detached" });
+  const { network, connection } = await networkFor(id, bundle, restoration);
+  if (connection) parts.use(connection);
+  const request = prepare(
+    { bundle, id, overlay, ...(network && { network }), ...(connection && { connection }) },
+    { form: "detached" },
+  );
   refuseRestore(request, options);
-  const intended = intendedRecord(id, bundle, request, stdioNames(stdio));
+  const intended = {
+    ...intendedRecord(id, bundle, request, stdioNames(stdio)),
+    ...(connection && { network: connection.record }),
+  };
   await checkFit(intended);
-  entry.writeSpec(bundle.spec);
+  entry.writeSpec(network ? withNetworkAnnotations(bundle.spec, network) : bundle.spec);
   entry.write(intended);
   const group = await makeGroup(request);
   parts.use(group);
@@ -127,7 +137,11 @@ export async function restoreInto(id: string, restoration: Restoration): Promise
   const memory = await restoredMemory(images, request, entry, fds);
   const more = [...(layers ? [layers] : []), ...memory.map(({ fd }) => fd)];
   const fdOf = (fd: Fd): number => FIRST_INHERITED_FD + inherited.length + more.indexOf(fd);
-  const stages = new Stages(id, request, images, group, restoration.beforeResume);
+  await connection?.ready();
+  const stages = new Stages(id, request, images, group, (pid) => {
+    connection?.attachNow(pid);
+    restoration.beforeResume?.(pid);
+  });
   const isEmpty = manifest?.network !== "made" &&
     (emptied !== 0 || (manifest ? manifest.network === "empty" : isNetworkMissing(images.path)));
   const answer = await runCriu(
@@ -164,7 +178,13 @@ export async function restoreInto(id: string, restoration: Restoration): Promise
         lsmProfile: options.lsmProfile,
         lsmMountContext: options.lsmMountContext,
         verbose: restoration.logPath !== undefined,
-        switches: [...switchesOf(options), "orphan_pts_master", "ext_masters", "ext_sharing"],
+        switches: [
+          ...switchesOf(options),
+          ...(connection ? ["tcp_close" as const] : []),
+          "orphan_pts_master",
+          "ext_masters",
+          "ext_sharing",
+        ],
         cgroupMode: mode,
         emptyNamespaces: isEmpty ? NAMESPACE_FLAG.network : 0,
         externals: [...mounts, ...memory.map(({ path, place }) => `mnt[${path}]:${place}`)],

@@ -1,4 +1,5 @@
 import { UnsupportedError, UsageError } from "../runtime/errors.ts";
+import type { NetworkOptions } from "../runtime/network.ts";
 import type { Prepared } from "../runtime/prepare.ts";
 import type { CriuOptions } from "./options.ts";
 
@@ -14,6 +15,8 @@ export interface RestoreOptions extends CriuOptions {
   readonly lsmProfile?: string | undefined;
   /** Another SELinux context of mounts. */
   readonly lsmMountContext?: string | undefined;
+  /** What it reaches of the network. @default what the bundle's annotations say */
+  readonly network?: NetworkOptions | undefined;
   /** Hears the pid of its first process before the container counts as restored. */
   readonly onPid?: ((pid: number) => void | Promise<void>) | undefined;
 }

@@ -12,6 +12,7 @@ import { attachTerminal } from "../attach.ts";
 import { containerArguments } from "../containers.ts";
 import { CRIU_FLAGS, criuOptions } from "../criu.ts";
 import type { Command, Global } from "../main.ts";
+import { NETWORK_FLAGS, readNetwork } from "../network.ts";
 import { writePid } from "../result_file.ts";
 
 const help: CommandHelp = {
@@ -23,6 +24,7 @@ const help: CommandHelp = {
     { name: "detach", short: "d", help: "leave it to itself" },
     { name: "pid-file", value: "FILE", help: "write the pid of its first process to FILE" },
     { name: "console-socket", value: "PATH", help: "the Unix socket that gets the program's terminal" },
+    ...NETWORK_FLAGS,
     ...CRIU_FLAGS,
     { name: "snapshot", value: "NAME", help: "a snapshot of the store, in place of --image-path" },
     { name: "store", value: "DIR", help: "where snapshots are kept, with --snapshot" },
@@ -56,6 +58,7 @@ async function run(argv: readonly string[], global: Global): Promise<number> {
     detach,
     lsmProfile: args.value("lsm-profile"),
     lsmMountContext: args.value("lsm-mount-context"),
+    ...readNetwork(args, global),
     ...(pidFile !== undefined && { onPid: (pid: number) => writePid(pidFile, pid) }),
   };
   if (snapshot === undefined && args.given("store")) {

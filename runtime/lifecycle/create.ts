@@ -2,7 +2,13 @@ import { forbidden } from "../attest/permits.ts";
 import type { CgroupGroup } from "../cgroup/group.ts";
 import { UnsupportedError, UsageError } from "../errors.ts";
 import type { Hooked, Made } from "../image_of.ts";
-import { annotatedNetwork, type Connection, needsConnection, type NetworkOptions } from "../network.ts";
+import {
+  annotatedNetwork,
+  type Connection,
+  needsConnection,
+  type NetworkOptions,
+  withNetworkAnnotations,
+} from "../network.ts";
 import type { SandboxOptions } from "../options.ts";
 import type { Child } from "../launch/child.ts";
 import { annotatedOverlay } from "../overlay_choice.ts";
@@ -101,7 +107,7 @@ export async function createChild(id: string, options: CreateOptions, attached =
   };
   const { hooked } = made;
   await checkFit(intended); // what is written down as its own will be ended with it
-  entry.writeSpec(bundle.spec);
+  entry.writeSpec(options.network ? withNetworkAnnotations(bundle.spec, options.network) : bundle.spec);
   // Before anything is done: from here on whoever deletes the container knows what there may be.
   entry.write(intended);
   const scope = await makeScope(id, made);
