@@ -4,7 +4,7 @@ import { cstring } from "./memory.ts";
 
 const O_CLOEXEC = 0o2000000;
 const F_DUPFD_CLOEXEC = 1030;
-const [F_GETFD, F_SETFL] = [1, 4];
+const [F_GETFD, F_SETFD, F_SETFL] = [1, 2, 4];
 const FD_CLOEXEC = 1;
 const O_NONBLOCK = 0o4000;
 
@@ -78,4 +78,9 @@ export function setNonblocking(fd: Fd): void {
 export function isInherited(raw: number): boolean {
   const flags = libc.fcntl(raw, F_GETFD, 0n);
   return flags !== -1 && (flags & FD_CLOEXEC) === 0;
+}
+
+/** Sees to it that no program inherits a descriptor that a library has opened; harmless if it is closed. */
+export function closeAtExec(raw: number): void {
+  libc.fcntl(raw, F_SETFD, BigInt(FD_CLOEXEC));
 }

@@ -44,6 +44,7 @@ export interface NetworkAddress {
 /** Talks to the kernel about the devices of the network namespace in which it was made. */
 export class RouteSocket implements Disposable {
   readonly #socket: Fd;
+  readonly #buffer = new Uint8Array(BUFFER_BYTES);
   #sequence = 0;
 
   constructor() {
@@ -134,7 +135,7 @@ export class RouteSocket implements Disposable {
     check(libc.write(this.#socket.raw, message, BigInt(message.length)), does);
     const answers: Uint8Array<ArrayBuffer>[] = [];
     for (;;) {
-      const buffer = new Uint8Array(BUFFER_BYTES);
+      const buffer = this.#buffer;
       const length = check(libc.read(this.#socket.raw, buffer, BigInt(buffer.length)), does);
       const view = new DataView(buffer.buffer);
       for (let at = 0; at + HEADER <= length;) {

@@ -1,3 +1,4 @@
+import { closeAtExec } from "./fd.ts";
 import { openLibrary } from "./library.ts";
 import { cstring } from "./memory.ts";
 
@@ -6,7 +7,6 @@ export const LIBNFTABLES = "libnftables.so.1";
 
 const library = openLibrary(LIBNFTABLES, {
   nft_ctx_new: { parameters: ["u32"], result: "pointer" }, // struct nft_ctx *(uint32_t flags)
-  nft_ctx_free: { parameters: ["pointer"], result: "void" }, // (struct nft_ctx *)
   nft_ctx_buffer_output: { parameters: ["pointer"], result: "i32" }, // (struct nft_ctx *)
   nft_ctx_buffer_error: { parameters: ["pointer"], result: "i32" }, // (struct nft_ctx *)
   nft_ctx_get_output_buffer: { parameters: ["pointer"], result: "pointer" }, // const char *(struct nft_ctx *)
@@ -37,13 +37,26 @@ export class NftablesError extends Error {
   }
 }
 
-/** Talks to the packet filter of the network namespace in which it was made, through libnftables. */
-export class Nftables implements Disposable {
-  #context: Deno.PointerValue;
+let kept: Nftables | undefined;
 
-  /** @throws {Error} if the library is not installed. */
-  constructor() {
+/** Talks to the packet filter of the network namespace in which it was made, through libnftables. */
+export class Nftables {
+  readonly #context: Deno.PointerValue;
+
+  /**
+   * The only one of this process: to close one lets the kernel wait until what was deleted is gone, often 10 ms.
+   *
+   * @throws {Error} if the library is not installed.
+   */
+  static get kept(): Nftables {
+    return kept ??= new Nftables();
+  }
+
+  private constructor() {
+    const before = openDescriptors();
     this.#context = library.nft_ctx_new(0);
+    // Its socket would be inherited otherwise by whatever this process starts.
+    for (const descriptor of openDescriptors()) if (!before.has(descriptor)) closeAtExec(descriptor);
     if (this.#context === null) throw new Error("Cannot talk to nftables: there is no memory for it");
     library.nft_ctx_buffer_output(this.#context);
     library.nft_ctx_buffer_error(this.#context);
@@ -67,7 +80,6 @@ export class Nftables implements Disposable {
 
   #do(commands: string, flags: number): string {
     const context = this.#context;
-    if (context === null) throw new ReferenceError("Cannot use a closed connection to nftables");
     library.nft_ctx_output_set_flags(context, flags);
     const failed = library.nft_run_cmd_from_buffer(context, cstring(commands)) !== 0;
     // Each is emptied by being read.
@@ -76,11 +88,10 @@ export class Nftables implements Disposable {
     if (failed) throw new NftablesError(said);
     return output;
   }
+}
 
-  [Symbol.dispose](): void {
-    if (this.#context !== null) library.nft_ctx_free(this.#context);
-    this.#context = null;
-  }
+function openDescriptors(): Set<number> {
+  return new Set([...Deno.readDirSync("/proc/self/fd")].map(({ name }) => Number(name)));
 }
 
 function read(text: Deno.PointerValue): string {

@@ -11,7 +11,7 @@ import { reachableNameServers, writeAuthority, writeFiles } from "./files.ts";
 import { Firewall } from "./firewall.ts";
 import { forward } from "./forwarding.ts";
 import { type Lease, Leases } from "./leases.ts";
-import { connect as connectLink, ensureBridge } from "./link.ts";
+import { connect as connectLink, disconnect as removePort, ensureBridge } from "./link.ts";
 import { networkDirectory } from "./paths.ts";
 import { type NetworkPolicy } from "./policy/policy.ts";
 import { checkPorts, portText, readPublish } from "./ports.ts";
@@ -145,7 +145,7 @@ class Place implements Connection {
   /** The bridge, the rules of the firewall and the proxy are there. */
   async #ensure(withProxy: boolean): Promise<void> {
     const { id } = this.#lease;
-    using firewall = part(id, "the firewall", () => new Firewall(this.#settings));
+    const firewall = part(id, "the firewall", () => new Firewall(this.#settings));
     using routes = new RouteSocket();
     const isThere = part(id, "the bridge", () => routes.find(this.#settings.bridge)) !== undefined &&
       firewall.isInstalled;
@@ -182,7 +182,9 @@ class Place implements Connection {
       throw new LifecycleError(`Cannot connect sandbox "${id}": it has the network namespace of the host`);
     }
     this.#lease = part(id, "its lease", () => this.#leases.handOver(this.#lease, nameProcess(pid)));
-    using firewall = part(id, "the firewall", () => new Firewall(this.#settings));
+    const firewall = part(id, "the firewall", () => new Firewall(this.#settings));
+    // That of a sandbox that has ended, whose namespace is still there: before the firewall knows the address again.
+    part(id, "its device", () => removePort(this.#settings, this.#lease));
     part(id, "the firewall", () => this.#admit(firewall));
     part(id, "its device", () => {
       using namespace = openNetwork(`/proc/${pid}/ns/net`);

@@ -1,3 +1,4 @@
+import { isChain } from "../ffi/nft_chain.ts";
 import { Nftables, NftablesError } from "../ffi/nftables.ts";
 import {
   admit,
@@ -16,8 +17,8 @@ import type { NetworkSettings } from "./settings.ts";
 const MOST_AT_ONCE = 256;
 
 /** The packet filter of a network, in the network namespace of this process. */
-export class Firewall implements Disposable {
-  readonly #nft = new Nftables();
+export class Firewall {
+  readonly #nft = Nftables.kept;
   constructor(readonly settings: NetworkSettings) {}
 
   /**
@@ -32,14 +33,8 @@ export class Firewall implements Disposable {
 
   /** Whether the tables are there; somebody may flush all of nftables. */
   get isInstalled(): boolean {
-    try {
-      this.#nft.list(`list chain inet ${this.settings.table} input`);
-      this.#nft.list(`list chain bridge ${this.settings.table} own`);
-      return true;
-    } catch (error) {
-      if (error instanceof NftablesError) return false;
-      throw error;
-    }
+    const { table } = this.settings;
+    return isChain("inet", table, "input") && isChain("bridge", table, "own");
   }
 
   /** Takes the tables out of the kernel. */
@@ -52,14 +47,9 @@ export class Firewall implements Disposable {
     this.#nft.run(admit(this.settings, sandbox));
   }
 
-  /** Takes away all that was added for a sandbox, pins of UDP included; harmless if it is not there. */
+  /** Takes away all that was added for a sandbox but its pins: it sends nothing more. Harmless if it is not there. */
   dismiss(sandbox: Admitted): void {
-    try {
-      this.#nft.run(dismiss(this.settings, sandbox));
-      for (const address of [sandbox.address, sandbox.ipv6]) if (address) this.unpinAll(address);
-    } catch (error) {
-      if (!(error instanceof NftablesError && error.isMissing)) throw error; // no tables: nothing is in them
-    }
+    unlessMissing(() => this.#nft.run(dismiss(this.settings, sandbox)));
   }
 
   /** Tells the kernel where the proxy listens: from now on connections go there. */
@@ -77,6 +67,18 @@ export class Firewall implements Disposable {
     for (const some of portions(all)) this.#nft.run(unpins(this.settings, some));
   }
 
+  /** Takes all pins of one of a sandbox's addresses away; harmless if there are none. */
+  unpinAll(address: string): void {
+    unlessMissing(() => this.unpin(...this.pinsOf(address)));
+  }
+
+  /** Puts pins in place of all that some of a sandbox's addresses have: at no moment is one missing that stays. */
+  repin(addresses: readonly string[], all: readonly Pin[]): void {
+    const before = addresses.flatMap((address) => this.pinsOf(address));
+    if (before.length + all.length === 0) return;
+    this.#nft.run([unpins(this.settings, before), pins(this.settings, all)].join("\n"));
+  }
+
   /** The pins of one of a sandbox's addresses. */
   pinsOf(sandbox: string): Omit<Pin, "ttlS">[] {
     const set = `pins${sandbox.includes(":") ? 6 : 4}`;
@@ -85,14 +87,14 @@ export class Firewall implements Disposable {
     return elements.flatMap((each) => pinOf("elem" in each ? each.elem.val : each) ?? [])
       .filter((pin) => pin.sandbox === sandbox);
   }
+}
 
-  /** Takes all pins of one of a sandbox's addresses away. */
-  unpinAll(sandbox: string): void {
-    this.unpin(...this.pinsOf(sandbox));
-  }
-
-  [Symbol.dispose](): void {
-    this.#nft[Symbol.dispose]();
+/** Where there are no tables, nothing is in them. */
+function unlessMissing(act: () => void): void {
+  try {
+    act();
+  } catch (error) {
+    if (!(error instanceof NftablesError && error.isMissing)) throw error;
   }
 }
 

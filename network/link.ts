@@ -69,7 +69,6 @@ export function connect(settings: NetworkSettings, lease: Lease, namespace: Fd):
     throw new LifecycleError(`Cannot find bridge "${settings.bridge}": it was removed`);
   }
   const name = portName(settings, lease.address);
-  removeLink(routes, name); // of a sandbox that was killed, whose namespace the kernel is still at
   const own = hardwareAddress(lease.address, "sandbox");
   const port = hardwareAddress(lease.address, "port");
   makeVeth(routes, { name, mac: port, bridge, peer: { name: DEVICE, mac: own, namespace } });

@@ -70,20 +70,26 @@ export class Proxied implements AsyncDisposable {
     return addressIn(`${networkPaths(directory).sandboxes}/${id}.json`) === address;
   }
 
-  /** Takes a sandbox from the proxy; harmless if it does not know it. */
+  /**
+   * Takes a sandbox from the proxy; harmless if it does not know it.
+   *
+   * @returns Whether the proxy did it, and has taken the pins away.
+   */
   static async remove(
     settings: NetworkSettings,
     { id, address }: Pick<Lease, "id" | "address">,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const { control, sandboxes } = networkPaths(settings.directory);
     const file = `${sandboxes}/${id}.json`;
-    if (addressIn(file) !== address) return; // it is another's by now, or was never there
+    if (addressIn(file) !== address) return false; // it is another's by now, or was never there
+    let isDone = false;
     try {
-      await tellProxy(control, { do: "remove", id });
+      isDone = await tellProxy(control, { do: "remove", id }) !== undefined;
     } catch (error) {
       if (!(error instanceof LifecycleError)) throw error; // it has not heard of it
     }
     Deno.removeSync(file);
+    return isDone;
   }
 
   /** Gives a sandbox another policy, at once and without a gap. */

@@ -19,16 +19,17 @@ export async function takeAway(
   lease: Lease,
   ifStale = false,
 ): Promise<void> {
-  // The device first: what has no device sends nothing while the rest goes.
   using _lock = await leases.lock();
   const now = leases.read(lease.address);
-  if (now?.token !== lease.token || (ifStale && isAlive(now.owner))) return; // others were faster
-  disconnect(settings, now);
-  if (now.mode === "policy") await Proxied.remove(settings, now);
-  if (isInstalled(LIBNFTABLES)) {
-    using firewall = new Firewall(settings);
-    firewall.dismiss(now);
-  }
+  const lives = now !== undefined && isAlive(now.owner);
+  if (now?.token !== lease.token || (ifStale && lives)) return; // others were faster
+  // The end of its namespace takes the device with it; the kernel would let us wait 10 ms or more for that.
+  if (lives) disconnect(settings, now);
+  const firewall = isInstalled(LIBNFTABLES) ? new Firewall(settings) : undefined;
+  // First of all: whoever should still be in the namespace sends nothing while the rest goes, or afterwards.
+  firewall?.dismiss(now);
+  const isUnpinned = now.mode === "policy" && await Proxied.remove(settings, now);
+  if (!isUnpinned) { for (const each of [now.address, now.ipv6]) if (each) firewall?.unpinAll(each); }
   removeFiles(settings, now);
   leases.release(now);
 }

@@ -31,7 +31,7 @@ export async function placed(id: string, network: NetworkOptions): Promise<Conne
     throw new UnsupportedError(
       network.mode === "bridge" ? "the network bridge" : "a network policy",
       "only root may make network devices and firewall rules of the host",
-      "run it as root, or use --network pasta without a policy",
+      "run it as root, or without a network",
     );
   }
   const provider = await networkProvider();

@@ -16,7 +16,7 @@ export async function serve(directory: string): Promise<void> {
   const settings = networkSettings(directory);
   const paths = networkPaths(directory);
   await removeStale(paths.control);
-  using firewall = new Firewall(settings);
+  const firewall = new Firewall(settings);
   const hostnames = [
     ipv4Text(settings.ipv4.gateway),
     ...(settings.ipv6 ? [ipv6Text(settings.ipv6.gateway)] : []),

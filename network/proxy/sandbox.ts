@@ -26,6 +26,8 @@ export interface PinFirewall {
   pin(...pins: readonly FirewallPin[]): void;
   /** Takes away all pins of one of a sandbox's addresses. */
   unpinAll(address: string): void;
+  /** Puts pins in place of all that some of a sandbox's addresses have, at once. */
+  repin(addresses: readonly string[], pins: readonly FirewallPin[]): void;
 }
 
 /** A way from one of a sandbox's addresses to an address or a range. */
@@ -101,37 +103,44 @@ export class SandboxTraffic implements Disposable {
     this.upload = new Flow(limits.uploadBytes, limits.uploadBytesPerSecond, nowMs, this.upload.used);
     this.download = new Flow(limits.downloadBytes, limits.downloadBytesPerSecond, nowMs, this.download.used);
     this.#requests = this.#requestRate();
-    this.unpin();
-    this.pinStatic();
-    for (const [name, addresses, untilMs] of this.pins.all(nowMs)) {
-      this.pin(name, permittedAddresses(policy, name, addresses).pinned, (untilMs - nowMs) / 1000);
-    }
+    const named = [...this.pins.all(nowMs)].flatMap(([name, addresses, untilMs]) =>
+      this.#pinsOf(name, permittedAddresses(policy, name, addresses).pinned, (untilMs - nowMs) / 1000)
+    );
+    this.#pinned.clear();
+    this.around.firewall.repin(this.#addresses, [...this.#staticPins(), ...named]);
     for (const one of [...this.held]) if (!one.isStillAllowed()) one.close();
   }
 
   /** Opens addresses that the policy names, which nobody has to ask for. */
   pinStatic(): void {
-    const pins = staticPins(this.policy).flatMap(({ cidr, first, last, transport }): FirewallPin[] => {
+    const pins = this.#staticPins();
+    if (pins.length > 0) this.around.firewall.pin(...pins);
+  }
+
+  #staticPins(): FirewallPin[] {
+    return staticPins(this.policy).flatMap(({ cidr, first, last, transport }): FirewallPin[] => {
       const own = this.#own(cidr);
       return own === undefined ? [] : [{ sandbox: own, address: cidr, first, last, protocol: transport }];
     });
-    if (pins.length > 0) this.around.firewall.pin(...pins);
   }
 
   /** Opens the addresses of a name for as long as the answer is true. */
   pin(name: string, addresses: readonly string[], ttlS: number): void {
-    const pins = addresses.flatMap((address) => {
+    const nowMs = this.around.nowMs();
+    const missing = this.#pinsOf(name, addresses, ttlS).filter((pin) => !this.#isPinned(pin, nowMs));
+    if (missing.length > 0) this.around.firewall.pin(...missing);
+    if (this.#pinned.size > MOST_PINNED) this.#pinned.clear();
+    for (const pin of missing) this.#pinned.set(keyOf(pin), { atMs: nowMs, untilMs: nowMs + ttlS * 1000 });
+  }
+
+  #pinsOf(name: string, addresses: readonly string[], ttlS: number): FirewallPin[] {
+    return addresses.flatMap((address) => {
       const own = this.#own(address);
       if (own === undefined) return [];
       return pinsOf(this.policy, name, address).map(({ first, last, transport }): FirewallPin => (
         { sandbox: own, address, first, last, protocol: transport, ttlS }
       ));
     });
-    const nowMs = this.around.nowMs();
-    const missing = pins.filter((pin) => !this.#isPinned(pin, nowMs));
-    if (missing.length > 0) this.around.firewall.pin(...missing);
-    if (this.#pinned.size > MOST_PINNED) this.#pinned.clear();
-    for (const pin of missing) this.#pinned.set(keyOf(pin), { atMs: nowMs, untilMs: nowMs + ttlS * 1000 });
   }
 
   /** Whether a pin was made just now: a name that is asked for again and again costs the kernel nothing. */
@@ -144,8 +153,11 @@ export class SandboxTraffic implements Disposable {
   /** Closes all that was opened. */
   unpin(): void {
     this.#pinned.clear();
-    const { ipv4, ipv6 } = this.sandbox;
-    for (const address of [ipv4, ipv6]) if (address !== undefined) this.around.firewall.unpinAll(address);
+    for (const address of this.#addresses) this.around.firewall.unpinAll(address);
+  }
+
+  get #addresses(): string[] {
+    return [this.sandbox.ipv4, this.sandbox.ipv6].filter((each) => each !== undefined);
   }
 
   /** The sandbox's own address of the same family. */

@@ -108,7 +108,6 @@ export class ProxyService implements Disposable {
         return certificate === undefined ? { ok: true } : { ok: true, certificate };
       }
       case "remove":
-        this.#recordPackets(); // those that it has sent last, too
         this.#remove(request.id);
         return { ok: true };
       case "status": {

@@ -9,7 +9,7 @@ import { nameProcess } from "../../runtime/state/liveness.ts";
 const [directory = "", ...pids] = Deno.args;
 const settings = networkSettings(directory);
 const leases = new Leases(settings);
-using firewall = new Firewall(settings);
+const firewall = new Firewall(settings);
 const mode = Deno.env.get("MODE") === "bridge" ? "bridge" : "policy";
 ensureBridge(settings, new RouteSocket());
 if (!firewall.isInstalled) firewall.install(leases.list());

@@ -5,11 +5,11 @@
  * JSON line each in DIRECTORY/audit.jsonl.
  */
 import { TextLineStream } from "./lines.ts";
-import { openNetwork } from "../../ffi/netlink.ts";
+import { openNetwork, RouteSocket } from "../../ffi/netlink.ts";
 import type { AuditEntry } from "../../network/audit/record.ts";
 import { Firewall } from "../../network/firewall.ts";
 import { Leases } from "../../network/leases.ts";
-import { connect } from "../../network/link.ts";
+import { connect, ensureBridge } from "../../network/link.ts";
 import { ProxyService } from "../../network/proxy/service.ts";
 import { ipv4Text, ipv6Text, networkSettings } from "../../network/settings.ts";
 import { nameProcess } from "../../runtime/state/liveness.ts";
@@ -17,6 +17,7 @@ import { nameProcess } from "../../runtime/state/liveness.ts";
 const [directory = "", pid = "", policy = ""] = Deno.args;
 const settings = networkSettings(directory);
 const firewall = new Firewall(settings);
+ensureBridge(settings, new RouteSocket());
 firewall.install([]);
 const lease = new Leases(settings).take({
   id: "box",
