@@ -1,4 +1,4 @@
-import { closeAtExec } from "./fd.ts";
+import { closeAtExec, isInherited } from "./fd.ts";
 import { openLibrary } from "./library.ts";
 import { cstring } from "./memory.ts";
 
@@ -53,10 +53,10 @@ export class Nftables {
   }
 
   private constructor() {
-    const before = openDescriptors();
+    const before = inheritedDescriptors();
     this.#context = library.nft_ctx_new(0);
     // Its socket would be inherited otherwise by whatever this process starts.
-    for (const descriptor of openDescriptors()) if (!before.has(descriptor)) closeAtExec(descriptor);
+    for (const descriptor of inheritedDescriptors()) if (!before.has(descriptor)) closeAtExec(descriptor);
     if (this.#context === null) throw new Error("Cannot talk to nftables: there is no memory for it");
     library.nft_ctx_buffer_output(this.#context);
     library.nft_ctx_buffer_error(this.#context);
@@ -90,8 +90,8 @@ export class Nftables {
   }
 }
 
-function openDescriptors(): Set<number> {
-  return new Set([...Deno.readDirSync("/proc/self/fd")].map(({ name }) => Number(name)));
+function inheritedDescriptors(): Set<number> {
+  return new Set([...Deno.readDirSync("/proc/self/fd")].map(({ name }) => Number(name)).filter(isInherited));
 }
 
 function read(text: Deno.PointerValue): string {

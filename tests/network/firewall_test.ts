@@ -1,5 +1,7 @@
 import { deepEqual, equal, match } from "node:assert/strict";
 import { fromFileUrl } from "@std/path";
+import { isInherited } from "../../ffi/fd.ts";
+import { Nftables } from "../../ffi/nftables.ts";
 import type { Lease } from "../../network/leases.ts";
 import { containerTest } from "../helpers/container_test.ts";
 import { HOST, NetworkWorld, OUTSIDE, Place } from "../helpers/network_world.ts";
@@ -128,6 +130,10 @@ containerTest(
     await connected.firewall("usePorts", { tcpPort: 7002, dnsPort: 7053 });
     match(await talk("tcp", "2001:db8::2", 81), /^:::7002/);
     equal(((await connected.firewall("pinsOf", lease!.address)) as unknown[]).length, 1);
+    const wider = { ...pin, sandbox: lease!.address, address: "192.0.2.0/24", first: 80, last: 81 };
+    await connected.firewall("repin", [lease!.address, lease!.ipv6], [wider]);
+    match(await talk("tcp", "192.0.2.2", 81), /:7002/);
+    match(await talk("tcp", "2001:db8::2", 81), refused);
     await connected.firewall("unpinAll", lease!.address);
     match(await talk("tcp", "192.0.2.2", 80), refused);
   },
@@ -153,3 +159,13 @@ containerTest(
     deepEqual(left.map(({ address }) => address), ["192.0.2.2"]);
   },
 );
+
+const inherited = (): string[] =>
+  [...Deno.readDirSync("/proc/self/fd")].map(({ name }) => name).filter((name) => isInherited(Number(name)));
+// Outside of the test: the connection is there as long as this process.
+const [before, kept, after] = [inherited(), Nftables.kept, inherited()];
+
+containerTest("no program inherits the connection to nftables", async () => {
+  match(kept.constructor.name, /Nftables/);
+  deepEqual(await Promise.resolve(after), before);
+});
