@@ -7,7 +7,7 @@ import type { Connection, NetworkOptions, NetworkProvider } from "../runtime/net
 import { nameProcess } from "../runtime/state/liveness.ts";
 import type { Mount } from "../runtime/spec/config.ts";
 import type { NetworkRecord } from "../runtime/state/record.ts";
-import { reachableNameServers, writeAuthority, writeFiles } from "./files.ts";
+import { giveFilesBack, reachableNameServers, takeFiles, writeAuthority, writeFiles } from "./files.ts";
 import { Firewall } from "./firewall.ts";
 import { forward } from "./forwarding.ts";
 import { type Lease, Leases } from "./leases.ts";
@@ -38,7 +38,7 @@ async function connect(id: string, options: NetworkOptions): Promise<Connection>
   await reclaim(settings, leases);
   if (ports.length > 0) checkPorts(ports, leases.list());
   const mode = policy ? "policy" : "bridge";
-  const lease = leases.take({ id, owner: nameProcess(Deno.pid), mode, ports });
+  const lease = leases.take({ id, owner: nameProcess(Deno.pid), mode, ports, files: takeFiles() });
   const place = new Place(settings, leases, lease);
   try {
     await place.prepare(policy, options);
@@ -119,7 +119,8 @@ class Place implements Connection {
     await this.#ensure(policy !== undefined);
     if (policy) {
       const { onVerdict } = options;
-      this.#proxied = await Proxied.add(this.#settings, this.#lease, policy, { onVerdict });
+      const start = (): Promise<void> => this.#startProxy();
+      this.#proxied = await Proxied.add(this.#settings, this.#lease, policy, { onVerdict, start });
     }
     const files = part(id, "its files", () => {
       const written = writeFiles(this.#settings, this.#lease, policy ? [] : reachableNameServers());
@@ -149,16 +150,25 @@ class Place implements Connection {
     using routes = new RouteSocket();
     const isThere = part(id, "the bridge", () => routes.find(this.#settings.bridge)) !== undefined &&
       firewall.isInstalled;
-    if (isThere && (!withProxy || await Proxied.isThere(this.#settings))) return;
+    if (isThere) return; // whether the proxy is there too shows when it is told
     using _lock = await this.#leases.lock();
     part(id, "the bridge", () => ensureBridge(this.#settings, routes));
     if (!firewall.isInstalled) part(id, "the firewall", () => firewall.install(this.#others()));
     // Sandboxes that are there have one already: tables that are new must redirect to it.
-    if (!withProxy && !(await Proxied.isThere(this.#settings))) return;
+    if (withProxy || await Proxied.isThere(this.#settings)) await this.#ensureProxy();
+  }
+
+  /** Starts a proxy in place of one that has ended. */
+  async #startProxy(): Promise<void> {
+    using _lock = await this.#leases.lock();
+    await this.#ensureProxy();
+  }
+
+  async #ensureProxy(): Promise<void> {
     try {
-      await Proxied.ensure(this.#settings, firewall);
+      await Proxied.ensure(this.#settings, new Firewall(this.#settings));
     } catch (error) {
-      throw failure(id, "the proxy", error);
+      throw failure(this.#lease.id, "the proxy", error);
     }
   }
 
@@ -208,6 +218,7 @@ class Place implements Connection {
     await this.#proxied?.ready().catch(() => {}); // it is taken up, or never will be
     const lease = this.#leases.read(this.#lease.address);
     if (lease?.token === this.#lease.token) await takeAway(this.#settings, this.#leases, lease);
+    giveFilesBack(this.#lease);
     await this.#proxied?.[Symbol.asyncDispose](); // its last verdicts are written by now
   }
 }

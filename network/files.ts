@@ -17,6 +17,27 @@ const VARIABLES = [
   "DENO_CERT",
 ];
 
+/** What tells this process's directories from others', and which of them are used now. */
+const [OWN, used] = [crypto.randomUUID().slice(0, 13), new Set<string>()];
+
+/**
+ * A directory for the files of one sandbox, by its name. The next sandbox of this process has the same one when this is
+ * given back: its plan names the same paths, so that it is there already.
+ */
+export function takeFiles(): string {
+  for (let number = 0;; number++) {
+    const name = `${OWN}.${number}`;
+    if (used.has(name)) continue;
+    used.add(name);
+    return name;
+  }
+}
+
+/** Gives the name of a directory back, which is removed. */
+export function giveFilesBack({ files }: Pick<Lease, "files">): void {
+  if (files !== undefined) used.delete(files);
+}
+
 /** Writes the files that a sandbox sees of its network. */
 export function writeFiles(
   settings: NetworkSettings,
@@ -51,7 +72,7 @@ export function writeAuthority(
 }
 
 /** Removes them. */
-export function removeFiles(settings: NetworkSettings, lease: Pick<Lease, "address">): void {
+export function removeFiles(settings: NetworkSettings, lease: Pick<Lease, "address" | "files">): void {
   try {
     Deno.removeSync(filesOf(settings, lease), { recursive: true });
   } catch (error) {
@@ -65,8 +86,11 @@ export function reachableNameServers(): string[] {
   return [...lines].map(([, address]) => address!).filter((each) => !/^(127\.|::1$)/.test(each));
 }
 
-function filesOf({ directory }: NetworkSettings, { address }: Pick<Lease, "address">): string {
-  return `${directory}/files/${address}`;
+function filesOf(
+  { directory }: NetworkSettings,
+  { address, files }: Pick<Lease, "address" | "files">,
+): string {
+  return `${directory}/files/${files ?? address}`;
 }
 
 function file(directory: string, destination: string, text: string): Mount {

@@ -23,6 +23,8 @@ export interface Lease {
   readonly token: string;
   readonly mode: "policy" | "bridge";
   readonly ports: readonly PublishedPort[];
+  /** What the directory of its files is called. @default its address */
+  readonly files?: string;
 }
 
 /**

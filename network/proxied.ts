@@ -8,8 +8,9 @@ import type { ProxiedSandbox } from "./proxy/control.ts";
 import { startProxy } from "./proxy/spawn.ts";
 import type { NetworkSettings } from "./settings.ts";
 
-/** What a sandbox is to hear of verdicts. */
-interface Hearing {
+/** What a sandbox is to hear of verdicts, and what is done if there is no proxy. */
+interface Around {
+  readonly start: () => Promise<void>;
   readonly onVerdict?: ((record: object) => void) | undefined;
 }
 
@@ -22,10 +23,10 @@ export class Proxied implements AsyncDisposable {
   /** The certificate of its own authority, if TLS is opened. */
   certificate: string | undefined;
 
-  private constructor(settings: NetworkSettings, sandbox: ProxiedSandbox) {
+  private constructor(settings: NetworkSettings, sandbox: ProxiedSandbox, start: () => Promise<void>) {
     this.#settings = settings;
     this.#sandbox = sandbox;
-    this.#added = this.#add();
+    this.#added = this.#add(start);
     this.#added.catch(() => {}); // who waits hears of it
   }
 
@@ -36,8 +37,7 @@ export class Proxied implements AsyncDisposable {
 
   /** Starts the proxy if there is none, and lets the firewall redirect to it. The caller has the lock of the network. */
   static async ensure(settings: NetworkSettings, firewall: Firewall): Promise<void> {
-    const { sandboxes, audit } = networkPaths(settings.directory);
-    for (const directory of [sandboxes, audit]) Deno.mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDirectories(settings);
     firewall.usePorts(await startProxy(settings.directory));
   }
 
@@ -46,11 +46,12 @@ export class Proxied implements AsyncDisposable {
     settings: NetworkSettings,
     { id, address, ipv6 }: Lease,
     policy: NetworkPolicy,
-    { onVerdict }: Hearing,
+    { onVerdict, start }: Around,
   ): Promise<Proxied> {
     const { sandboxes, audit } = networkPaths(settings.directory);
     const credentials = Object.fromEntries(policy.credentials.map((each) => [each.id, secretOf(each)]));
     const sandbox = { id, ipv4: address, ipv6, policy, audit: `${audit}/${id}.jsonl`, credentials };
+    makeDirectories(settings);
     // What is on disk has no secrets: a proxy that is started anew asks for them again.
     const text = JSON.stringify({ ...sandbox, credentials: {} });
     try {
@@ -59,7 +60,7 @@ export class Proxied implements AsyncDisposable {
       if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
       throw new LifecycleError(`Cannot connect sandbox "${id}": there is one of that name on the network`);
     }
-    const proxied = new Proxied(settings, sandbox);
+    const proxied = new Proxied(settings, sandbox, start);
     if (policy.allow.some(({ inspect }) => inspect)) await proxied.ready();
     if (onVerdict) await proxied.#hear(onVerdict);
     return proxied;
@@ -117,9 +118,10 @@ export class Proxied implements AsyncDisposable {
     return this.#added;
   }
 
-  async #add(): Promise<void> {
+  async #add(start: () => Promise<void>): Promise<void> {
     const { control } = networkPaths(this.#settings.directory);
-    const answer = await tellProxy(control, { do: "add", sandbox: this.#sandbox });
+    const tell = () => tellProxy(control, { do: "add", sandbox: this.#sandbox });
+    const answer = await tell() ?? await start().then(tell);
     if (!answer) {
       throw new LifecycleError(`Cannot connect sandbox "${this.#sandbox.id}": the network's proxy has ended`);
     }
@@ -143,6 +145,11 @@ export class Proxied implements AsyncDisposable {
     await this.#added.catch(() => {});
     await this.#heard.disposeAsync();
   }
+}
+
+function makeDirectories({ directory }: NetworkSettings): void {
+  const { sandboxes, audit } = networkPaths(directory);
+  for (const each of [sandboxes, audit]) Deno.mkdirSync(each, { recursive: true, mode: 0o700 });
 }
 
 function addressIn(file: string): string | undefined {

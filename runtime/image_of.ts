@@ -8,6 +8,7 @@ import { plan } from "./plan/plan.ts";
 import { type Preparation, prepare, type Prepared } from "./prepare.ts";
 import { findResctrl, planRdt, type RdtGroup } from "./rdt.ts";
 import type { Hooks, Linux, Spec } from "./spec/config.ts";
+import { hasHooks } from "./spec/state.ts";
 import { specWarnings } from "./spec/validate.ts";
 import type { Cut } from "./untrusted/rule.ts";
 
@@ -127,7 +128,8 @@ function kindsOf({ root, sources, seen }: PlanRequest): Record<string, string> {
  * does a group for limits, which bears the sandbox's name too, as does what hooks are told. What an untrusted bundle names is looked at each time.
  */
 function isReusable({ spec, group, cuts, hooked }: Prepared): boolean {
-  if (group || cuts || hooked || specWarnings(spec).length > 0) return false; // warnings are told each time
+  const isHooked = hooked && (hasHooks(spec) || Object.keys(spec.linux?.netDevices ?? {}).length > 0);
+  if (group || cuts || isHooked || specWarnings(spec).length > 0) return false; // warnings are told each time
   const ownPids = spec.linux?.namespaces?.some(({ type, path }) => type === "pid" && path === undefined) ??
     false;
   return ownPids && !spec.mounts?.some(({ type }) => type === "cgroup" || type === "cgroup2");

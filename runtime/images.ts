@@ -29,6 +29,8 @@ export interface KeyedImage {
   readonly request?: PlanRequest | undefined;
   /** Whether it can be run without anything of ours beside it: no terminal, no ids that somebody hands out. */
   readonly isSimple?: boolean | undefined;
+  /** Who else has a part in its start. */
+  readonly hooked?: Hooked | undefined;
 }
 
 /** An image, and how to keep it for later commands: to be called when the sandbox is on its way, so that nobody waits. */
@@ -57,7 +59,9 @@ const images = new Map<string, KeyedImage>();
  */
 export async function imageFor(options: InnerOptions): Promise<Found> {
   const { bundle, command } = options;
-  if (options.untrusted || options.bare || options.network || EDIT_PLAN in options || OBSERVE in options) {
+  const isOdd = options.untrusted || options.bare || EDIT_PLAN in options || OBSERVE in options;
+  if (!isOdd && options.connection && command !== undefined) return await imageForConnected(options);
+  if (isOdd || options.network) {
     return (await import("./image_of.ts")).imageOf(options);
   }
   if (typeof bundle === "object") return await imageForLoaded(options, bundle);
@@ -79,6 +83,25 @@ export async function imageFor(options: InnerOptions): Promise<Found> {
     keepSteps(options, name, keyed);
   };
   return { image, expected, request, keep };
+}
+
+/** The same for a program with a place on the network: its image depends on the files that it has of it, too. */
+async function imageForConnected(options: InnerOptions): Promise<Found> {
+  const { id = "", network, connection } = options;
+  const key = JSON.stringify([commandKey(options), network?.mode, connection!.mounts]);
+  const known = images.get(key);
+  if (known?.hooked && known.request && stillThere(known.kinds)) {
+    remember(key, known);
+    const { image, expected, hooked, request } = known;
+    return { image, expected, hooked: { ...hooked, id }, request: named(request, id) };
+  }
+  const made = (await import("./image_of.ts")).imageOf(options);
+  if (made.reusable) remember(key, { key, ...made });
+  return made;
+}
+
+function named(request: PlanRequest, id: string): PlanRequest {
+  return { ...request, ...(request.hooked && { hooked: { ...request.hooked, id } }) };
 }
 
 /** What `runtime run DIR` asks for, and nothing else. */
