@@ -23,7 +23,8 @@ const IFA = { ADDRESS: 1, LOCAL: 2, BROADCAST: 4, FLAGS: 8 } as const;
 const IFA_F = { NODAD: 2, HOMEADDRESS: 0x10, PERMANENT: 0x80, MANAGETEMPADDR: 0x100, NOPREFIXROUTE: 0x200 };
 const [IFF_UP, RT_SCOPE_UNIVERSE, CLONE_NEWNET] = [1, 0, 0x40000000];
 const [HEADER, ADDRESS_INFO] = [16, 8];
-const BUFFER_BYTES = 1 << 18;
+/** The kernel sends no more at once. */
+const BUFFER_BYTES = 1 << 15;
 const ENODEV = 19;
 
 /** A network device of one namespace. */

@@ -74,18 +74,20 @@ export class Proxied implements AsyncDisposable {
   /**
    * Takes a sandbox from the proxy; harmless if it does not know it.
    *
+   * @param meanwhile What is done while the proxy is at it, if there is one.
    * @returns Whether the proxy did it, and has taken the pins away.
    */
   static async remove(
     settings: NetworkSettings,
     { id, address }: Pick<Lease, "id" | "address">,
+    meanwhile: () => void,
   ): Promise<boolean> {
     const { control, sandboxes } = networkPaths(settings.directory);
     const file = `${sandboxes}/${id}.json`;
     if (addressIn(file) !== address) return false; // it is another's by now, or was never there
     let isDone = false;
     try {
-      isDone = await tellProxy(control, { do: "remove", id }) !== undefined;
+      isDone = await tellProxy(control, { do: "remove", id }, meanwhile) !== undefined;
     } catch (error) {
       if (!(error instanceof LifecycleError)) throw error; // it has not heard of it
     }

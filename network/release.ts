@@ -26,10 +26,16 @@ export async function takeAway(
   // The end of its namespace takes the device with it; the kernel would let us wait 10 ms or more for that.
   if (lives) disconnect(settings, now);
   const firewall = isInstalled(LIBNFTABLES) ? new Firewall(settings) : undefined;
-  // First of all: whoever should still be in the namespace sends nothing while the rest goes, or afterwards.
-  firewall?.dismiss(now);
-  const isUnpinned = now.mode === "policy" && await Proxied.remove(settings, now);
+  let isDismissed = false;
+  const dismiss = (): void => {
+    if (isDismissed) return;
+    // Whoever should still be in the namespace sends nothing from now on.
+    firewall?.dismiss(now);
+    removeFiles(settings, now);
+    isDismissed = true;
+  };
+  const isUnpinned = now.mode === "policy" && await Proxied.remove(settings, now, dismiss);
+  dismiss();
   if (!isUnpinned) { for (const each of [now.address, now.ipv6]) if (each) firewall?.unpinAll(each); }
-  removeFiles(settings, now);
   leases.release(now);
 }

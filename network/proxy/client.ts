@@ -8,12 +8,14 @@ const [ANSWER_MS, MOST_BYTES] = [10_000, 4 << 20];
  * Tells the proxy what to do and waits until it has done so.
  *
  * @param socket Path of its control socket.
+ * @param meanwhile What is done while it is at it; not called if there is no proxy.
  * @returns Its answer; `undefined` if there is no proxy.
  * @throws {LifecycleError} if it refuses, or does not answer.
  */
 export async function tellProxy(
   socket: string,
   request: ControlRequest,
+  meanwhile?: () => void,
 ): Promise<Omit<Extract<ControlAnswer, { ok: true }>, "ok"> | undefined> {
   let connection: Deno.UnixConn;
   try {
@@ -32,6 +34,7 @@ export async function tellProxy(
   try {
     const bytes = new TextEncoder().encode(`${JSON.stringify(request)}\n`);
     for (let at = 0; at < bytes.length;) at += await connection.write(bytes.subarray(at));
+    meanwhile?.();
     const line = await readLine(connection);
     if (line === undefined) return undefined; // it has ended meanwhile
     const answer = JSON.parse(line) as ControlAnswer;

@@ -7,6 +7,11 @@ print(urllib.request.urlopen("http://192.0.2.2/x", timeout=3).read().decode())
 try: urllib.request.urlopen("http://192.0.2.53/y", timeout=3)
 except Exception: pass
 `;
+const NAME = `
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.connect(("192.0.2.2", 80)); address = s.getsockname()[0]
+print(address, [line.split()[2] for line in open("/etc/hosts") if line.startswith(address + " ")])
+`;
 const verdicts: string[] = [];
 const network = {
   root: Deno.args[0],
@@ -28,4 +33,11 @@ let said = "";
   await sandbox.wait();
   await new Promise((resolve) => setTimeout(resolve, 500)); // refused packets are told of in portions
 }
-console.log(JSON.stringify({ said, verdicts }));
+// One after the other, which have the same plan.
+const names: string[] = [];
+for (let each = 0; each < 2; each++) {
+  const { root, policy } = network;
+  await using sandbox = await Sandbox.run({ command: ["python3", "-c", NAME], network: { root, policy } });
+  names.push((await new Response(sandbox.stdout).text()).trim());
+}
+console.log(JSON.stringify({ said, verdicts, names }));

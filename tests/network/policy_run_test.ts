@@ -154,9 +154,11 @@ containerTest("Sandbox.create({ network }) tells of each verdict", async () => {
   const module = fromFileUrl(new URL("../helpers/network_library.ts", import.meta.url));
   const { stdout, stderr } = await world.host.deno(module, world.root);
   equal(stderr, "");
-  const { said, verdicts } = JSON.parse(stdout);
+  const { said, verdicts, names } = JSON.parse(stdout);
   match(said, /^hello from 192\.0\.2\.2:80/);
   deepEqual(verdicts.filter((each: string) => each.startsWith("request")), ["request allow /x"]);
+  for (const name of names) match(name, /^10\.\d+\.\d+\.\d+ \['[0-9a-f-]{13}'\]$/);
+  notEqual(names[0], names[1]);
   notEqual(verdicts.findIndex((each: string) => /^(packet|connect) deny/.test(each)), -1);
   deepEqual(await remains(world), []);
 });
