@@ -103,6 +103,12 @@ function* look(request: MovesRequest): Iterable<Op> {
     ),
     0,
   ], { into: "gate", ignore: ["ENXIO", "ENOENT"], ignored: "running" });
+  // Nobody would come to what somebody has put in its place.
+  yield op("is it a fifo?", "lseek", [slot("gate"), 0, named("SEEK_CUR", 1)], {
+    ignore: ["ESPIPE"],
+    zero: "fail",
+    positive: "fail",
+  });
 }
 
 /** `start` opens the gate, and waits until who waited there has become the program. */
