@@ -21,7 +21,7 @@ mount --bind "$WORLD" "$WORLD"
 mount -o remount,bind,suid,dev "$WORLD"
 mount -t debugfs none /sys/kernel/debug
 mount -t securityfs none /sys/kernel/security
-mount -t tracefs none /sys/kernel/tracing
+mountpoint -q /sys/kernel/tracing || mount -t tracefs none /sys/kernel/tracing
 export CONTROL=1 HOST_SECRET=x
 sleep 60 | "$OUTSIDE/victim" victim > "$WORLD/ready" &
 until grep -q ready "$WORLD/ready"; do sleep 0.01; done

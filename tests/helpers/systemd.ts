@@ -2,6 +2,7 @@ import { probeHost } from "../../runtime/host/probe.ts";
 
 const PROGRAM = "/lib/systemd/systemd";
 const START_MS = 60_000;
+const KEPT_S = 900;
 
 /** Why systemd cannot be tried here; nothing if it can. */
 export function cannotRunSystemd(): string | undefined {
@@ -34,6 +35,7 @@ export class OwnSystemd implements AsyncDisposable {
   readonly #process: Deno.ChildProcess;
   readonly #name = `systemd-${Deno.pid}-${crypto.randomUUID().slice(0, 4)}`;
   #pid = 0;
+  #keeper: Deno.ChildProcess | undefined;
 
   private constructor(bus: boolean) {
     const script =
@@ -68,13 +70,33 @@ exec env -i container=test PATH="$PATH" ${PROGRAM} --system --unit=nothing.targe
     const own = new OwnSystemd(bus);
     try {
       await own.#whenUp();
-      for (const directory of own.#directories()) make(`${directory}/callers`);
+      await own.#keepCallers();
       if (bus) await own.#useBus();
       return own;
     } catch (error) {
       await own[Symbol.asyncDispose]();
       throw error;
     }
+  }
+
+  /** Makes the group of callers, with somebody in it: systemd removes groups without processes as it likes. */
+  async #keepCallers(): Promise<void> {
+    for (const end = Date.now() + START_MS; Date.now() < end;) {
+      for (const directory of this.#directories()) make(`${directory}/callers`);
+      const keeper = this.#start("sh", "-ec", `${this.#join("/callers")}exec sleep ${KEPT_S}`);
+      const ended = keeper.status.then(() => true);
+      const isThere = async (): Promise<boolean> => {
+        for (;;) {
+          if (Deno.readTextFileSync(`/proc/${keeper.pid}/comm`).trim() === "sleep") return true;
+          await new Promise((resolve) => setTimeout(resolve, 5));
+        }
+      };
+      const kept = await Promise.race([isThere().catch(() => false), ended.then(() => false)]);
+      if (!kept) continue;
+      this.#keeper = keeper;
+      return;
+    }
+    throw new Error(`Cannot make a group of callers in ${START_MS / 1000} s`);
   }
 
   /** What to put before a command line so that it runs where this systemd is at home, in a group of its own. */
@@ -155,6 +177,12 @@ chown -R ${uid}:${uid} /sys/fs/cgroup/user.slice/user-${uid}.slice/${unit}/app.s
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      this.#keeper?.kill("SIGKILL");
+    } catch {
+      // it has ended
+    }
+    await this.#keeper?.status;
     try {
       this.#process.kill("SIGKILL"); // and with it the first process, which takes all others along
     } catch {

@@ -22,15 +22,27 @@ async function stats(runtime: Containers): Promise<unknown> {
     namespaces,
     resources: { memory: { limit: 64 * MB, swap: 64 * MB }, pids: { limit: 20 } },
   };
-  runtime.write(["/bin/sh", "-c", "dd if=/dev/zero of=/file bs=1M count=2 2>/dev/null; exec sleep 300"], {
-    linux,
-  });
+  // Counts that are 0 are left out: it takes some time of each kind.
+  const work =
+    "dd if=/dev/zero of=/file bs=1M count=2 2>/dev/null; i=0; while [ $i -lt 300000 ]; do i=$((i + 1)); done";
+  runtime.write(["/bin/sh", "-c", `${work}; : >/ready; exec sleep 300`], { linux });
   await runtime.output("run", "--detach", "--bundle", runtime.bundle.path, BOX);
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  const ready = `${runtime.bundle.rootfs}/ready`;
+  for (const end = Date.now() + 20_000; !isThere(ready) && Date.now() < end;) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
   const line = await runtime.output("events", "--stats", BOX);
   equal(line.indexOf("\n"), line.length - 1);
   await runtime.output("delete", "--force", BOX);
   return JSON.parse(line);
+}
+
+function isThere(path: string): boolean {
+  try {
+    return Deno.lstatSync(path) !== undefined;
+  } catch {
+    return false;
+  }
 }
 
 containerTest("events --stats prints one line with the fields of runc, in their order", async () => {
