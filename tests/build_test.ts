@@ -99,6 +99,10 @@ Deno.test("build() makes an executable that stands alone", async (t) => {
     );
     await t.step("process works", async () => deepEqual(await json(["process"]), ["linux", true]));
     await t.step(
+      "process has getuid() of its own, by which libraries tell D-Bus who they are",
+      async () => deepEqual(await json(["user"]), [true, true]),
+    );
+    await t.step(
       "a relative path is resolved without Node's process, which takes 40 ms to load",
       async () => {
         deepEqual(await json(["resolve"]), [join(cwd, "a"), true]);

@@ -125,7 +125,8 @@ const LIGHT_PROCESS = `{
     return value;
   };
   const value = Object.create(new Proxy({}, {
-    get: (_, key) => real()[key],
+    // What is called here looks at the real one: its own properties, above all.
+    get: (_, key) => typeof real()[key] === "function" ? real()[key].bind(real()) : real()[key],
     set: (_, key, value) => (real()[key] = value, true),
     has: (_, key) => key in real(),
   }));

@@ -16,6 +16,9 @@ export const COMMANDS: Record<string, () => unknown> = {
   childEnv: () => child("/usr/bin/env", []).trim().split("\n").sort(),
   lazy: async () => (await import("node:path")).posix.join("a", "b"),
   process: () => [process.platform, process.pid === Deno.pid],
+  // As libraries ask who they run as.
+  // deno-lint-ignore no-prototype-builtins
+  user: () => [process.hasOwnProperty("getuid"), process.getuid?.() === Deno.uid()],
   // Whoever needs Node's process has another object in its place afterwards.
   resolve: () => {
     const before = process;
