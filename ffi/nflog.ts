@@ -7,7 +7,7 @@ import { libc } from "./libc.ts";
 const [AF_NETLINK, SOCK_RAW, SOCK_CLOEXEC, SOCK_NONBLOCK, NETLINK_NETFILTER] = [16, 3, 0o2000000, 0o4000, 12];
 const [NLM_F_REQUEST, NLM_F_ACK, NLMSG_ERROR, EAGAIN, ENOBUFS] = [1, 4, 2, 11, 105];
 const [CONFIG, PACKET] = [4 << 8 | 1, 4 << 8];
-const [ATTRIBUTE_COMMAND, ATTRIBUTE_MODE, ATTRIBUTE_THRESHOLD, ATTRIBUTE_PAYLOAD] = [1, 2, 5, 9];
+const [ATTRIBUTE_COMMAND, ATTRIBUTE_MODE, ATTRIBUTE_PAYLOAD] = [1, 2, 9];
 const [BIND, COPY_PACKET] = [1, 2];
 const [HEADER, FAMILY] = [16, 4];
 const BUFFER_BYTES = 1 << 16;
@@ -31,8 +31,6 @@ export class PacketLog implements Disposable {
         each & 0xff
       );
       this.#configure(group, [10, 0, ATTRIBUTE_MODE, 0, ...range, COPY_PACKET, 0, 0, 0]);
-      // The kernel holds packets back for a second otherwise: a sandbox may be gone by then.
-      this.#configure(group, [8, 0, ATTRIBUTE_THRESHOLD, 0, 0, 0, 0, 1]);
     } catch (error) {
       this.#socket[Symbol.dispose]();
       throw error;
