@@ -9,6 +9,12 @@ import { Workspace } from "./workspace.ts";
 
 const WARM_UPS = 50;
 const LIMIT_MS = 1;
+const REPORTED: readonly string[] = [
+  "host name",
+  "domain name",
+  "kernel parameter",
+  "limit of the user namespace",
+];
 
 /** Times how long a warm process looks at a sandbox that waits at its start gate. */
 export async function attestation({ runs }: { readonly runs: number }): Promise<Section> {
@@ -39,7 +45,10 @@ async function look(
   options: SandboxOptions,
   runs: number,
 ): Promise<{ facts: number; mounts: number; times: number[] }> {
-  const expected = expect(prepare(options));
+  const { facts: all, mounts } = expect(prepare(options));
+  // What init reports itself has come when somebody looks.
+  const facts = all.filter(({ fact }) => !REPORTED.includes(fact));
+  const expected = { facts, ...(mounts && { mounts }) };
   const times: number[] = [];
   for (let run = -WARM_UPS; run < runs; run++) {
     await using sandbox = await Sandbox.create({ ...options, stdout: "null", stderr: "null" });
@@ -48,5 +57,5 @@ async function look(
     attest(sandbox.id, sandbox.pid, { expected, firstId });
     if (run >= 0) times.push(performance.now() - begin);
   }
-  return { facts: expected.facts.length, mounts: expected.mounts!.length, times };
+  return { facts: facts.length, mounts: mounts!.length, times };
 }

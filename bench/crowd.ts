@@ -1,10 +1,14 @@
 import { type Bundle, Sandbox } from "../mod.ts";
-import { networkNamespaces } from "./usage.ts";
+import { giveNamespacesBack, networkNamespaces } from "./usage.ts";
 
 const QUIET = { stdin: "null", stdout: "null", stderr: "null" } as const;
 const SETTLE_STEP_MS = 200;
-const SETTLE_MS = 20_000;
+/** How long none may have gone before the rest counts as left, and how long all of them may take. */
+const SETTLE_QUIET_MS = 20_000;
+const SETTLE_MS = 240_000;
+/** Of the namespaces that ended, how many may stay in reserve where the kernel cannot be told to give them back. */
 const RESERVE = 0.6;
+/** Those of other programs on this machine. */
 const RESERVE_ALWAYS = 150;
 
 /** Sandboxes of this process that live at the same time. */
@@ -49,20 +53,42 @@ export class Crowd implements AsyncDisposable {
   }
 }
 
+/** What {@linkcode settle} asks, and how long it waits. */
+export interface Settling {
+  readonly count: () => number;
+  /** Gives back what is only in reserve, if it can. */
+  readonly giveBack: () => boolean;
+  readonly stepMs: number;
+  readonly quietMs: number;
+}
+
 /**
  * Waits until the kernel has taken apart the network namespaces of sandboxes that ended, which it does in its own
- * time. Some memory of theirs stays in reserve for the next ones, and still counts: hence the part. What really leaks
- * adds up from one crowd to the next, while the reserve does not.
+ * time, some hundred in a second: as long as they get fewer. Where the memory of some stays in reserve for the next ones it
+ * still counts: hence the part. What really leaks adds up from one crowd to the next, while the reserve does not.
  *
  * @param before How many there were before the sandboxes.
  * @param ended How many sandboxes had one.
  * @returns How many are still too many.
  */
-export async function settle(before: number, ended: number): Promise<number> {
-  const most = before + RESERVE_ALWAYS + ended * RESERVE;
-  const deadline = performance.now() + SETTLE_MS;
-  while (networkNamespaces() > most && performance.now() < deadline) {
-    await new Promise((resolve) => setTimeout(resolve, SETTLE_STEP_MS));
+export async function settle(
+  before: number,
+  ended: number,
+  { count, giveBack, stepMs, quietMs }: Settling = {
+    count: networkNamespaces,
+    giveBack: giveNamespacesBack,
+    stepMs: SETTLE_STEP_MS,
+    quietMs: SETTLE_QUIET_MS,
+  },
+): Promise<number> {
+  const most = Math.ceil(before + RESERVE_ALWAYS + (giveBack() ? 0 : ended * RESERVE));
+  const begin = performance.now();
+  let [least, since] = [count(), begin];
+  while (least > most && performance.now() < Math.min(since + quietMs, begin + SETTLE_MS)) {
+    await new Promise((resolve) => setTimeout(resolve, stepMs));
+    giveBack();
+    const now = count();
+    if (now < least) [least, since] = [now, performance.now()];
   }
-  return Math.max(0, networkNamespaces() - Math.ceil(most));
+  return Math.max(0, least - most);
 }

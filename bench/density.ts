@@ -1,4 +1,4 @@
-import { census } from "../tests/helpers/census.ts";
+import { census, lasting } from "../tests/helpers/census.ts";
 import { Crowd, settle } from "./crowd.ts";
 import { PeerCrowd } from "./peer_crowd.ts";
 import { ms, type Section, type Table } from "./report.ts";
@@ -18,6 +18,8 @@ const SLEEP = ["/bin/sleep", "1000000"];
 /** How many are on their way at a time: more than one for each core, since each waits for the other half of its time. */
 const CONCURRENCIES = [16, 1, 4, 64];
 const WARM_UPS = 2;
+/** How long what is on its way out may take before it counts as left. */
+const LEFT_WAIT_MS = 10_000;
 const PEER_MOST = 100;
 const PEER_ROUNDS = 3;
 
@@ -53,7 +55,7 @@ export async function density({ runs }: { readonly runs: number }): Promise<Sect
     await crowd[Symbol.asyncDispose]();
     laps.push({ concurrency, runningMs, goneMs: performance.now() - end });
     const many = await settle(namespaces, runs);
-    const left = census([]).filter((one) => !before.includes(one));
+    const left = await lasting(before, LEFT_WAIT_MS);
     if (many > 0) left.push(`${many} network namespaces`);
     if (left.length > 0) throw new Error(`${runs} sandboxes leave behind: ${left.join(", ")}`);
   }
@@ -70,9 +72,9 @@ export async function density({ runs }: { readonly runs: number }): Promise<Sect
         head: ["at a time", "ms to all running", "each", "ms to all gone"],
         rows: laps.toSorted((a, b) => a.concurrency - b.concurrency).map((lap) => [
           String(lap.concurrency),
-          lap.runningMs.toFixed(0),
+          ms(lap.runningMs),
           ms(lap.runningMs / runs),
-          lap.goneMs.toFixed(0),
+          ms(lap.goneMs),
         ]),
       },
       memory!,

@@ -1,5 +1,6 @@
 import { fromFileUrl } from "@std/path";
 import { NetworkWorld } from "../tests/helpers/network_world.ts";
+import { networkPeers } from "./network_peers.ts";
 import { type Section, timeCells } from "./report.ts";
 import { median } from "./stats.ts";
 
@@ -17,13 +18,18 @@ interface Measured {
 
 /** Times sandboxes with a network, and what goes through the proxy, between network namespaces of the bench's own. */
 export async function network({ runs }: { readonly runs: number }): Promise<Section> {
-  await using world = await NetworkWorld.create();
+  // In memory, as /run is on most machines: what is written down there is written through to no disk.
+  const root = Deno.makeTempDirSync({ dir: "/dev/shm", prefix: "ai-sandbox-bench-" });
+  await using cleanup = new AsyncDisposableStack();
+  cleanup.defer(() => Deno.remove(root, { recursive: true }));
+  const world = cleanup.use(await NetworkWorld.create()); // its proxy ends before its directory
   await world.serve("http:192.0.2.2:80");
   world.outside.start(["iperf3", "-s"], { stdout: "null", stderr: "null" });
-  const args = [Deno.execPath(), "run", "--quiet", "-A", INSIDE, world.root, `${runs}`];
+  const args = [Deno.execPath(), "run", "--quiet", "-A", INSIDE, root, `${runs}`];
   const { code, stdout, stderr } = await world.host.run(args, {}, MOST_MS);
   if (code !== 0) throw new Error(`Cannot measure networks: ${stderr}`);
   const { times, requests, streams, crowd, residentBytes } = JSON.parse(stdout) as Measured;
+  const peers = await networkPeers(world, Math.ceil(runs / 2));
   const gigabits = (value: number): string => (value * 8 / 1e9).toFixed(2);
   return {
     title: "Networks",
@@ -47,6 +53,7 @@ export async function network({ runs }: { readonly runs: number }): Promise<Sect
         head: ["one stream of TCP to the sandbox", "Gbit/s"],
         rows: [["direct", gigabits(streams.direct)], ["through the proxy", gigabits(streams.proxied)]],
       },
+      ...peers.tables,
     ],
     targets: [
       {
@@ -68,6 +75,9 @@ export async function network({ runs }: { readonly runs: number }): Promise<Sect
         unit: "×",
       },
     ],
-    notes: [`The proxy takes ${(residentBytes / 2 ** 20).toFixed(0)} MiB with ${crowd} sandboxes.`],
+    notes: [
+      `The proxy takes ${(residentBytes / 2 ** 20).toFixed(0)} MiB with ${crowd} sandboxes.`,
+      ...peers.notes,
+    ],
   };
 }

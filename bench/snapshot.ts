@@ -1,5 +1,5 @@
 import { join } from "@std/path";
-import { checkpointContainer, Container, type Fork, forkContainers, UnsupportedError } from "../mod.ts";
+import { checkpointContainer, Container, type Fork, forkContainers, Pool, UnsupportedError } from "../mod.ts";
 import { findCriu } from "../snapshots/installed.ts";
 import { readFields, readImage } from "../snapshots/protobuf.ts";
 import { Program } from "./child.ts";
@@ -53,10 +53,18 @@ export async function snapshot({ runs }: { readonly runs: number }): Promise<Sec
   const paused = await checkpoints(bench, Math.min(runs, 20));
   const cold = await times(runs, () => coldStart(bench));
   const warm = await times(runs, () => firstOutput(bench));
+  const taken = await takenFromPool(bench, runs);
   const forks = await manyForks(bench, runs < FEW ? 3 : FORKS);
+  const eager = await manyForks(bench, runs < FEW ? 3 : FORKS, "eager");
+  notes.push(
+    `Forks with --eager: ${ms(eager.tookMs / eager.count)} ms each, ${
+      median(eager.uniqueKib).toFixed(0)
+    } KiB of their own.`,
+  );
   const rows = [
     ["cold start to first output", ...timeCells(cold)],
     ["restore to first output, warm library", ...timeCells(warm)],
+    ["taken from a Pool, to first output", ...timeCells(taken)],
     ["pause of a checkpoint", ...timeCells(paused)],
   ];
   const targets: Target[] = [
@@ -144,6 +152,25 @@ async function firstOutput({ workspace, bundle, images, root }: Bench): Promise<
   return took;
 }
 
+/** Takes a fork that is kept ready, until its program says something. */
+async function takenFromPool(
+  { workspace, bundle, images, root }: Bench,
+  runs: number,
+): Promise<number[]> {
+  const options = { size: 1, bundle, root, name: workspace.id(), stdout: "piped" } as const;
+  await using pool = await Pool.open({ images }, options);
+  return await times(runs, async () => {
+    while (pool.ready === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    const began = performance.now();
+    await using fork = await pool.take();
+    const reader = fork.stdout!.getReader();
+    await reader.read();
+    const took = performance.now() - began;
+    await reader.cancel();
+    return took;
+  });
+}
+
 function made(outcomes: Awaited<ReturnType<typeof forkContainers>>): Fork[] {
   return outcomes.map((outcome) => {
     if ("error" in outcome) throw outcome.error;
@@ -200,9 +227,13 @@ interface Forks {
   readonly pssKib: readonly number[];
 }
 
-async function manyForks({ workspace, bundle, images, root }: Bench, count: number): Promise<Forks> {
+async function manyForks(
+  { workspace, bundle, images, root }: Bench,
+  count: number,
+  pages?: "eager" | "lazy",
+): Promise<Forks> {
   const began = performance.now();
-  const outcomes = await forkContainers({ images }, { bundle, root, count, name: workspace.id() });
+  const outcomes = await forkContainers({ images }, { bundle, root, count, name: workspace.id(), pages });
   const tookMs = performance.now() - began;
   const forks = made(outcomes);
   try {

@@ -57,7 +57,23 @@ export function availableBytes(): number {
   return kib(read("/proc/meminfo"), "MemAvailable") * 1024;
 }
 
-/** Namespaces of the network that the kernel has not taken apart yet, and some of its spare ones; 0 if it does not say. */
+const SHRINK = "/sys/kernel/slab/net_namespace/shrink";
+
+/**
+ * Lets the kernel give back what it keeps in reserve of network namespaces, so that only those count that are there.
+ *
+ * @returns Whether it does: not every kernel can be told.
+ */
+export function giveNamespacesBack(): boolean {
+  try {
+    Deno.writeTextFileSync(SHRINK, "1", { create: false });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Namespaces of the network that the kernel has not taken apart yet, and those in reserve; 0 if it does not say. */
 export function networkNamespaces(): number {
   return Number(/^net_namespace\s+(\d+)/m.exec(read("/proc/slabinfo"))?.[1] ?? 0);
 }

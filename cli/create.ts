@@ -43,7 +43,7 @@ export function createOptions(args: Arguments, global: Pick<Global, "root">): Cr
 export async function createFrom(
   id: string,
   args: Arguments,
-  store: StoreOptions & Pick<CreateOptions, "onWarning" | "cgroupManager">,
+  store: StoreOptions & Pick<CreateOptions, "onWarning" | "cgroupManager" | "onStep">,
 ): Promise<number> {
   return await createContainer(id, {
     ...store,

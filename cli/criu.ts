@@ -17,9 +17,32 @@ export const CRIU_FLAGS: readonly Flag[] = [
     repeat: true,
     help: "leave out what a namespace holds: network",
   },
-  { name: "auto-dedup", help: "drop pages from a parent's images that are there anew" },
-  { name: "lazy-pages", help: "refused: this version brings memory back at once" },
+  { name: "auto-dedup", help: "drop pages from a parent's images that are there anew; restore refuses it" },
+  {
+    name: "lazy-pages",
+    help:
+      "restore: fetch memory later, from a criu lazy-pages that runs already; checkpoint: serve it to that",
+  },
 ];
+
+/** What `restore` and `fork` take beside those. */
+export const LAZY: Flag = {
+  name: "lazy",
+  help: "bring each page of its memory in when it is touched: what forks do not touch they share",
+};
+
+/** The opposite, for `fork`, which takes the other way by itself. */
+export const EAGER: Flag = {
+  name: "eager",
+  help: "bring all of its memory in before it goes on, also where it could be shared",
+};
+
+/** What `checkpoint` and `snapshot create` take beside those. */
+export const LIGHT: Flag = {
+  name: "light",
+  help:
+    "keep only its files, environment and working directory, with which its program begins anew: without CRIU",
+};
 
 /** What those flags say. */
 export function criuOptions(args: Arguments, { root, criu }: Global): CriuOptions {

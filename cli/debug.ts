@@ -1,6 +1,11 @@
 import type { Global } from "./main.ts";
 import { trace } from "./report.ts";
 
+/** Where the steps of a start are told, if that was asked for. */
+export function stepsOf(global: Global): { onStep?: (step: string) => void } {
+  return global.debug ? { onStep: (step) => trace(step, global) } : {};
+}
+
 /** The commands that start a process in a sandbox. */
 const BUILDING = new Set(["create", "exec", "run"]);
 

@@ -20,7 +20,8 @@ export async function runDetached(
   const { root } = global;
   const onWarning = (warning: string): void => warn(warning, global);
   const store = { ...(root !== undefined && { root }), onWarning };
-  await createFrom(id, args, { ...store, ...managerOf(global) });
+  const steps = global.debug && (await import("./debug.ts")).stepsOf(global);
+  await createFrom(id, args, { ...store, ...managerOf(global), ...steps });
   try {
     await startContainer(id, { ...store, notifySocket: notifySocket() });
   } catch (error) {

@@ -4,6 +4,7 @@ import {
   type ExecContainerOptions,
   execDetached,
   type Execution,
+  isCapability,
   isInherited,
   isTerminal,
   terminalSize,
@@ -12,7 +13,7 @@ import {
 import { type Arguments, type CommandHelp, readArguments } from "./args.ts";
 import { attachTerminal, forwardSignals } from "./attach.ts";
 import type { Global } from "./main.ts";
-import { report } from "./report.ts";
+import { report, warn } from "./report.ts";
 import { writePid } from "./result_file.ts";
 
 /** What engines tell a failure of ours from the program's by. */
@@ -20,9 +21,9 @@ const FAILED = 255;
 
 /** Runs one more program in a container; its exit code. */
 export async function exec(help: CommandHelp, argv: readonly string[], global: Global): Promise<number> {
-  const { args, id, command } = read(help, argv);
+  const { args, id, command, line } = read(help, argv);
   try {
-    const options = await optionsOf(args, command, global);
+    const options = { ...await optionsOf(args, command, global), ...(line && { line }) };
     if (args.has("detach")) {
       await execDetached(id, { ...options, consoleSocket: args.value("console-socket") });
       return 0;
@@ -41,6 +42,8 @@ interface Words {
   readonly args: Arguments;
   readonly id: string;
   readonly command: readonly string[];
+  /** What stands before the id, if the program's words are all that stands behind it. */
+  readonly line?: readonly string[];
 }
 
 /** Flags may stand before and behind the id; what follows is the program's. */
@@ -56,7 +59,9 @@ function read(help: CommandHelp, argv: readonly string[]): Words {
     });
     return { args: behind, id, command: withoutSeparator([...behind.words, ...behind.rest ?? []]) };
   }
-  return { args, id, command: withoutSeparator(command) };
+  const at = argv.length - command.length - 1;
+  const line = args.rest === undefined && argv[at] === id ? { line: argv.slice(0, at) } : {};
+  return { args, id, command: withoutSeparator(command), ...line };
 }
 
 function withoutSeparator(command: readonly string[]): readonly string[] {
@@ -66,8 +71,9 @@ function withoutSeparator(command: readonly string[]): readonly string[] {
 async function optionsOf(
   args: Arguments,
   command: readonly string[],
-  { root }: Global,
+  global: Global,
 ): Promise<ExecContainerOptions> {
+  const { root } = global;
   const [cwd, file, pidFile, user] = ["cwd", "process", "pid-file", "user"].map((name) => args.value(name));
   const process = file === undefined ? undefined : { text: await readText(file), path: file };
   const [apparmorProfile, selinuxLabel] = ["apparmor", "process-label"].map((name) => args.value(name));
@@ -79,7 +85,7 @@ async function optionsOf(
     ...(cwd !== undefined && { cwd }),
     ...(user !== undefined && { user: readUser(user) }),
     additionalGids: args.values("additional-gids").map((gid) => readId(gid, "gid")),
-    capabilities: args.values("cap"),
+    capabilities: knownCapabilities(args.values("cap"), global),
     ...(args.has("no-new-privs") && { noNewPrivileges: true }),
     ...(apparmorProfile !== undefined && { apparmorProfile }),
     ...(selinuxLabel !== undefined && { selinuxLabel }),
@@ -89,8 +95,18 @@ async function optionsOf(
     ignorePaused: args.has("ignore-paused"),
     preserveFds: preservedFds(readId(args.value("preserve-fds") ?? "0", "--preserve-fds")),
     pidfdSocket: args.value("pidfd-socket"),
+    ...(global.debug && (await import("./debug.ts")).stepsOf(global)),
     ...(pidFile !== undefined && { onPid: (pid: number) => writePid(pidFile, pid) }),
   };
+}
+
+/** What Linux does not have it cannot grant: that is warned of, as with runc. */
+function knownCapabilities(names: readonly string[], global: Global): readonly string[] {
+  const unknown = names.filter((name) => !isCapability(name));
+  if (unknown.length > 0) {
+    warn(`ignoring unknown or unavailable capabilities: [${[...new Set(unknown)].sort().join(" ")}]`, global);
+  }
+  return names.filter(isCapability);
 }
 
 function ownSize(): ConsoleSize {

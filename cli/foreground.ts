@@ -24,6 +24,7 @@ export async function runForeground(id: string, args: Arguments, global: Global)
     ...managerOf(global),
     ...(root !== undefined && { root }),
     onWarning,
+    ...(global.debug && (await import("./debug.ts")).stepsOf(global)),
     keep: args.has("keep"),
     notifySocket: notifySocket(),
   });

@@ -4,7 +4,11 @@ import type { Global } from "./main.ts";
 
 /** What of the network `run` and `create` take. */
 export const NETWORK_FLAGS: readonly Flag[] = [
-  { name: "network", value: "MODE", help: "none (default for a program), host, bridge or netns:PATH" },
+  {
+    name: "network",
+    value: "MODE",
+    help: "none (default for a program), host, bridge, pasta (without root) or netns:PATH",
+  },
   { name: "network-policy", value: "FILE", help: "what it reaches of the network, in YAML or JSON" },
   {
     name: "allow",

@@ -31,7 +31,7 @@ const PIECES = {
 };
 
 for (const [name, code] of Object.entries(PIECES)) {
-  const { stdout, stderr, result } = await runPython(code, 1_000);
+  const { stdout, stderr, result } = await runPython(code, 5_000);
   const lastLine = stderr.trimEnd().split("\n").at(-1);
   const end = result.timedOut ? "the time was up" : `exit code ${result.exitCode}`;
   console.log(`${name}: ${stdout.trimEnd() || lastLine || "nothing"} (${end})`);

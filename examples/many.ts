@@ -6,7 +6,7 @@ const AT_ONCE = 8;
 const jobs = Array.from({ length: 40 }, (_, index) => index + 1);
 
 async function factor(number: number): Promise<string> {
-  await using sandbox = await Sandbox.run({ command: ["factor", String(number)], timeoutMs: 5_000 });
+  await using sandbox = await Sandbox.run({ command: ["factor", String(number)], timeoutMs: 30_000 });
   return (await new Response(sandbox.stdout).text()).trim();
 }
 

@@ -5,6 +5,7 @@ import { openLibrary } from "./library.ts";
  * Linux x86-64 and aarch64 integers and pointers travel alike in both forms.
  */
 export const libc = openLibrary("libc.so.6", {
+  accept4: { parameters: ["i32", "buffer", "buffer", "i32"], result: "i32" }, // (int sockfd, struct sockaddr *, socklen_t *, int flags)
   bind: { parameters: ["i32", "buffer", "u32"], result: "i32" }, // (int sockfd, const struct sockaddr *, socklen_t)
   capget: { parameters: ["buffer", "buffer"], result: "i32" }, // (cap_user_header_t, cap_user_data_t)
   close: { parameters: ["i32"], result: "i32" }, // int close(int fd)
@@ -33,7 +34,10 @@ export const libc = openLibrary("libc.so.6", {
   getdents64: { parameters: ["i32", "buffer", "usize"], result: "isize" }, // (int fd, void *entries, size_t)
   getegid: { parameters: [], result: "u32" },
   geteuid: { parameters: [], result: "u32" },
+  // (int sockfd, struct sockaddr *, socklen_t *)
+  getpeername: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
   getppid: { parameters: [], result: "i32" },
+  getsockname: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
   getxattr: { parameters: ["buffer", "buffer", "buffer", "usize"], result: "isize" }, // (const char *path, const char *name, void *value, size_t)
   ioctl: { parameters: ["i32", "u64", "buffer"], result: "i32" }, // (int fd, unsigned long request, …)
   isatty: { parameters: ["i32"], result: "i32" },
@@ -74,11 +78,14 @@ export const libc = openLibrary("libc.so.6", {
   renameat: { parameters: ["i32", "buffer", "i32", "buffer"], result: "i32" }, // (int olddirfd, const char *old, int newdirfd, const char *new)
   sendfile: { parameters: ["i32", "i32", "buffer", "usize"], result: "isize" }, // (int out, int in, off_t *offset, size_t count)
   setns: { parameters: ["i32", "i32"], result: "i32" }, // int setns(int fd, int nstype)
+  setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" }, // (int fd, int level, int name, const void *, socklen_t)
   setxattr: { parameters: ["buffer", "buffer", "buffer", "usize", "i32"], result: "i32" }, // (const char *path, const char *name, const void *value, size_t, int flags)
   sendto: { parameters: ["i32", "buffer", "usize", "i32", "buffer", "u32"], result: "isize" }, // (int, const void *, size_t, int flags, const struct sockaddr *, socklen_t)
   sendmsg: { parameters: ["i32", "buffer", "i32"], result: "isize" }, // (int sockfd, const struct msghdr *msg, int flags)
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" }, // (int domain, int type, int protocol)
   socketpair: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" }, // (int domain, int type, int protocol, int sv[2])
+  // (int in, off_t *, int out, off_t *, size_t, unsigned flags)
+  splice: { parameters: ["i32", "buffer", "i32", "buffer", "usize", "u32"], result: "isize" },
   statx: { parameters: ["i32", "buffer", "i32", "u32", "buffer"], result: "i32" }, // (int dirfd, const char *path, int flags, unsigned mask, struct statx *)
   symlinkat: { parameters: ["buffer", "i32", "buffer"], result: "i32" }, // (const char *target, int dirfd, const char *path)
   syscall: { parameters: ["i64", "i64", "i64", "i64", "i64"], result: "i64" }, // (long number, …)
@@ -90,5 +97,6 @@ export const libc = openLibrary("libc.so.6", {
   unlinkat: { parameters: ["i32", "buffer", "i32"], result: "i32" }, // (int dirfd, const char *path, int flags)
   utimensat: { parameters: ["i32", "buffer", "buffer", "i32"], result: "i32" }, // (int dirfd, const char *path, const struct timespec[2], int flags)
   wait4: { parameters: ["i32", "buffer", "i32", "buffer"], result: "i32" }, // (pid_t, int *wstatus, int options, struct rusage *)
+  waitid: { parameters: ["i32", "u32", "buffer", "i32"], result: "i32" }, // (idtype_t, id_t, siginfo_t *, int options)
   write: { parameters: ["i32", "buffer", "usize"], result: "isize" },
 });

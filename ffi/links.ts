@@ -1,13 +1,22 @@
 import { SyscallError } from "./errno.ts";
 import type { Fd } from "./fd.ts";
-import type { RouteSocket } from "./netlink.ts";
+import { ofDevice, type RouteSocket } from "./netlink.ts";
 import { attribute, info, int32, joined, text } from "./netlink_message.ts";
 
 /** Makes bridges, pairs of virtual devices, routes and neighbours by rtnetlink(7). */
 
 const RTM = { NEWLINK: 16, DELLINK: 17, NEWADDR: 20, NEWROUTE: 24, NEWNEIGH: 28 } as const;
 const [EXCL, CREATE, REPLACE] = [0x200, 0x400, 0x100];
-const IFLA = { ADDRESS: 1, IFNAME: 3, MASTER: 10, LINKINFO: 18, AF_SPEC: 26, NET_NS_FD: 28 } as const;
+const IFLA = {
+  ADDRESS: 1,
+  IFNAME: 3,
+  MASTER: 10,
+  LINKINFO: 18,
+  AF_SPEC: 26,
+  NET_NS_FD: 28,
+  NUM_TX_QUEUES: 31,
+  NUM_RX_QUEUES: 32,
+} as const;
 const INFO = { KIND: 1, DATA: 2, SLAVE_KIND: 4, SLAVE_DATA: 5 } as const;
 const [VETH_INFO_PEER, BRPORT_ISOLATED, INET6_ADDR_GEN_MODE] = [1, 33, 8];
 /** No link-local address comes of itself. */
@@ -52,6 +61,7 @@ export function makeVeth(routes: RouteSocket, { name, mac, bridge, peer }: VethP
     attribute(IFLA.IFNAME, text(peer.name)),
     attribute(IFLA.ADDRESS, peer.mac),
     attribute(IFLA.NET_NS_FD, int32(peer.namespace.raw)),
+    oneQueue(),
   ]);
   const data = attribute(INFO.DATA, attribute(VETH_INFO_PEER, far));
   const body = joined([
@@ -59,24 +69,30 @@ export function makeVeth(routes: RouteSocket, { name, mac, bridge, peer }: VethP
     attribute(IFLA.IFNAME, text(name)),
     attribute(IFLA.ADDRESS, mac),
     attribute(IFLA.MASTER, int32(bridge)),
+    oneQueue(),
     attribute(IFLA.LINKINFO, joined([attribute(INFO.KIND, text("veth")), data])),
   ]);
   routes.request(`make the pair of devices "${name}"`, RTM.NEWLINK, body, CREATE | EXCL);
 }
 
+/** The kernel would make queues for each processor, with files for each in sysfs, which takes longer than all else. */
+function oneQueue(): Uint8Array {
+  return joined([attribute(IFLA.NUM_TX_QUEUES, int32(1)), attribute(IFLA.NUM_RX_QUEUES, int32(1))]);
+}
+
 /** Keeps the ports of a bridge that have this from each other. */
-export function isolatePort(routes: RouteSocket, device: number): void {
+export function isolatePort(routes: RouteSocket, device: number | string): void {
   const data = attribute(INFO.SLAVE_DATA, attribute(BRPORT_ISOLATED, Uint8Array.of(1)));
   const body = [
-    info(device),
+    ofDevice(device),
     attribute(IFLA.LINKINFO, joined([attribute(INFO.SLAVE_KIND, text("bridge")), data])),
   ];
   routes.request("isolate a port of a bridge", RTM.NEWLINK, joined(body));
 }
 
 /** Lets a device have no link-local address but one that it is given. */
-export function keepFromLinkLocal(routes: RouteSocket, device: number): void {
-  routes.request("set how a device gets addresses", RTM.NEWLINK, joined([info(device), noLinkLocal()]));
+export function keepFromLinkLocal(routes: RouteSocket, device: number | string): void {
+  routes.request("set how a device gets addresses", RTM.NEWLINK, joined([ofDevice(device), noLinkLocal()]));
 }
 
 function noLinkLocal(): Uint8Array {
@@ -86,14 +102,8 @@ function noLinkLocal(): Uint8Array {
 
 /** Removes a device; false if it is not there. */
 export function removeLink(routes: RouteSocket, name: string): boolean {
-  try {
-    const body = joined([info(0), attribute(IFLA.IFNAME, text(name))]);
-    routes.request(`remove network device "${name}"`, RTM.DELLINK, body);
-    return true;
-  } catch (error) {
-    if (error instanceof SyscallError && error.errno === ENODEV) return false;
-    throw error;
-  }
+  const body = joined([info(0), attribute(IFLA.IFNAME, text(name))]);
+  return routes.tryRequest(`remove network device "${name}"`, RTM.DELLINK, body, ENODEV);
 }
 
 /** Gives a device an address that is used at once, without asking whether somebody has it. */

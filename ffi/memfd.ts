@@ -34,12 +34,17 @@ export function executable(name: string, bytes: Uint8Array<ArrayBuffer>): Fd {
   }
 }
 
-/** A file that is nowhere on disk, open to read from its begin. */
-export function memoryFile(name: string, bytes: Uint8Array<ArrayBuffer>): Fd {
+/** An empty file that is nowhere on disk, to read and write. */
+export function emptyMemoryFile(name: string): Fd {
   let raw = libc.memfd_create(cstring(name), MFD_CLOEXEC | MFD_NOEXEC_SEAL);
   if (raw === -1 && errno() === EINVAL) raw = libc.memfd_create(cstring(name), MFD_CLOEXEC); // before Linux 6.3
   if (raw === -1) throw new SyscallError("make a memory file", errno(), name);
-  using writable = new Fd(raw);
+  return new Fd(raw);
+}
+
+/** A file that is nowhere on disk, open to read from its begin. */
+export function memoryFile(name: string, bytes: Uint8Array<ArrayBuffer>): Fd {
+  using writable = emptyMemoryFile(name);
   writeAll(writable, bytes, name);
   return open(`/proc/self/fd/${writable.raw}`, O_RDONLY);
 }

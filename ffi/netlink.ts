@@ -1,4 +1,4 @@
-import { check, SyscallError } from "./errno.ts";
+import { check, errno, SyscallError } from "./errno.ts";
 import { Fd, open } from "./fd.ts";
 import { libc } from "./libc.ts";
 import {
@@ -26,11 +26,23 @@ const [HEADER, ADDRESS_INFO] = [16, 8];
 /** The kernel sends no more at once. */
 const BUFFER_BYTES = 1 << 15;
 const ENODEV = 19;
+/** `struct ifreq` (netdevice(7)), and where the index is in it. */
+const [SIOCGIFINDEX, IFREQ_BYTES, IFREQ_INDEX] = [0x8933n, 40, 16];
+/** No answer, and no error either: one takes a tenth of a millisecond to make. */
+const REFUSED: readonly Uint8Array<ArrayBuffer>[] = [];
 
 /** A network device of one namespace. */
 export interface NetworkDevice {
   readonly index: number;
   readonly name: string;
+}
+
+/** A request that is sent with others. */
+interface Waiting {
+  readonly does: string;
+  readonly type: number;
+  readonly body: Uint8Array;
+  readonly how: number;
 }
 
 /** A permanent address that others can reach, as the kernel tells it. */
@@ -47,6 +59,8 @@ export class RouteSocket implements Disposable {
   readonly #socket: Fd;
   readonly #buffer = new Uint8Array(BUFFER_BYTES);
   #sequence = 0;
+  /** Requests that wait to be sent with others. */
+  #waiting: Waiting[] | undefined;
 
   constructor() {
     const raw = libc.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
@@ -90,9 +104,9 @@ export class RouteSocket implements Disposable {
     this.#ask(`move a network device to be "${name}"`, RTM_NEWLINK, NLM_F.ACK, joined(body));
   }
 
-  /** Brings a device up. */
-  bringUp(device: number): void {
-    this.#ask("bring a network device up", RTM_NEWLINK, NLM_F.ACK, info(device, IFF_UP));
+  /** Brings a device up; by its index, or by a name that it gets in the same {@linkcode together}. */
+  bringUp(device: number | string): void {
+    this.request("bring a network device up", RTM_NEWLINK, ofDevice(device, IFF_UP));
   }
 
   /** Gives a device an address. */
@@ -109,30 +123,82 @@ export class RouteSocket implements Disposable {
 
   /** Sends a request that the kernel only does or refuses. `how` are flags beside those of every request. */
   request(does: string, type: number, body: Uint8Array, how: number = 0): void {
-    this.#ask(does, type, how | NLM_F.ACK, body);
+    if (this.#waiting) this.#waiting.push({ does, type, body, how });
+    else this.#ask(does, type, how | NLM_F.ACK, body);
+  }
+
+  /** The same, at once; false if it is refused with this error, for which no error is made. */
+  tryRequest(does: string, type: number, body: Uint8Array, unless: number): boolean {
+    return this.#ask(does, type, NLM_F.ACK, body, unless) !== REFUSED;
+  }
+
+  /**
+   * Sends all requests that `act` makes in one message; the kernel does them in their order.
+   *
+   * @throws {SyscallError} for the first that it refuses; those behind it may be done.
+   */
+  together(act: () => void): void {
+    const waiting: Waiting[] = this.#waiting = [];
+    try {
+      act();
+    } finally {
+      this.#waiting = undefined;
+    }
+    const last = waiting.at(-1);
+    if (!last) return;
+    const first = this.#sequence + 1;
+    // Only the last is answered, unless one is refused.
+    const messages = waiting.map((each) =>
+      this.#message(each.type, each === last ? each.how | NLM_F.ACK : each.how, each.body)
+    );
+    const all = joined(messages);
+    check(libc.write(this.#socket.raw, all, BigInt(all.length)), last.does);
+    let refused: SyscallError | undefined;
+    for (;;) {
+      const length = check(libc.read(this.#socket.raw, this.#buffer, BigInt(BUFFER_BYTES)), last.does);
+      const view = new DataView(this.#buffer.buffer);
+      for (let at = 0; at + HEADER <= length; at += aligned(Math.max(view.getUint32(at, true), HEADER))) {
+        const index = view.getUint32(at + 8, true) - first;
+        const error = view.getUint16(at + 4, true) === NLMSG_ERROR ? -view.getInt32(at + HEADER, true) : 0;
+        if (error !== 0) refused ??= new SyscallError(waiting[index]?.does ?? last.does, error);
+        if (index !== waiting.length - 1) continue;
+        if (refused) throw refused;
+        return;
+      }
+    }
   }
 
   /** The index of the device of this name; nothing if there is none. */
   find(name: string): number | undefined {
-    try {
-      const body = joined([info(0), attribute(IFLA.IFNAME, text(name))]);
-      const [found] = this.#ask(`look for network device "${name}"`, RTM_GETLINK, NLM_F.ACK, body);
-      return found && new DataView(found.buffer, found.byteOffset).getInt32(4, true);
-    } catch (error) {
-      if (error instanceof SyscallError && error.errno === ENODEV) return undefined;
-      throw error;
-    }
+    const body = joined([info(0), attribute(IFLA.IFNAME, text(name))]);
+    const does = `look for network device "${name}"`;
+    const [found] = this.#ask(does, RTM_GETLINK, NLM_F.ACK, body, ENODEV);
+    return found && new DataView(found.buffer, found.byteOffset).getInt32(4, true);
   }
 
-  /** Sends a request and takes the answers, without their headers. */
-  #ask(does: string, type: number, flags: number, body: Uint8Array): Uint8Array<ArrayBuffer>[] {
-    const message = new Uint8Array(HEADER + body.length);
-    const head = new DataView(message.buffer);
-    head.setUint32(0, message.length, true);
-    head.setUint16(4, type, true);
-    head.setUint16(6, flags | NLM_F.REQUEST, true);
-    head.setUint32(8, ++this.#sequence, true);
-    message.set(body, HEADER);
+  /**
+   * The index of a device that is there. Unlike {@linkcode find} it does not wait for whoever changes devices meanwhile,
+   * but of one that is not there the kernel asks whether a module makes it.
+   */
+  indexOf(name: string): number | undefined {
+    const request = new Uint8Array(IFREQ_BYTES);
+    request.set(text(name));
+    if (libc.ioctl(this.#socket.raw, SIOCGIFINDEX, request) === 0) {
+      return new DataView(request.buffer).getInt32(IFREQ_INDEX, true);
+    }
+    if (errno() === ENODEV) return undefined;
+    throw new SyscallError("look for network device", errno(), name);
+  }
+
+  /** Sends a request and takes the answers, without their headers; {@linkcode REFUSED} if it is with the error `unless`. */
+  #ask(
+    does: string,
+    type: number,
+    flags: number,
+    body: Uint8Array,
+    unless?: number,
+  ): readonly Uint8Array<ArrayBuffer>[] {
+    const message = this.#message(type, flags, body);
     check(libc.write(this.#socket.raw, message, BigInt(message.length)), does);
     const answers: Uint8Array<ArrayBuffer>[] = [];
     for (;;) {
@@ -145,6 +211,7 @@ export class RouteSocket implements Disposable {
         if (answer === NLMSG_DONE) return answers;
         if (answer === NLMSG_ERROR) {
           const error = -view.getInt32(at + HEADER, true);
+          if (error !== 0 && error === unless) return REFUSED;
           if (error !== 0) throw new SyscallError(does, error);
           return answers;
         }
@@ -154,9 +221,26 @@ export class RouteSocket implements Disposable {
     }
   }
 
+  #message(type: number, flags: number, body: Uint8Array): Uint8Array<ArrayBuffer> {
+    const message = new Uint8Array(aligned(HEADER + body.length));
+    const head = new DataView(message.buffer);
+    head.setUint32(0, HEADER + body.length, true);
+    head.setUint16(4, type, true);
+    head.setUint16(6, flags | NLM_F.REQUEST, true);
+    head.setUint32(8, ++this.#sequence, true);
+    message.set(body, HEADER);
+    return message;
+  }
+
   [Symbol.dispose](): void {
     this.#socket[Symbol.dispose]();
   }
+}
+
+/** `struct ifinfomsg` for a device by its index or its name. */
+export function ofDevice(device: number | string, flags?: number): Uint8Array {
+  if (typeof device === "number") return info(device, flags);
+  return joined([info(0, flags), attribute(IFLA.IFNAME, text(device))]);
 }
 
 /** The network namespace at a path such as `/proc/7/ns/net`. */

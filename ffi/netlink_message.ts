@@ -26,10 +26,13 @@ export function attributesOf(
 
 /** One attribute. */
 export function attribute(type: number, value: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(aligned(4 + value.length));
-  const view = new DataView(bytes.buffer);
-  view.setUint16(0, 4 + value.length, true);
-  view.setUint16(2, type, true);
+  const length = 4 + value.length;
+  const bytes = new Uint8Array(aligned(length));
+  // So many are made that a view of each would be most of the time.
+  bytes[0] = length & 0xff;
+  bytes[1] = length >> 8;
+  bytes[2] = type & 0xff;
+  bytes[3] = type >> 8;
   bytes.set(value, 4);
   return bytes;
 }

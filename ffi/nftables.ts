@@ -31,10 +31,6 @@ export class NftablesError extends Error {
   get isMissing(): boolean {
     return this.said.includes("No such file or directory");
   }
-  /** Whether something is there already. */
-  get isThere(): boolean {
-    return this.said.includes("File exists");
-  }
 }
 
 let kept: Nftables | undefined;

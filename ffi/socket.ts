@@ -12,7 +12,7 @@ const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
 const MSG_DONTWAIT = 0x40;
 const MSG_CMSG_CLOEXEC = 0x40000000;
-const EAGAIN = 11;
+const [ENOENT, EAGAIN, ECONNREFUSED] = [2, 11, 111];
 const ENAMETOOLONG = 36;
 
 /** What {@linkcode receive} found: the end of the connection, nothing yet, or a message. */
@@ -83,6 +83,7 @@ const SOCK_DGRAM = 2;
 const SOCK_SEQPACKET = 5;
 const BACKLOG = 8;
 const SOCK_CLOEXEC = 0o2000000;
+const SOCK_NONBLOCK = 0o4000;
 const MAX_PATH_BYTES = 107;
 
 /** `struct sockaddr_un` */
@@ -153,6 +154,30 @@ export function connect(path: string, { messages = false }: { readonly messages?
     socket[Symbol.dispose]();
     throw error;
   }
+}
+
+/**
+ * Connects to the Unix socket at `path` by a connection that never waits.
+ *
+ * @returns `nobody` if nobody listens there, `busy` if too many wait to be heard.
+ */
+export function tryConnect(path: string): Fd | "nobody" | "busy" {
+  const address = unixAddress(path);
+  const how = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
+  const socket = new Fd(check(libc.socket(AF_UNIX, how, 0), "make a socket"));
+  if (libc.connect(socket.raw, address, address.length) === 0) return socket;
+  const failed = errno();
+  socket[Symbol.dispose]();
+  if (failed === EAGAIN) return "busy";
+  if (failed === ENOENT || failed === ECONNREFUSED) return "nobody";
+  throw new SyscallError("connect to", failed, path);
+}
+
+/** Writes what there is room for to a descriptor that never waits, and says how much that was. */
+export function writeSome(fd: Fd, bytes: Uint8Array<ArrayBuffer>): number {
+  const length = Number(libc.write(fd.raw, bytes, BigInt(bytes.length)));
+  if (length === -1 && errno() === EAGAIN) return 0;
+  return check(length, "write to a descriptor");
 }
 
 /** Sends `bytes` with a descriptor along (SCM_RIGHTS). */

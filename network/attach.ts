@@ -1,17 +1,17 @@
 import { openNetwork } from "../ffi/netlink.ts";
 import { isInstalled } from "../ffi/library.ts";
-import { LIBNFTABLES, NftablesError } from "../ffi/nftables.ts";
+import { LIBNFTABLES } from "../ffi/nftables.ts";
 import { RouteSocket } from "../ffi/netlink.ts";
 import { LifecycleError, UnsupportedError } from "../runtime/errors.ts";
 import type { Connection, NetworkOptions, NetworkProvider } from "../runtime/network.ts";
 import { nameProcess } from "../runtime/state/liveness.ts";
 import type { Mount } from "../runtime/spec/config.ts";
-import type { NetworkRecord } from "../runtime/state/record.ts";
+import type { NetworkRecord, ProcessName } from "../runtime/state/record.ts";
 import { giveFilesBack, reachableNameServers, takeFiles, writeAuthority, writeFiles } from "./files.ts";
-import { Firewall } from "./firewall.ts";
+import { Firewall, isThere } from "./firewall.ts";
 import { forward } from "./forwarding.ts";
 import { type Lease, Leases } from "./leases.ts";
-import { connect as connectLink, disconnect as removePort, ensureBridge } from "./link.ts";
+import { connect as connectLink, disconnect as removePort, ensureBridge, isBridgeThere } from "./link.ts";
 import { networkDirectory } from "./paths.ts";
 import { type NetworkPolicy } from "./policy/policy.ts";
 import { checkPorts, portText, readPublish } from "./ports.ts";
@@ -24,6 +24,7 @@ export const provider: NetworkProvider = { connect, disconnect };
 
 /** Takes an address, tells the proxy, and writes the files that the sandbox sees. */
 async function connect(id: string, options: NetworkOptions): Promise<Connection> {
+  if (options.mode === "pasta") return (await import("./pasta.ts")).connectByPasta(id, options);
   if (!isInstalled(LIBNFTABLES)) {
     throw new UnsupportedError(
       "the network",
@@ -38,7 +39,8 @@ async function connect(id: string, options: NetworkOptions): Promise<Connection>
   await reclaim(settings, leases);
   if (ports.length > 0) checkPorts(ports, leases.list());
   const mode = policy ? "policy" : "bridge";
-  const lease = leases.take({ id, owner: nameProcess(Deno.pid), mode, ports, files: takeFiles() });
+  const owner = ownName ??= nameProcess(Deno.pid);
+  const lease = leases.take({ id, owner, mode, ports, files: takeFiles() });
   const place = new Place(settings, leases, lease);
   try {
     await place.prepare(policy, options);
@@ -49,12 +51,17 @@ async function connect(id: string, options: NetworkOptions): Promise<Connection>
   }
 }
 
+/** This process, once it was looked at. */
+let ownName: ProcessName | undefined;
+/** To import again what is there already takes a turn of the event loop. */
+let reader: Promise<typeof import("./policy/read.ts")> | undefined;
+
 /** The policy that is meant; a text is read. */
 async function policyOf({ policy, allow }: NetworkOptions): Promise<NetworkPolicy | undefined> {
   if (policy === undefined && allow === undefined) return undefined;
-  const { decodeNetworkPolicy, NOTHING_ALLOWED, parseNetworkPolicy, withAllowed } = await import(
+  const { decodeNetworkPolicy, NOTHING_ALLOWED, parseNetworkPolicy, withAllowed } = await (reader ??= import(
     "./policy/read.ts"
-  );
+  ));
   const read = policy === undefined
     ? NOTHING_ALLOWED
     : typeof policy === "string"
@@ -64,6 +71,7 @@ async function policyOf({ policy, allow }: NetworkOptions): Promise<NetworkPolic
 }
 
 async function disconnect({ directory, address, token }: NetworkRecord): Promise<void> {
+  if (address === undefined) return (await import("./pasta.ts")).disconnectPasta(directory, token);
   const settings = networkSettings(directory);
   const leases = new Leases(settings);
   const lease = leases.read(address);
@@ -73,6 +81,11 @@ async function disconnect({ directory, address, token }: NetworkRecord): Promise
 /** What those have left who died is taken away before anything new comes. */
 async function reclaim(settings: NetworkSettings, leases: Leases): Promise<void> {
   for (const stale of leases.stale()) await takeAway(settings, leases, stale, true);
+  if (leases.hasEmpty) {
+    using _lock = await leases.lock();
+    leases.removeEmpty();
+  }
+  leases.tidy();
 }
 
 /** Does something, and says of what sandbox and what part it is if that fails. */
@@ -98,6 +111,7 @@ class Place implements Connection {
   readonly #leases: Leases;
   #lease: Lease;
   #proxied: Proxied | undefined;
+  #isLetIn = false;
   #isGone = false;
   mounts: readonly Mount[] = [];
   env: readonly string[] = [];
@@ -147,10 +161,9 @@ class Place implements Connection {
   async #ensure(withProxy: boolean): Promise<void> {
     const { id } = this.#lease;
     const firewall = part(id, "the firewall", () => new Firewall(this.#settings));
+    // Whether the proxy is there too shows when it is told.
+    if (isBridgeThere(this.#settings) && part(id, "the firewall", () => firewall.isInstalled)) return;
     using routes = new RouteSocket();
-    const isThere = part(id, "the bridge", () => routes.find(this.#settings.bridge)) !== undefined &&
-      firewall.isInstalled;
-    if (isThere) return; // whether the proxy is there too shows when it is told
     using _lock = await this.#leases.lock();
     part(id, "the bridge", () => ensureBridge(this.#settings, routes));
     if (!firewall.isInstalled) part(id, "the firewall", () => firewall.install(this.#others()));
@@ -192,21 +205,36 @@ class Place implements Connection {
       throw new LifecycleError(`Cannot connect sandbox "${id}": it has the network namespace of the host`);
     }
     this.#lease = part(id, "its lease", () => this.#leases.handOver(this.#lease, nameProcess(pid)));
-    const firewall = part(id, "the firewall", () => new Firewall(this.#settings));
-    // That of a sandbox that has ended, whose namespace is still there: before the firewall knows the address again.
-    part(id, "its device", () => removePort(this.#settings, this.#lease));
-    part(id, "the firewall", () => this.#admit(firewall));
+    this.#letIn();
     part(id, "its device", () => {
       using namespace = openNetwork(`/proc/${pid}/ns/net`);
       connectLink(this.#settings, this.#lease, namespace);
     });
   }
 
-  #admit(firewall: Firewall): void {
+  expect(): void {
     try {
-      firewall.admit(this.#lease);
+      this.#letIn();
+    } catch {
+      // Attaching tries it again, and tells why it fails.
+    }
+  }
+
+  /** Lets the firewall know the address. */
+  #letIn(): void {
+    if (this.#isLetIn) return;
+    const { id } = this.#lease;
+    // That of a sandbox that has ended, whose namespace is still there: before the firewall knows the address again.
+    part(id, "its device", () => removePort(this.#settings, this.#lease));
+    part(id, "the firewall", () => this.#admit());
+    this.#isLetIn = true;
+  }
+
+  #admit(): void {
+    try {
+      new Firewall(this.#settings).admit(this.#lease);
     } catch (error) {
-      if (!(error instanceof NftablesError && error.isThere && this.#lease.ports.length > 0)) throw error;
+      if (!(isThere(error) && this.#lease.ports.length > 0)) throw error;
       const ports = this.#lease.ports.map(portText).join(", ");
       throw new LifecycleError(`Cannot publish port ${ports}: another sandbox has it; choose another one`);
     }
@@ -216,8 +244,7 @@ class Place implements Connection {
     if (this.#isGone) return;
     this.#isGone = true;
     await this.#proxied?.ready().catch(() => {}); // it is taken up, or never will be
-    const lease = this.#leases.read(this.#lease.address);
-    if (lease?.token === this.#lease.token) await takeAway(this.#settings, this.#leases, lease);
+    await takeAway(this.#settings, this.#leases, this.#lease);
     giveFilesBack(this.#lease);
     await this.#proxied?.[Symbol.asyncDispose](); // its last verdicts are written by now
   }

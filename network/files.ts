@@ -93,7 +93,8 @@ function filesOf(
   return `${directory}/files/${files ?? address}`;
 }
 
-function file(directory: string, destination: string, text: string): Mount {
+/** Writes a file that a sandbox sees at `destination`. */
+export function file(directory: string, destination: string, text: string): Mount {
   const source = `${directory}/${destination.slice(destination.lastIndexOf("/") + 1)}`;
   Deno.writeTextFileSync(source, text);
   Deno.chmodSync(source, 0o644); // whoever the program is

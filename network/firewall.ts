@@ -1,25 +1,23 @@
+import { SyscallError } from "../ffi/errno.ts";
 import { isChain } from "../ffi/nft_chain.ts";
+import { changeElements } from "../ffi/nft_elements.ts";
 import { Nftables, NftablesError } from "../ffi/nftables.ts";
-import {
-  admit,
-  type Admitted,
-  dismiss,
-  noTables,
-  type Pin,
-  pins,
-  proxyPorts,
-  tables,
-  unpins,
-} from "./firewall_rules.ts";
+import { admit, type Admitted, dismiss, type Pin, pins, unpins } from "./firewall_elements.ts";
+import { noTables, proxyPorts, tables } from "./firewall_rules.ts";
 import type { NetworkSettings } from "./settings.ts";
 
 /** How many pins go to the kernel at once. */
 const MOST_AT_ONCE = 256;
+const [ENOENT, EEXIST] = [2, 17];
 
 /** The packet filter of a network, in the network namespace of this process. */
 export class Firewall {
-  readonly #nft = Nftables.kept;
   constructor(readonly settings: NetworkSettings) {}
+
+  /** For what takes words: tables and rules. Elements of sets go to the kernel as they are. */
+  get #nft(): Nftables {
+    return Nftables.kept;
+  }
 
   /**
    * Puts the tables into the kernel, in place of those that are there.
@@ -27,8 +25,13 @@ export class Firewall {
    * @param sandboxes Those that are on the network.
    */
   install(sandboxes: readonly Admitted[]): void {
-    const elements = sandboxes.map((each) => admit(this.settings, each));
-    this.#nft.run([tables(this.settings), ...elements].join("\n"));
+    this.#nft.run(tables(this.settings));
+    try {
+      changeElements(sandboxes.flatMap((each) => admit(this.settings, each)));
+    } catch (error) {
+      this.uninstall(); // the next one tries again
+      throw error;
+    }
   }
 
   /** Whether the tables are there; somebody may flush all of nftables. */
@@ -42,14 +45,14 @@ export class Firewall {
     this.#nft.run(noTables(this.settings));
   }
 
-  /** Lets a sandbox be on the network. @throws {NftablesError} */
+  /** Lets a sandbox be on the network. @throws {SyscallError} */
   admit(sandbox: Admitted): void {
-    this.#nft.run(admit(this.settings, sandbox));
+    changeElements(admit(this.settings, sandbox));
   }
 
   /** Takes away all that was added for a sandbox but its pins: it sends nothing more. Harmless if it is not there. */
   dismiss(sandbox: Admitted): void {
-    unlessMissing(() => this.#nft.run(dismiss(this.settings, sandbox)));
+    unlessMissing(() => changeElements(dismiss(this.settings, sandbox)));
   }
 
   /** Tells the kernel where the proxy listens: from now on connections go there. */
@@ -59,12 +62,12 @@ export class Firewall {
 
   /** Lets a sandbox reach addresses: TCP by way of the proxy, UDP directly. A pin that is there lasts longer by this. */
   pin(...all: readonly Pin[]): void {
-    for (const some of portions(all)) this.#nft.run(pins(this.settings, some));
+    for (const some of portions(all)) changeElements(pins(this.settings, some));
   }
 
   /** Takes pins away; harmless if they are not there. */
   unpin(...all: readonly Omit<Pin, "ttlS">[]): void {
-    for (const some of portions(all)) this.#nft.run(unpins(this.settings, some));
+    for (const some of portions(all)) unlessMissing(() => changeElements(unpins(this.settings, some)));
   }
 
   /** Takes all pins of one of a sandbox's addresses away; harmless if there are none. */
@@ -76,17 +79,23 @@ export class Firewall {
   repin(addresses: readonly string[], all: readonly Pin[]): void {
     const before = addresses.flatMap((address) => this.pinsOf(address));
     if (before.length + all.length === 0) return;
-    this.#nft.run([unpins(this.settings, before), pins(this.settings, all)].join("\n"));
+    changeElements([...unpins(this.settings, before), ...pins(this.settings, all)]);
   }
 
   /** The pins of one of a sandbox's addresses. */
   pinsOf(sandbox: string): Omit<Pin, "ttlS">[] {
-    const set = `pins${sandbox.includes(":") ? 6 : 4}`;
-    const found = this.#nft.list(`list set inet ${this.settings.table} ${set}`) as Listing;
-    const elements = found.nftables?.find((each) => each.set)?.set?.elem ?? [];
-    return elements.flatMap((each) => pinOf("elem" in each ? each.elem.val : each) ?? [])
-      .filter((pin) => pin.sandbox === sandbox);
+    return ["exact", "pins"].flatMap((name) => {
+      const set = `${name}${sandbox.includes(":") ? 6 : 4}`;
+      const found = this.#nft.list(`list set inet ${this.settings.table} ${set}`) as Listing;
+      const elements = found.nftables?.find((each) => each.set)?.set?.elem ?? [];
+      return elements.flatMap((each) => pinOf("elem" in each ? each.elem.val : each) ?? []);
+    }).filter((pin) => pin.sandbox === sandbox);
   }
+}
+
+/** Whether the firewall refused something because it is there already, for this sandbox or another. */
+export function isThere(error: unknown): boolean {
+  return error instanceof SyscallError && error.errno === EEXIST;
 }
 
 /** Where there are no tables, nothing is in them. */
@@ -94,7 +103,10 @@ function unlessMissing(act: () => void): void {
   try {
     act();
   } catch (error) {
-    if (!(error instanceof NftablesError && error.isMissing)) throw error;
+    const isMissing = error instanceof NftablesError
+      ? error.isMissing
+      : error instanceof SyscallError && error.errno === ENOENT;
+    if (!isMissing) throw error;
   }
 }
 

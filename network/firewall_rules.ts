@@ -1,4 +1,3 @@
-import type { PublishedPort } from "./ports.ts";
 import { ipv4Text, ipv6Text, type NetworkSettings } from "./settings.ts";
 
 /** The rules of a network as the text that nftables takes. Nothing here does anything. */
@@ -8,26 +7,8 @@ const MOST_PINS = 65_535;
 /** How many refused packets of one sandbox are told of. */
 const TOLD = "limit rate 20/second burst 50 packets";
 
-/** What of a lease the firewall knows. */
-export interface Admitted {
-  readonly address: string;
-  readonly ipv6: string | undefined;
-  readonly mode: "policy" | "bridge";
-  readonly ports: readonly PublishedPort[];
-}
-
-/** A way from a sandbox to addresses: what of TCP it names goes to the proxy, what of UDP goes out. */
-export interface Pin {
-  /** The sandbox's address. */
-  readonly sandbox: string;
-  /** An address or a range in CIDR notation, of the same family. */
-  readonly address: string;
-  readonly first: number;
-  readonly last: number;
-  readonly protocol: "tcp" | "udp";
-  /** After how many seconds it is gone; nothing for good. */
-  readonly ttlS?: number | undefined;
-}
+/** How many connections and questions to the proxy a sandbox may begin: more are dropped before the proxy hears of them. */
+const BEGUN = "limit rate over 400/second burst 1000 packets";
 
 /** All tables, in place of those that are there. */
 export function tables(settings: NetworkSettings): string {
@@ -54,18 +35,27 @@ function routed({ table, bridge, ipv4, ipv6, logGroup }: NetworkSettings): strin
     `type ${family}_addr . ${family}_addr . inet_proto . inet_service; flags interval,timeout; size ${MOST_PINS};`;
   const published = (family: string): string =>
     `type ${family}_addr . inet_proto . inet_service : ${family}_addr . inet_service; flags interval;`;
-  const pinned = (ip: string): string =>
-    `${ip} saddr . ${ip} daddr . meta l4proto . th dport @pins${ip === "ip" ? 4 : 6}`;
+  const exact = (family: string): string =>
+    `type ${family}_addr . ${family}_addr . inet_proto . inet_service; flags timeout; size ${MOST_PINS};`;
+  // Most pins are for one address and one port, which are found, added and taken away much faster.
+  const pinned = (which: string, ip: "ip" | "ip6", then: string): string =>
+    ["exact", "pins"].map((set) =>
+      `${which} ${ip} saddr . ${ip} daddr . meta l4proto . th dport @${set}${ip === "ip" ? 4 : 6} ${then}`
+    ).join(`\n    `);
   const told = (set: string, ip: string): string =>
     `add @${set} { ${ip} saddr ${TOLD} } log prefix "refused" group ${logGroup} snaplen 128 queue-threshold 1`;
   return `
 table inet ${table} {
+  set exact4 { ${exact("ipv4")} }
+  set exact6 { ${exact("ipv6")} }
   set pins4 { ${pins("ipv4")} }
   set pins6 { ${pins("ipv6")} }
   set open4 { type ipv4_addr; }
   set open6 { type ipv6_addr; }
   set told4 { type ipv4_addr; flags dynamic,timeout; timeout 1m; size 65535; }
   set told6 { type ipv6_addr; flags dynamic,timeout; timeout 1m; size 65535; }
+  set begun4 { type ipv4_addr; flags dynamic,timeout; timeout 1m; size 65535; }
+  set begun6 { type ipv6_addr; flags dynamic,timeout; timeout 1m; size 65535; }
   map published4 { ${published("ipv4")} }
   map published6 { ${published("ipv6")} }
   chain names { }
@@ -74,8 +64,8 @@ table inet ${table} {
     iifname "${bridge}" ip saddr @open4 accept
     iifname "${bridge}" ip6 saddr @open6 accept
     iifname "${bridge}" meta l4proto { tcp, udp } th dport 53 jump names
-    iifname "${bridge}" meta l4proto tcp ${pinned("ip")} jump streams
-    iifname "${bridge}" meta l4proto tcp ${pinned("ip6")} jump streams
+    ${pinned(`iifname "${bridge}" meta l4proto tcp`, "ip", "jump streams")}
+    ${pinned(`iifname "${bridge}" meta l4proto tcp`, "ip6", "jump streams")}
     iifname "${bridge}" accept
     fib daddr type local meta l4proto { tcp, udp } dnat ip to ip daddr . meta l4proto . th dport map @published4
     fib daddr type local meta l4proto { tcp, udp } dnat ip6 to ip6 daddr . meta l4proto . th dport map @published6
@@ -93,6 +83,8 @@ table inet ${table} {
     iifname != "${bridge}" accept
     ct state established,related accept
     ct state invalid drop
+    ct status dnat add @begun4 { ip saddr ${BEGUN} } jump flood
+    ct status dnat add @begun6 { ip6 saddr ${BEGUN} } jump flood
     ct status dnat accept
     icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 accept
     fib daddr type != local jump outward
@@ -101,13 +93,18 @@ table inet ${table} {
     meta l4proto tcp reject with tcp reset
     reject with icmpx admin-prohibited
   }
+  chain flood {
+    ${told("told4", "ip")}
+    ${told("told6", "ip6")}
+    drop
+  }
   chain outward {
     ip daddr { 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16, 224.0.0.0/4, 255.255.255.255, ${pool4} } return
     ip6 daddr { ::/128, ::1/128, fe80::/10, ff00::/8, fd00:ec2::254/128${pool6 ? `, ${pool6}` : ""} } return
     ip saddr @open4 accept
     ip6 saddr @open6 accept
-    meta l4proto udp ${pinned("ip")} accept
-    meta l4proto udp ${pinned("ip6")} accept
+    ${pinned("meta l4proto udp", "ip", "accept")}
+    ${pinned("meta l4proto udp", "ip6", "accept")}
   }
   chain input { type filter hook input priority 0; policy accept;
     iifname != "${bridge}" accept
@@ -158,99 +155,4 @@ export function proxyPorts(
     `add rule inet ${table} names meta l4proto { tcp, udp } redirect to :${dnsPort}`,
     `add rule inet ${table} streams meta l4proto tcp redirect to :${tcpPort}`,
   ].join("\n");
-}
-
-/** The name of a sandbox's port on the bridge. */
-export function portName({ portPrefix }: Pick<NetworkSettings, "portPrefix">, address: string): string {
-  const [, , third, fourth] = address.split(".").map(Number);
-  return `${portPrefix}${((third! << 8) | fourth!).toString(16).padStart(4, "0")}`;
-}
-
-/** The hardware address of a sandbox, which follows from its address. */
-export function hardwareAddress(address: string, end: "sandbox" | "port" | "bridge"): Uint8Array {
-  return Uint8Array.from([
-    0x02,
-    { sandbox: 0xa1, port: 0xa0, bridge: 0xa2 }[end],
-    ...address.split(".").map(Number),
-  ]);
-}
-
-function macText(mac: Uint8Array): string {
-  return [...mac].map((byte) => byte.toString(16).padStart(2, "0")).join(":");
-}
-
-/** One element of a set or map, as `[set, element]`. */
-type Element = readonly [what: string, element: string];
-
-function elementsOf(settings: NetworkSettings, { address, ipv6, mode, ports }: Admitted): Element[] {
-  const { table } = settings;
-  const mac = macText(hardwareAddress(address, "sandbox"));
-  const port = portName(settings, address);
-  const elements: Element[] = [[`bridge ${table} own4`, `"${port}" . ${mac} . ${address}`]];
-  if (ipv6) elements.push([`bridge ${table} own6`, `"${port}" . ${mac} . ${ipv6}`]);
-  if (mode === "bridge") {
-    elements.push([`inet ${table} open4`, address]);
-    if (ipv6) elements.push([`inet ${table} open6`, ipv6]);
-  }
-  for (const { hostAddress, hostPort, containerPort, protocol } of ports) {
-    const [on4, on6] = hostAddress === undefined
-      ? ["0.0.0.0/0", "::/0"]
-      : hostAddress.includes(":")
-      ? [undefined, hostAddress]
-      : [hostAddress, undefined];
-    if (on4) {
-      elements.push([
-        `inet ${table} published4`,
-        `${on4} . ${protocol} . ${hostPort} : ${address} . ${containerPort}`,
-      ]);
-    }
-    if (on6 && ipv6) {
-      elements.push([
-        `inet ${table} published6`,
-        `${on6} . ${protocol} . ${hostPort} : ${ipv6} . ${containerPort}`,
-      ]);
-    }
-  }
-  return elements;
-}
-
-/** Lets a sandbox be on the network. It fails if somebody else has one of its ports. */
-export function admit(settings: NetworkSettings, sandbox: Admitted): string {
-  return elementsOf(settings, sandbox).map(([set, element]) =>
-    // `create` refuses what is there: a port can be only one's.
-    `${set.includes(" published") ? "create" : "add"} element ${set} { ${element} }`
-  ).join("\n");
-}
-
-/** Takes away all that {@linkcode admit} has added, if it is there. */
-export function dismiss(settings: NetworkSettings, sandbox: Admitted): string {
-  return elementsOf(settings, sandbox).flatMap(([set, element]) => {
-    return [`add element ${set} { ${element} }`, `delete element ${set} { ${element.split(" : ")[0]} }`];
-  }).join("\n");
-}
-
-function pinElement({ sandbox, address, first, last, protocol }: Omit<Pin, "ttlS">): string {
-  return `${sandbox} . ${address} . ${protocol} . ${first === last ? first : `${first}-${last}`}`;
-}
-
-function pinSet({ table }: Pick<NetworkSettings, "table">, { sandbox }: Pick<Pin, "sandbox">): string {
-  return `inet ${table} pins${sandbox.includes(":") ? 6 : 4}`;
-}
-
-/** Adds pins, or lets those that are there last longer: at no moment is one missing. */
-export function pins(settings: Pick<NetworkSettings, "table">, all: readonly Pin[]): string {
-  return all.flatMap((pin) => {
-    const [set, element] = [pinSet(settings, pin), pinElement(pin)];
-    const timeout = pin.ttlS === undefined ? "" : ` timeout ${Math.max(1, Math.ceil(pin.ttlS))}s`;
-    const add = `add element ${set} { ${element}${timeout} }`;
-    return [add, `delete element ${set} { ${element} }`, add];
-  }).join("\n");
-}
-
-/** Takes pins away, if they are there. */
-export function unpins(settings: Pick<NetworkSettings, "table">, all: readonly Omit<Pin, "ttlS">[]): string {
-  return all.flatMap((pin) => {
-    const [set, element] = [pinSet(settings, pin), pinElement(pin)];
-    return [`add element ${set} { ${element} }`, `delete element ${set} { ${element} }`];
-  }).join("\n");
 }

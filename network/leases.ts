@@ -1,13 +1,18 @@
 import { openDirectory, tryLock } from "../ffi/directory.ts";
 import type { Fd } from "../ffi/fd.ts";
+import { isMissing, isThere } from "../ffi/look.ts";
+import { removeIfThere } from "../ffi/remove.ts";
 import { LifecycleError } from "../runtime/errors.ts";
 import { isAlive } from "../runtime/state/liveness.ts";
 import type { ProcessName } from "../runtime/state/record.ts";
+import { makeDirectory } from "./paths.ts";
 import type { PublishedPort } from "./ports.ts";
 import { bytesOf, ipv4Text, ipv6Text, type NetworkSettings, numberOf } from "./settings.ts";
 
 /** How long somebody waits for others to leave the network as it is. */
 const [LOCK_MS, PAUSE_MS] = [20_000, 2];
+/** Nobody writes at a lease for so long. */
+const ABANDONED_MS = 60_000;
 /** The bridge has the first address, and the last is for broadcasts. */
 const [FIRST_HOST, RESERVED] = [2, 3];
 
@@ -29,10 +34,14 @@ export interface Lease {
 
 /**
  * Hands out addresses. A lease is a file that is there whole or not at all, named for the address: the file system sees to
- * it that nobody else gets that, and it is there still when a process or the machine has died.
+ * it that nobody else gets that, and it is there still when a process has died. No sandbox outlives the machine, so that
+ * nobody waits for the disk: of a lease that a power cut has left nothing is needed.
  */
 export class Leases {
   readonly #directory: string;
+  /** Whether one was found that says nothing. */
+  hasEmpty = false;
+
   constructor(readonly settings: NetworkSettings) {
     this.#directory = `${settings.directory}/leases`;
   }
@@ -43,7 +52,7 @@ export class Leases {
     const room = 2 ** (32 - prefixLength) - RESERVED;
     const token = crypto.randomUUID();
     const start = crypto.getRandomValues(new Uint32Array(1))[0]! % room;
-    Deno.mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+    makeDirectory(this.#directory);
     const temporary = `${this.#directory}/.${token}`;
     try {
       for (let tried = 0; tried < room; tried++) {
@@ -58,7 +67,7 @@ export class Leases {
         }
       }
     } finally {
-      remove(temporary);
+      removeIfThere(temporary);
     }
     throw new LifecycleError(
       `Cannot give sandbox "${lease.id}" an address: all ${room} of ${
@@ -76,14 +85,34 @@ export class Leases {
     return changed;
   }
 
-  /** The lease of an address as it is now; nothing if there is none. */
+  /** The lease of an address as it is now; nothing if there is none, or one that says nothing. */
   read(address: string): Lease | undefined {
     try {
       return JSON.parse(Deno.readTextFileSync(`${this.#directory}/${address}`)) as Lease;
     } catch (error) {
       if (error instanceof Deno.errors.NotFound) return undefined;
-      throw error;
+      if (!(error instanceof SyntaxError)) throw error;
+      this.hasEmpty = true;
+      return undefined;
     }
+  }
+
+  /** Whether its address is somebody's. */
+  has(lease: Lease): boolean {
+    return isThere(this.#path(lease));
+  }
+
+  /**
+   * Removes those that say nothing: processes write them whole, so the machine has lost its power since. Whoever calls has
+   * the lock.
+   */
+  removeEmpty(): void {
+    for (const name of this.#names()) {
+      this.hasEmpty = false;
+      this.read(name);
+      if (this.hasEmpty) removeIfThere(`${this.#directory}/${name}`);
+    }
+    this.hasEmpty = false;
   }
 
   /** All there are. */
@@ -93,17 +122,17 @@ export class Leases {
 
   /** Those whose sandbox has ended, as after a crash. */
   stale(): Lease[] {
-    return this.list().filter(({ owner }) => !isAlive(owner));
+    return this.list().filter((lease) => !isHeld(lease));
   }
 
   /** Gives an address back; not that of a later lease. Whoever calls has the lock. */
   release(lease: Lease): void {
-    if (this.read(lease.address)?.token === lease.token) remove(this.#path(lease));
+    if (this.read(lease.address)?.token === lease.token) removeIfThere(this.#path(lease));
   }
 
   /** Takes the lock under which what belongs to leases is taken away, or made anew. */
   async lock(): Promise<Fd> {
-    Deno.mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+    makeDirectory(this.#directory);
     const end = performance.now() + LOCK_MS;
     const directory = openDirectory(this.#directory)!;
     while (!tryLock(directory)) {
@@ -118,11 +147,21 @@ export class Leases {
     return directory;
   }
 
+  /** Removes leases that were only begun to be written, by those who died meanwhile. */
+  tidy(): void {
+    for (const name of this.#all()) {
+      const path = `${this.#directory}/${name}`;
+      if (name.startsWith(".") && isAbandoned(path)) removeIfThere(path);
+    }
+  }
+
   #names(): string[] {
+    return this.#all().filter((name) => !name.startsWith("."));
+  }
+
+  #all(): string[] {
     try {
-      return [...Deno.readDirSync(this.#directory)].map(({ name }) => name).filter((name) =>
-        !name.startsWith(".")
-      );
+      return [...Deno.readDirSync(this.#directory)].map(({ name }) => name);
     } catch (error) {
       if (error instanceof Deno.errors.NotFound) return [];
       throw error;
@@ -144,15 +183,22 @@ export class Leases {
 }
 
 function write(path: string, lease: Lease): void {
-  using file = Deno.openSync(path, { write: true, create: true, truncate: true, mode: 0o600 });
-  file.writeSync(new TextEncoder().encode(JSON.stringify(lease)));
-  file.syncSync();
+  Deno.writeTextFileSync(path, JSON.stringify(lease), { mode: 0o600 }); // all of it, or it fails
 }
 
-function remove(path: string): void {
+/** Whether the process that has a lease lives. */
+export function isHeld({ owner }: Pick<Lease, "owner">): boolean {
+  if (isMissing(`/proc/${owner.pid}`)) return false; // to find that out by an error takes longer than all else
+  return isAlive(owner);
+}
+
+/** Whether nobody writes at it any more: whose it would be has ended, or that was long ago. */
+function isAbandoned(path: string): boolean {
   try {
-    Deno.removeSync(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    const changed = Deno.statSync(path).mtime?.getTime() ?? 0;
+    if (Date.now() - changed > ABANDONED_MS) return true;
+    return !isHeld(JSON.parse(Deno.readTextFileSync(path)) as Lease);
+  } catch {
+    return false; // it is being written, or has just got its name
   }
 }

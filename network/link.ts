@@ -1,4 +1,5 @@
 import type { Fd } from "../ffi/fd.ts";
+import { isMissing, isThere } from "../ffi/look.ts";
 import {
   type AddressBytes,
   addRoute,
@@ -12,13 +13,15 @@ import {
 } from "../ffi/links.ts";
 import { RouteSocket, routesOf } from "../ffi/netlink.ts";
 import { LifecycleError } from "../runtime/errors.ts";
-import { hardwareAddress, portName } from "./firewall_rules.ts";
+import { hardwareAddress, portName } from "./firewall_elements.ts";
 import type { Lease } from "./leases.ts";
 import { ipv4Text, type NetworkSettings, parseIpv4 } from "./settings.ts";
 
 /** What the device is called inside. */
 export const DEVICE = "eth0";
 const LOOPBACK = 1;
+/** Where each device of this network namespace has a directory. */
+const DEVICES = "/proc/sys/net/ipv4/conf";
 
 /** Makes the bridge of a network, or completes one that somebody who was killed has begun. */
 export function ensureBridge(settings: NetworkSettings, routes: RouteSocket): void {
@@ -64,46 +67,61 @@ export function connect(settings: NetworkSettings, lease: Lease, namespace: Fd):
   const { ipv4, ipv6 } = settings;
   using routes = new RouteSocket();
   using inside = routesOf(namespace);
-  const bridge = routes.find(settings.bridge);
+  const bridge = routes.indexOf(settings.bridge);
   if (bridge === undefined) {
     throw new LifecycleError(`Cannot find bridge "${settings.bridge}": it was removed`);
   }
   const name = portName(settings, lease.address);
   const own = hardwareAddress(lease.address, "sandbox");
   const port = hardwareAddress(lease.address, "port");
-  makeVeth(routes, { name, mac: port, bridge, peer: { name: DEVICE, mac: own, namespace } });
-  const device = routes.find(name);
-  if (device === undefined) {
-    throw new LifecycleError(`Cannot find network device "${name}", which was made just now`);
-  }
-  isolatePort(routes, device);
-  if (ipv6) keepFromLinkLocal(routes, device);
-  routes.bringUp(device);
-  const eth = inside.find(DEVICE);
-  if (eth === undefined) throw new LifecycleError(`Cannot find network device "${DEVICE}" in the sandbox`);
-  if (ipv6) keepFromLinkLocal(inside, eth);
-  inside.bringUp(LOOPBACK);
-  const gatewayMac = hardwareAddress(ipv4Text(ipv4.gateway), "bridge");
   const families: [address: AddressBytes, gateway: AddressBytes][] = [[
     parseIpv4(lease.address)!,
     ipv4.gateway,
   ]];
   if (ipv6 && lease.ipv6) families.push([ipv6Of(settings, lease)!, ipv6.gateway]);
-  for (const [address] of families) giveAddress(inside, eth, { address, prefixLength: 8 * address.length });
-  inside.bringUp(eth);
-  for (const [address, gateway] of families) {
+  routes.together(() => {
+    makeVeth(routes, { name, mac: port, bridge, peer: { name: DEVICE, mac: own, namespace } });
+    isolatePort(routes, name);
+    if (ipv6) keepFromLinkLocal(routes, name);
+    routes.bringUp(name);
     // Nobody asks who has an address, so nobody can answer falsely.
-    setNeighbour(routes, bridge, { address, mac: own });
-    setNeighbour(inside, eth, { address: gateway, mac: gatewayMac });
-    addRoute(inside, { device: eth, to: { address: gateway, prefixLength: 8 * gateway.length } });
-    addRoute(inside, { device: eth, gateway });
-  }
+    for (const [address] of families) setNeighbour(routes, bridge, { address, mac: own });
+  });
+  const eth = inside.indexOf(DEVICE);
+  if (eth === undefined) throw new LifecycleError(`Cannot find network device "${DEVICE}" in the sandbox`);
+  const gatewayMac = hardwareAddress(ipv4Text(ipv4.gateway), "bridge");
+  inside.together(() => {
+    if (ipv6) keepFromLinkLocal(inside, eth);
+    inside.bringUp(LOOPBACK);
+    for (const [address] of families) giveAddress(inside, eth, { address, prefixLength: 8 * address.length });
+    inside.bringUp(eth);
+    for (const [, gateway] of families) {
+      setNeighbour(inside, eth, { address: gateway, mac: gatewayMac });
+      addRoute(inside, { device: eth, to: { address: gateway, prefixLength: 8 * gateway.length } });
+      addRoute(inside, { device: eth, gateway });
+    }
+  });
 }
 
 /** Takes the port of a sandbox away, if the end of its namespace has not done so. */
 export function disconnect(settings: NetworkSettings, { address }: Pick<Lease, "address">): void {
+  const name = portName(settings, address);
+  if (isGone(name)) return;
   using routes = new RouteSocket();
-  removeLink(routes, portName(settings, address));
+  removeLink(routes, name);
+}
+
+/** Whether the bridge of a network is there. */
+export function isBridgeThere({ bridge }: Pick<NetworkSettings, "bridge">): boolean {
+  return isThere(`${DEVICES}/${bridge}`);
+}
+
+/**
+ * Whether there is no device of this name, for sure. To ask rtnetlink would be to wait for all that change devices: the
+ * kernel does when it ends the namespace of the sandbox before.
+ */
+function isGone(name: string): boolean {
+  return isMissing(`${DEVICES}/${name}`) && isThere(DEVICES);
 }
 
 function ipv6Of({ ipv6 }: NetworkSettings, { address }: Pick<Lease, "address">): AddressBytes | undefined {

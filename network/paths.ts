@@ -1,3 +1,4 @@
+import { isThere } from "../ffi/look.ts";
 import { defaultRoot } from "../runtime/state/store.ts";
 
 /** Where root's things are kept unless somebody names another directory for containers. */
@@ -13,6 +14,11 @@ export function networkDirectory(root: string | undefined): string {
   return root === undefined ? `${base.slice(0, base.lastIndexOf("/"))}/${NAME}` : `${base}/@${NAME}`;
 }
 
+/** Makes a directory that only its owner enters, with all above it; most are there. */
+export function makeDirectory(path: string): void {
+  if (!isThere(path)) Deno.mkdirSync(path, { recursive: true, mode: 0o700 });
+}
+
 /** Everything that a network keeps in its directory. */
 export function networkPaths(directory: string): {
   readonly settings: string;
@@ -21,6 +27,7 @@ export function networkPaths(directory: string): {
   readonly audit: string;
   readonly control: string;
   readonly proxyLog: string;
+  readonly proxyLock: string;
 } {
   return {
     /** Its names and address ranges. */
@@ -35,5 +42,7 @@ export function networkPaths(directory: string): {
     control: `${directory}/proxy.sock`,
     /** What the proxy says of itself. */
     proxyLog: `${directory}/proxy.log`,
+    /** Whoever has it is the proxy, or about to be. */
+    proxyLock: `${directory}/proxy.lock`,
   };
 }

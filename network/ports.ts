@@ -71,7 +71,8 @@ export function checkPorts(
 /** TCP_LISTEN, and what a socket of UDP has that waits for anybody (TCP_CLOSE). */
 const LISTENING = { tcp: "0A", udp: "07" } as const;
 
-function isListenedTo({ protocol, hostPort, hostAddress }: PublishedPort): boolean {
+/** Whether a program of the host has a port. */
+export function isListenedTo({ protocol, hostPort, hostAddress }: PublishedPort): boolean {
   return [protocol, `${protocol}6`].some((table) => {
     return socketsOf(table).some(({ address, port, state }) => {
       if (port !== hostPort || state !== LISTENING[protocol]) return false;

@@ -1,7 +1,8 @@
+import { removeIfThere } from "../ffi/remove.ts";
 import { LifecycleError } from "../runtime/errors.ts";
 import type { Firewall } from "./firewall.ts";
 import type { Lease } from "./leases.ts";
-import { networkPaths } from "./paths.ts";
+import { makeDirectory, networkPaths } from "./paths.ts";
 import type { Credential, NetworkPolicy } from "./policy/policy.ts";
 import { tellProxy } from "./proxy/client.ts";
 import type { ProxiedSandbox } from "./proxy/control.ts";
@@ -44,7 +45,7 @@ export class Proxied implements AsyncDisposable {
   /** Tells the proxy of a sandbox, whose traffic it refuses until then. */
   static async add(
     settings: NetworkSettings,
-    { id, address, ipv6 }: Lease,
+    { id, address, ipv6, token }: Lease,
     policy: NetworkPolicy,
     { onVerdict, start }: Around,
   ): Promise<Proxied> {
@@ -54,11 +55,15 @@ export class Proxied implements AsyncDisposable {
     makeDirectories(settings);
     // What is on disk has no secrets: a proxy that is started anew asks for them again.
     const text = JSON.stringify({ ...sandbox, credentials: {} });
+    const temporary = beginning(settings, token);
     try {
-      Deno.writeTextFileSync(`${sandboxes}/${id}.json`, text, { createNew: true, mode: 0o600 });
+      Deno.writeTextFileSync(temporary, text, { mode: 0o600 });
+      Deno.linkSync(temporary, `${sandboxes}/${id}.json`); // whole or not at all
     } catch (error) {
       if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
       throw new LifecycleError(`Cannot connect sandbox "${id}": there is one of that name on the network`);
+    } finally {
+      removeIfThere(temporary);
     }
     const proxied = new Proxied(settings, sandbox, start);
     if (policy.allow.some(({ inspect }) => inspect)) await proxied.ready();
@@ -79,11 +84,12 @@ export class Proxied implements AsyncDisposable {
    */
   static async remove(
     settings: NetworkSettings,
-    { id, address }: Pick<Lease, "id" | "address">,
+    { id, address, token }: Pick<Lease, "id" | "address" | "token">,
     meanwhile: () => void,
   ): Promise<boolean> {
     const { control, sandboxes } = networkPaths(settings.directory);
     const file = `${sandboxes}/${id}.json`;
+    removeIfThere(beginning(settings, token)); // of somebody who was killed at it
     if (addressIn(file) !== address) return false; // it is another's by now, or was never there
     let isDone = false;
     try {
@@ -91,6 +97,7 @@ export class Proxied implements AsyncDisposable {
     } catch (error) {
       if (!(error instanceof LifecycleError)) throw error; // it has not heard of it
     }
+    removeIfThere(`${file}.new`);
     Deno.removeSync(file);
     return isDone;
   }
@@ -151,7 +158,12 @@ export class Proxied implements AsyncDisposable {
 
 function makeDirectories({ directory }: NetworkSettings): void {
   const { sandboxes, audit } = networkPaths(directory);
-  for (const each of [sandboxes, audit]) Deno.mkdirSync(each, { recursive: true, mode: 0o700 });
+  for (const each of [sandboxes, audit]) makeDirectory(each);
+}
+
+/** What the file of a sandbox is called that has this lease, until all of it is written. */
+function beginning({ directory }: NetworkSettings, token: string): string {
+  return `${networkPaths(directory).sandboxes}/.${token}`;
 }
 
 function addressIn(file: string): string | undefined {

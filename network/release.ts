@@ -1,9 +1,8 @@
 import { isInstalled } from "../ffi/library.ts";
 import { LIBNFTABLES } from "../ffi/nftables.ts";
-import { isAlive } from "../runtime/state/liveness.ts";
 import { removeFiles } from "./files.ts";
 import { Firewall } from "./firewall.ts";
-import type { Lease, Leases } from "./leases.ts";
+import { isHeld, type Lease, type Leases } from "./leases.ts";
 import { disconnect } from "./link.ts";
 import { Proxied } from "./proxied.ts";
 import type { NetworkSettings } from "./settings.ts";
@@ -19,9 +18,10 @@ export async function takeAway(
   lease: Lease,
   ifStale = false,
 ): Promise<void> {
+  if (!leases.has(lease)) return; // nor may there be a network any more
   using _lock = await leases.lock();
   const now = leases.read(lease.address);
-  const lives = now !== undefined && isAlive(now.owner);
+  const lives = now !== undefined && isHeld(now);
   if (now?.token !== lease.token || (ifStale && lives)) return; // others were faster
   // The end of its namespace takes the device with it; the kernel would let us wait 10 ms or more for that.
   if (lives) disconnect(settings, now);
@@ -34,7 +34,7 @@ export async function takeAway(
     removeFiles(settings, now);
     isDismissed = true;
   };
-  const isUnpinned = now.mode === "policy" && await Proxied.remove(settings, now, dismiss);
+  const isUnpinned = now.mode !== "policy" || await Proxied.remove(settings, now, dismiss);
   dismiss();
   if (!isUnpinned) { for (const each of [now.address, now.ipv6]) if (each) firewall?.unpinAll(each); }
   leases.release(now);

@@ -1,7 +1,7 @@
 import { openDirectory, putFileAt, readFileAt } from "../ffi/directory.ts";
 import type { AddressBytes } from "../ffi/links.ts";
 import { UsageError } from "../runtime/errors.ts";
-import { networkDirectory } from "./paths.ts";
+import { makeDirectory, networkDirectory } from "./paths.ts";
 
 /** The first pool that is tried; others are the next ones of this length. */
 const [FIRST_POOL, POOL_BITS, MOST_POOLS] = [[10, 209, 0, 0], 16, 46] as const;
@@ -43,17 +43,26 @@ interface Written {
   readonly ipv4: string;
 }
 
+/** What was read last, and what follows from it. */
+let last:
+  | { readonly written: string; readonly hasIpv6: boolean; readonly settings: NetworkSettings }
+  | undefined;
+
 /**
  * The settings of the network in a directory; the first who asks chooses addresses that the host does not use, and
  * writes them down.
  */
 export function networkSettings(directory: string): NetworkSettings {
-  Deno.mkdirSync(directory, { recursive: true, mode: 0o700 });
+  makeDirectory(directory);
   using held = openDirectory(directory);
   if (!held) throw new UsageError(`Cannot keep a network in "${directory}": it is no directory`);
   const known = readFileAt(held, "settings.json", MOST_BYTES);
+  const hasIpv6 = kernelHasIpv6();
+  const same = last?.written === known && last?.hasIpv6 === hasIpv6 && last?.settings.directory === directory;
+  if (known !== undefined && last && same) return last.settings;
   const written = known === undefined ? undefined : JSON.parse(known) as Written;
-  const settings = settingsOf(directory, written ?? chosen(directory));
+  const settings = settingsOf(directory, written ?? chosen(directory), hasIpv6);
+  if (known !== undefined) last = { written: known, hasIpv6, settings };
   if (!written) putFileAt(held, "settings.json", new TextEncoder().encode(JSON.stringify(chosen(directory))));
   return settings;
 }

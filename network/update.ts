@@ -22,7 +22,7 @@ export async function updateNetworkPolicy(
   const { network } = container.record;
   const read = await parseNetworkPolicy(policy, "network policy");
   const settings = networkSettings(network?.directory ?? networkDirectory(store.root));
-  if (!network || !Proxied.has(settings, { id, address: network.address })) {
+  if (network?.address === undefined || !Proxied.has(settings, { id, address: network.address })) {
     throw new LifecycleError(
       `Cannot change the network policy of "${id}": it was made without one; make it anew with --network-policy`,
     );

@@ -1,4 +1,4 @@
-import { provideNetwork } from "../runtime/network.ts";
+import { type NetworkProvider, provideNetwork } from "../runtime/network.ts";
 
 /**
  * Lets sandboxes have networks.
@@ -6,10 +6,13 @@ import { provideNetwork } from "../runtime/network.ts";
  * @param program How the command line is started, for the proxy. @default as it lies beside the library
  */
 export function useNetworks(program?: () => readonly string[]): void {
-  provideNetwork(async () => {
-    if (program) (await import("./proxy/spawn.ts")).proxyProgram(program());
-    return (await import("./attach.ts")).provider;
-  });
+  let provider: Promise<NetworkProvider> | undefined;
+  provideNetwork(() => provider ??= loaded(program));
+}
+
+async function loaded(program?: () => readonly string[]): Promise<NetworkProvider> {
+  if (program) (await import("./proxy/spawn.ts")).proxyProgram(program());
+  return (await import("./attach.ts")).provider;
 }
 
 useNetworks();

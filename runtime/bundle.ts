@@ -4,6 +4,7 @@ import { readConfig } from "./config_file.ts";
 import { SpecError } from "./errors.ts";
 import { filled } from "./from_rootfs.ts";
 import type { Host } from "./host/facts.ts";
+import { led } from "./mount_places.ts";
 import type { Filter, PlanRequest, Root } from "./plan/context.ts";
 import type { Kind } from "./plan/files.ts";
 import { mountOptions } from "./plan/mount_options.ts";
@@ -24,11 +25,13 @@ const DEFAULT_UPPER_BYTES = 256 << 20;
 /**
  * Reads the bundle at `path`.
  *
+ * @param config The text of its config.json, if that was read before.
  * @throws {SpecError} with every problem of the config.json.
  */
-export function loadBundle(path: string): Bundle {
+export function loadBundle(path: string, config?: string): Bundle {
   const directory = resolve(path);
-  return { path: directory, spec: parseSpec(readConfig(directory), join(directory, "config.json")) };
+  const text = config ?? readConfig(directory);
+  return { path: directory, spec: parseSpec(text, join(directory, "config.json")) };
 }
 
 /** What to put over the root file system: nothing, or an overlay whose upper layer is a tmpfs of this size. */
@@ -49,8 +52,13 @@ export interface RequestOptions {
   readonly filter?: Filter | undefined;
   /** The sources that must lie beneath a directory. */
   readonly beneath?: PlanRequest["beneath"];
-  /** Whether the root file system may say more of the program: a file of a hostile one is better not read. */
+  /**
+   * Whether the root file system may say more of the program, and its links where mounts lie: files of a hostile one are
+   * better not read. And whether binds may clear flags that the host has set on their sources.
+   */
   readonly trusted?: boolean;
+  /** Whether the upper layer of an overlay comes by a descriptor, with files in it already. */
+  readonly keptUpper?: boolean | undefined;
   /** Used instead of the bundle's rootfs. */
   readonly root?: Root | undefined;
 }
@@ -62,10 +70,10 @@ export interface RequestOptions {
  */
 export function request(
   { path, spec }: Bundle,
-  { host, overlay, form, filter, root, beneath, trusted = false }: RequestOptions,
+  { host, overlay, form, filter, root, beneath, trusted = false, keptUpper = false }: RequestOptions,
 ): PlanRequest {
   const sources = new Map<string, Kind>();
-  const from = root ?? bundleRoot({ path, spec }, overlay);
+  const from = root ?? bundleRoot({ path, spec }, overlay, keptUpper);
   spec.mounts?.forEach((mount, index) => {
     if (!mountOptions(mount.options ?? [], mount.type).bind) return;
     const source = mount.source ?? "";
@@ -74,16 +82,21 @@ export function request(
     const isLater = pathInRoot(from, whole) !== undefined && !isThere(whole);
     sources.set(whole, isLater ? "directory" : kindOf(whole, path, `/mounts/${index}/source`));
   });
-  const mounts = spec.mounts?.map((mount) => placed(mount, from));
+  const asked = spec.mounts?.map((mount) => placed(mount, from));
+  const rootfs = trusted && from.kind !== "scratch"
+    ? from.kind === "directory" ? from.path : from.lowers[0]
+    : undefined;
+  const { mounts, seen } = asked && rootfs !== undefined ? led(asked, rootfs) : { mounts: asked, seen: {} };
   const whole = filled({ ...spec, ...(mounts && { mounts }) }, from, trusted);
   return {
     spec: whole.spec,
-    seen: whole.seen,
+    seen: { ...seen, ...whole.seen },
     bundle: path,
     root: from,
     host,
     sources,
     beneath,
+    ...(trusted && { clearsFlags: true }),
     filter,
     form,
   };
@@ -112,7 +125,7 @@ function kindOf(source: string, bundle: string, pointer: string): Kind {
   }
 }
 
-function bundleRoot({ path, spec }: Bundle, overlay: OverlayChoice): Root {
+function bundleRoot({ path, spec }: Bundle, overlay: OverlayChoice, isKept: boolean): Root {
   const rootfs = isAbsolute(spec.root.path) ? normalize(spec.root.path) : join(path, spec.root.path);
   let info: Deno.FileInfo;
   try {
@@ -131,7 +144,8 @@ function bundleRoot({ path, spec }: Bundle, overlay: OverlayChoice): Root {
   const ownMounts =
     spec.linux?.namespaces?.some((each) => each.type === "mount" && each.path === undefined) ?? false;
   if (overlay.kind === "none" || !ownMounts) return { kind: "directory", path: rootfs };
-  return { kind: "overlay", lowers: [rootfs], sizeBytes: overlay.sizeBytes ?? DEFAULT_UPPER_BYTES };
+  const sizeBytes = overlay.sizeBytes ?? DEFAULT_UPPER_BYTES;
+  return { kind: "overlay", lowers: [rootfs], sizeBytes, ...(isKept && { isKept }) };
 }
 
 function rootError(bundle: string, message: string): SpecError {

@@ -27,12 +27,16 @@ export async function connected<Options extends InnerOptions & { readonly id: st
 
 /** Takes a place on the network. */
 export async function placed(id: string, network: NetworkOptions): Promise<Connection> {
-  if (Deno.uid() !== 0) {
-    throw new UnsupportedError(
-      network.mode === "bridge" ? "the network bridge" : "a network policy",
-      "only root may make network devices and firewall rules of the host",
-      "run it as root, or without a network",
-    );
+  const isRoot = Deno.uid() === 0;
+  if (network.mode === "pasta" && isRoot) {
+    throw new UnsupportedError("the network pasta", "root needs nobody's help to connect it", "use bridge");
+  }
+  if (network.mode !== "pasta" && !isRoot) {
+    const [what, instead] = network.mode === "bridge"
+      ? ["the network bridge", "on network pasta"]
+      : ["a network policy", "without a network"];
+    const reason = "only root may make network devices and firewall rules of the host";
+    throw new UnsupportedError(what, reason, `run it as root, or ${instead}`);
   }
   const provider = await networkProvider();
   return await provider.connect(id, network);

@@ -5,7 +5,7 @@ import type { Arch } from "./host/facts.ts";
 import { probeHost, probeLandlock } from "./host/probe.ts";
 import { ERRNO, syscallNumber } from "./plan/abi.ts";
 import { knownMountOptions } from "./plan/mount_options.ts";
-import { FLAG_NEW_LISTENER, FLAGS } from "./seccomp/numbers.ts";
+import { FLAGS } from "./seccomp/numbers.ts";
 import type { StringMap } from "./spec/config.ts";
 import type { Features, SeccompFeatures } from "./spec/features.ts";
 import {
@@ -73,15 +73,17 @@ function seccomp(arch: Arch): SeccompFeatures {
     operators: SECCOMP_OPERATORS,
     archs: SECCOMP_ARCHES,
     knownFlags: SECCOMP_FLAGS,
-    supportedFlags: SECCOMP_FLAGS.filter((flag) => hasFlag(flag, arch)),
+    // One more is applied beside a listener, and means nothing to a filter without one: whoever goes by this list of runc's
+    // does not know it.
+    supportedFlags: SECCOMP_FLAGS.filter((flag) => flag !== BESIDE_LISTENER && hasFlag(flag, arch)),
   };
 }
 
+const BESIDE_LISTENER = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV";
+
 /** Asks for a filter at no address: the kernel looks at the flags first, and installs nothing (seccomp(2)). */
 function hasFlag(flag: SeccompFlag, arch: Arch): boolean {
-  // The kernel takes this one only beside a listener.
-  const beside = flag === "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" ? FLAG_NEW_LISTENER : 0;
   const number = BigInt(syscallNumber("seccomp", arch));
-  const result = libc.syscall(number, SECCOMP_SET_MODE_FILTER, BigInt(FLAGS[flag] | beside), 0n, 0n);
+  const result = libc.syscall(number, SECCOMP_SET_MODE_FILTER, BigInt(FLAGS[flag]), 0n, 0n);
   return Number(result) === -1 && errno() === ERRNO.EFAULT;
 }

@@ -1,7 +1,7 @@
 import { BUILD_ID } from "./build_id.ts";
 import type { Host } from "./host/facts.ts";
 import { keep, readKept } from "./kept_files.ts";
-import { type CompiledFilter, compileFilter } from "./seccomp.ts";
+import { type CompiledFilter, compileFilter, type Compiler } from "./seccomp.ts";
 import type { Seccomp } from "./spec/linux.ts";
 
 /** How many filters a process keeps at hand. */
@@ -18,6 +18,7 @@ const filters = new Map<string, CompiledFilter>();
  * ordinary profile, 6 ms for three architectures. Kept for this process; a built command also keeps files.
  *
  * @param path What to call the spec in errors.
+ * @param compiler Who compiles.
  * @throws {SpecError} where the kernel would refuse it.
  * @throws {UnsupportedError} if it has to be compiled and libseccomp is not installed.
  *
@@ -26,18 +27,31 @@ const filters = new Map<string, CompiledFilter>();
  * const filter = filterOf(bundle.spec.linux.seccomp, probeHost());
  * ```
  */
-export function filterOf(seccomp: Seccomp, host: Pick<Host, "arch">, path?: string): CompiledFilter {
+export function filterOf(
+  seccomp: Seccomp,
+  host: Pick<Host, "arch">,
+  path?: string,
+  compiler: Compiler = "libseccomp",
+): CompiledFilter {
   const { defaultAction, defaultErrnoRet, architectures, flags, syscalls } = seccomp;
   const key = JSON.stringify(
-    [host.arch, defaultAction, defaultErrnoRet, architectures, flags, syscalls],
+    [compiler, host.arch, defaultAction, defaultErrnoRet, architectures, flags, syscalls],
     (_, value) => typeof value === "bigint" ? `${value}n` : value,
   );
   const known = filters.get(key) ?? read(key);
-  const filter = known ?? compileFilter(seccomp, host, path);
+  const filter = known ?? compileFilter(seccomp, host, path, compiler);
   if (filters.size >= MOST_FILTERS) filters.clear();
   filters.set(key, filter);
   if (!known) keep(KIND, key, () => pack(key, filter));
   return filter;
+}
+
+/**
+ * The filter of a config.json that is trusted: where it says nothing of flags, speculation stays as it is without a filter,
+ * as with runc.
+ */
+export function trustedFilter(seccomp: Seccomp, host: Pick<Host, "arch">): CompiledFilter {
+  return filterOf({ flags: ["SECCOMP_FILTER_FLAG_SPEC_ALLOW"], ...seccomp }, host);
 }
 
 function pack(key: string, { program, ...rest }: CompiledFilter): Uint8Array<ArrayBuffer> {

@@ -13,7 +13,7 @@ const DIRECTORY = "/run/ai-sandbox";
 const [O_RDWR, O_CREAT, O_NOFOLLOW] = [2, 0o100, Deno.build.arch === "x86_64" ? 0o400000 : 0o100000];
 const F_OFD_SETLK = 37;
 const F_WRLCK = 1;
-const [EAGAIN, EACCES] = [11, 13];
+const [ENOENT, EAGAIN, EACCES] = [2, 11, 13];
 
 /**
  * Takes a range. It is a lock on one byte of a file (fcntl(2), open file description locks), which the kernel lets go
@@ -29,8 +29,7 @@ const [EAGAIN, EACCES] = [11, 13];
  */
 export function takeIdRange(): IdRange {
   const { first, count } = window();
-  Deno.mkdirSync(DIRECTORY, { recursive: true, mode: 0o700 });
-  const lock = open(`${DIRECTORY}/ids`, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
+  const lock = openLock();
   try {
     // Somewhere new each time: a sandbox that is just ending is not met again.
     const start = crypto.getRandomValues(new Uint32Array(1))[0]!;
@@ -46,6 +45,17 @@ export function takeIdRange(): IdRange {
   } catch (cause) {
     lock[Symbol.dispose]();
     throw cause;
+  }
+}
+
+function openLock(): Fd {
+  const openFile = (): Fd => open(`${DIRECTORY}/ids`, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
+  try {
+    return openFile();
+  } catch (error) {
+    if (!(error instanceof SyscallError && error.errno === ENOENT)) throw error;
+    Deno.mkdirSync(DIRECTORY, { recursive: true, mode: 0o700 }); // the first since this machine has booted
+    return openFile();
   }
 }
 

@@ -34,7 +34,8 @@ export function readCached(name: string, kind: string = KIND): KeyedImage | unde
         return JSON.parse(decoder.decode(steps)) as StepWords[];
       },
     };
-    return { key: head.key, kinds: head.kinds, expected: head.expected, isSimple: head.isSimple, image };
+    const { key, kinds, expected, isSimple, container } = head;
+    return { key, kinds, expected, isSimple, container, image };
   } catch {
     return undefined; // nothing of ours
   }
@@ -45,7 +46,7 @@ export function writeCached(name: string, keyed: KeyedImage, kind: string = KIND
   keep(kind, name, () => pack(keyed));
 }
 
-function pack({ key, kinds, expected, isSimple, image }: KeyedImage): Uint8Array<ArrayBuffer> {
+function pack({ key, kinds, expected, isSimple, container, image }: KeyedImage): Uint8Array<ArrayBuffer> {
   const head = encoder.encode(
     JSON.stringify({
       build: BUILD_ID,
@@ -53,6 +54,7 @@ function pack({ key, kinds, expected, isSimple, image }: KeyedImage): Uint8Array
       kinds,
       expected,
       isSimple,
+      container,
       idsAt: image.idsAt,
       idWordsAt: image.idWordsAt,
     }),

@@ -4,10 +4,11 @@ import { probeCaller } from "./host/probe.ts";
 import { readCached, writeCached } from "./image_cache.ts";
 import type { Expected } from "./attest/expectation.ts";
 import { INHERITED } from "./inherited.ts";
-import { lookAt } from "./seen.ts";
+import { stillThere } from "./seen.ts";
 import type { Bundle } from "./bundle.ts";
 import type { Hooked, Listener, Rdt } from "./image_of.ts";
 import type { Image } from "./launch/image.ts";
+import type { KeptContainer } from "./lifecycle/kept_source.ts";
 import type { GroupRequest, Limits } from "./limits.ts";
 import { EDIT_PLAN, type InnerOptions, OBSERVE, type SandboxOptions } from "./options.ts";
 import type { PlanRequest } from "./plan/context.ts";
@@ -31,6 +32,8 @@ export interface KeyedImage {
   readonly isSimple?: boolean | undefined;
   /** Who else has a part in its start. */
   readonly hooked?: Hooked | undefined;
+  /** What else is known of the container that it was made for. */
+  readonly container?: KeptContainer | undefined;
 }
 
 /** An image, and how to keep it for later commands: to be called when the sandbox is on its way, so that nobody waits. */
@@ -88,7 +91,12 @@ export async function imageFor(options: InnerOptions): Promise<Found> {
 /** The same for a program with a place on the network: its image depends on the files that it has of it, too. */
 async function imageForConnected(options: InnerOptions): Promise<Found> {
   const { id = "", network, connection } = options;
-  const key = JSON.stringify([commandKey(options), network?.mode, connection!.mounts]);
+  const key = JSON.stringify([
+    commandKey(options),
+    network?.mode,
+    connection!.mounts,
+    connection!.unreachable,
+  ]);
   const known = images.get(key);
   if (known?.hooked && known.request && stillThere(known.kinds)) {
     remember(key, known);
@@ -164,21 +172,4 @@ function remember(name: string, keyed: KeyedImage): void {
   images.delete(name);
   images.set(name, keyed);
   if (images.size > MOST_IMAGES) images.delete(images.keys().next().value!);
-}
-
-/** Whether every path is still what it was; a missing one is found by the planner, which says so. */
-function stillThere(kinds: KeyedImage["kinds"]): boolean {
-  for (const path in kinds) {
-    if (kinds[path]!.startsWith("as ")) {
-      if (kinds[path] !== lookAt(path)) return false;
-      continue;
-    }
-    try {
-      const { isDirectory, isSymlink } = kinds[path] === "root" ? Deno.lstatSync(path) : Deno.statSync(path);
-      if (isSymlink || isDirectory !== (kinds[path] !== "file")) return false;
-    } catch {
-      return false;
-    }
-  }
-  return true;
 }

@@ -16,7 +16,8 @@ function directory(kind: string): string | undefined {
   return base?.startsWith("/") ? `${base}/ai-sandbox/${kind}` : undefined;
 }
 
-function fileOf(name: string): string {
+/** The name of the file in which that is kept which has this name. */
+export function fileOf(name: string): string {
   // 32-bit FNV-1a of the name: two names with the same file only push each other out.
   let hash = 0x811c9dc5;
   for (let index = 0; index < name.length; index++) {
@@ -27,12 +28,17 @@ function fileOf(name: string): string {
 
 /** What was last kept under this name, or under one that takes its place: the caller compares. */
 export function readKept(kind: string, name: string): Uint8Array<ArrayBuffer> | undefined {
+  return readKeptFile(kind, fileOf(name));
+}
+
+/** The same, of a file of this name. */
+export function readKeptFile(kind: string, fileName: string): Uint8Array<ArrayBuffer> | undefined {
   const base = directory(kind);
   if (base === undefined) return undefined;
   try {
     const { uid, mode, isDirectory } = Deno.lstatSync(base);
     if (!isDirectory || uid !== libc.geteuid() || (mode! & 0o077) !== 0) return undefined;
-    return Deno.readFileSync(`${base}/${fileOf(name)}`);
+    return Deno.readFileSync(`${base}/${fileName}`);
   } catch {
     return undefined; // nothing there
   }

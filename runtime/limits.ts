@@ -1,4 +1,4 @@
-import { baseOf, undelegated } from "./cgroup/base.ts";
+import { undelegated, withBases } from "./cgroup/base.ts";
 import { CgroupGroup } from "./cgroup/group.ts";
 import { withUsualDevices } from "./cgroup/usual_devices.ts";
 import { UnsupportedError, UsageError } from "./errors.ts";
@@ -150,9 +150,7 @@ export function groupRequest(
   if (isEmpty(limits) && !cgroupsPath && !needsRules && !mustHave) return undefined;
   const devices = complete ? withUsualDevices(rules) : rules;
   const resources = host.privileged ? { ...limits, ...(devices && { devices }) } : limits;
-  const hierarchies = host.cgroups.map((each) => {
-    return each.version === 2 ? { ...each, own: baseOf(each, host.privileged) } : each;
-  });
+  const hierarchies = withBases(host.cgroups, host.privileged);
   if (!host.privileged && !bySystemd) {
     const controllers = CgroupGroup.controllersFor(resources, hierarchies);
     const mountinfo = Deno.readTextFileSync("/proc/self/mountinfo");

@@ -1,6 +1,8 @@
 import { readConfig } from "./config_file.ts";
 import { LifecycleError, UnsupportedError, UsageError } from "./errors.ts";
+import type { Hooked } from "./image_of.ts";
 import type { SandboxOptions } from "./options.ts";
+import type { UnreachableBlock } from "./plan/context.ts";
 import type { Mount, Spec } from "./spec/config.ts";
 import type { NetworkRecord } from "./state/record.ts";
 
@@ -8,10 +10,11 @@ import type { NetworkRecord } from "./state/record.ts";
 export interface NetworkOptions {
   /**
    * `none`: loopback only; `host`: the host's; `bridge`: all that the host reaches, behind its addresses;
-   * `netns:PATH`: one that somebody else has made. With a policy there is none to be chosen.
+   * `pasta`: the same for users without root; `netns:PATH`: one that somebody else has made. With a policy there is none
+   * to be chosen.
    * @default {"none"}
    */
-  readonly mode?: "none" | "host" | "bridge" | `netns:${string}`;
+  readonly mode?: "none" | "host" | "bridge" | "pasta" | `netns:${string}`;
   /** What it reaches: the text of a network policy in YAML or JSON, or its document. */
   readonly policy?: string | object;
   /** More that it reaches, as `host[:port][/protocol]`. */
@@ -34,14 +37,48 @@ export interface Connection extends AsyncDisposable {
   readonly mounts: readonly Mount[];
   /** More environment, as `NAME=value`. */
   readonly env: readonly string[];
+  /** What it does not reach, although what it is connected with leads there. */
+  readonly unreachable?: readonly UnreachableBlock[];
   /** By what it can be taken away by others. */
   readonly record: NetworkRecord;
+  /** Does what takes no process, while there is none yet; if that fails, attaching does it again. Not all can do this. */
+  expect?(): void;
   /** Connects the namespace of a process. When this returns, all that restricts it is in place. */
   attach(pid: number): Promise<void>;
   /** Resolves when whoever decides over its traffic knows it. */
   ready(): Promise<void>;
   /** The rest of {@linkcode attach}, for a moment in which nobody can wait. */
   attachNow(pid: number): void;
+}
+
+/** An init that is being launched, and that waits for its network and for hooks. */
+interface Launched {
+  onBirth(act: (pid: number) => void): void;
+  /** Lets it not wait. */
+  letOn(): void;
+}
+
+/**
+ * Connects a sandbox while it is built, as far as that can be done then. If it has no hooks, it need not ask whether it may
+ * go on.
+ *
+ * @param child Its init, which was launched just now.
+ * @returns What is left to do before its program may begin.
+ */
+export function connectWhileBuilt(
+  connection: Connection | undefined,
+  child: Launched,
+  { hooks, netDevices = {} }: Pick<Hooked, "hooks" | "netDevices">,
+): (pid: number) => Promise<void> {
+  if (!connection?.expect) return async (pid) => await connection?.attach(pid);
+  const isAlone = Object.keys(hooks).length + Object.keys(netDevices).length === 0;
+  connection.expect();
+  child.onBirth((pid) => {
+    connection.attachNow(pid);
+    // Why it is not ready is heard of by whoever it asks then.
+    if (isAlone) void connection.ready().then(() => child.letOn(), () => {});
+  });
+  return () => connection.ready();
 }
 
 /** Whoever makes networks. */
@@ -74,12 +111,12 @@ export function needsConnection({ mode, policy, allow, publish }: NetworkOptions
       `Cannot use network "${mode}" with a network policy: a policy is a network of its own`,
     );
   }
-  if (hasPolicy || mode === "bridge") return true;
+  if (hasPolicy || mode === "bridge" || mode === "pasta") return true;
   if (publish && publish.length > 0) {
     throw new UsageError(
       `Cannot publish ports of a sandbox ${
         isAlone ? "without a network" : `on network "${mode}"`
-      }: use bridge or a policy`,
+      }: use bridge, pasta or a policy`,
     );
   }
   return false;
@@ -87,10 +124,10 @@ export function needsConnection({ mode, policy, allow, publish }: NetworkOptions
 
 /** Refuses what is no mode. */
 export function readNetworkMode(text: string): NonNullable<NetworkOptions["mode"]> {
-  if (text === "none" || text === "host" || text === "bridge") return text;
+  if (text === "none" || text === "host" || text === "bridge" || text === "pasta") return text;
   const [, path] = /^netns:(\/.+)$/.exec(text) ?? [];
   if (path !== undefined) return `netns:${path}`;
-  throw new UsageError(`Cannot use network "${text}": write none, host, bridge or netns:/PATH`);
+  throw new UsageError(`Cannot use network "${text}": write none, host, bridge, pasta or netns:/PATH`);
 }
 
 /** What annotations say of the network. */
@@ -144,7 +181,7 @@ export function isConnected({ network, bundle, untrusted }: SandboxOptions): boo
 export function withNetwork(spec: Spec, { mode, policy, allow }: NetworkOptions): Spec {
   const { namespaces = [] } = spec.linux ?? {};
   const others = namespaces.filter(({ type }) => type !== "network");
-  const isOurs = mode === "bridge" || policy !== undefined || allow !== undefined;
+  const isOurs = mode === "bridge" || mode === "pasta" || policy !== undefined || allow !== undefined;
   if (mode === undefined && !isOurs) return spec;
   if (isOurs && namespaces.some(({ type, path }) => type === "network" && path !== undefined)) {
     throw new UnsupportedError(

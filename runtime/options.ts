@@ -139,6 +139,8 @@ export interface InnerOptions extends ObservedOptions {
   readonly bare?: { readonly path: string } & Disposable;
   /** Its place on the network, which is taken already. */
   readonly connection?: Connection | undefined;
+  /** Whether the upper layer of its overlay comes by a descriptor, with files in it already. */
+  readonly keptUpper?: boolean | undefined;
 }
 
 /** What `--fallback landlock` does not keep apart. */

@@ -4,7 +4,7 @@ import { loadBundle, request } from "./bundle.ts";
 import { type Command, commandSpec } from "./command.ts";
 import { environment } from "./environment.ts";
 import { type Issue, SpecError, UnsupportedError, UsageError } from "./errors.ts";
-import { filterOf } from "./filters.ts";
+import { filterOf, trustedFilter } from "./filters.ts";
 import type { Host } from "./host/facts.ts";
 import { probeHost } from "./host/probe.ts";
 import { withLandlock } from "./landlock.ts";
@@ -13,6 +13,7 @@ import { type InnerOptions, OBSERVE, type SandboxOptions } from "./options.ts";
 import { annotatedNetwork, missingMounts, needsConnection, withNetwork } from "./network.ts";
 import type { PlanRequest } from "./plan/context.ts";
 import { confinement, underPolicy } from "./policy/apply.ts";
+import { withPolicyLimits } from "./policy/resources.ts";
 import { builtinPolicy } from "./policy/builtin.ts";
 import type { Policy } from "./policy/policy.ts";
 import { rootless } from "./rootless.ts";
@@ -57,7 +58,7 @@ export function prepare(
       throw new UsageError("Cannot distrust a program's config.json: only a bundle has one");
     }
     const { spec: plain, root } = commandSpec(commandOf(command, options), host);
-    const spec = withLimits(networked(plain, options, policy), options);
+    const spec = withPolicyLimits(withLimits(networked(plain, options, policy), options), policy, options);
     check(spec, "options");
     const made = { path: "/", spec: limited(spec, policy, host) };
     const asking = request(made, { host, overlay: { kind: "none" }, root, form });
@@ -71,10 +72,12 @@ export function prepare(
     const message = "there is no process: say what to run";
     throw new SpecError(`${loaded.path}/config.json`, [{ pointer: "/process", message }]);
   }
-  const asked = withLimits(networked(withOptions(loaded.spec, options), options, policy), options);
+  const wanted = withLimits(networked(withOptions(loaded.spec, options), options, policy), options);
+  const asked = withPolicyLimits(wanted, policy, options);
   if (asked !== read.spec) check(asked, `${loaded.path}/config.json with options`);
   const spec = limited(asked, policy, host);
-  const filter = spec.linux?.seccomp && filterOf(spec.linux.seccomp, host);
+  refuseSharedMounts(spec, policy, host);
+  const filter = spec.linux?.seccomp && (policy ? filterOf : trustedFilter)(spec.linux.seccomp, host);
   const overlay = options.overlay ?? { kind: "tmpfs" };
   const asking = request({ ...loaded, spec }, {
     host,
@@ -83,15 +86,33 @@ export function prepare(
     form,
     beneath,
     trusted: policy === undefined,
+    keptUpper: options.keptUpper,
   });
   const made = finish(withHooks({ ...asking, attended }, options), options, policy);
   return cuts ? { ...made, cuts } : made;
 }
 
+/** What has mounts, but no mount namespace of its own, needs root's rights, and a bundle that is trusted. */
+function refuseSharedMounts({ mounts, linux }: Spec, policy: Policy | undefined, host: Host): void {
+  const mount = linux?.namespaces?.find(({ type }) => type === "mount");
+  if (!mounts?.length || (mount && mount.path === undefined)) return;
+  if (!policy && host.privileged) return;
+  const state = mount ? "joined" : "shared";
+  const message = `Cannot mount anything: the mount namespace is ${state}, and a new one is needed`;
+  throw new SpecError("the bundle", [{ pointer: "/mounts", message }]);
+}
+
 /** The request of a sandbox whose hooks run. */
 function withHooks(request: PlanRequest, { id = "", connection }: InnerOptions): PlanRequest {
   const devices = Object.keys(request.spec.linux?.netDevices ?? {}).length > 0;
-  const hooked = { id, version: OCI_VERSION, ...(connection && { connected: true }) };
+  const kept = connection?.unreachable;
+  if (kept) refuseToUndo(request.spec);
+  const hooked = {
+    id,
+    version: OCI_VERSION,
+    ...(connection && { connected: true }),
+    ...(kept && { unreachable: kept }),
+  };
   if (!hasHooks(request.spec) && !devices) return connection ? { ...request, hooked } : request;
   if (request.form === "standalone") {
     const [what, who] = devices ? ["/linux/netDevices", "move"] : ["/hooks", "run"];
@@ -101,6 +122,20 @@ function withHooks(request: PlanRequest, { id = "", connection }: InnerOptions):
     throw new UnsupportedError("/linux/netDevices", "only root may move network devices", "take them out");
   }
   return { ...request, hooked };
+}
+
+/** Who has these could send past what keeps it from addresses of the host. */
+const UNDOES = ["CAP_NET_ADMIN", "CAP_NET_RAW"] as const;
+
+function refuseToUndo({ process }: Spec): void {
+  const sets = Object.values(process?.capabilities ?? {}) as (readonly string[] | undefined)[];
+  const found = UNDOES.find((name) => sets.some((each) => each?.includes(name)));
+  if (found === undefined) return;
+  throw new UnsupportedError(
+    `${found} on network pasta`,
+    "with it the program would reach addresses of the host",
+    "take it out of process.capabilities",
+  );
 }
 
 /** A network that nobody would make is refused, whatever else is asked for. */

@@ -49,7 +49,7 @@ export function rerunFile(inode: bigint): string {
 }
 
 /** What the steps look for at a path of which the image knows this. */
-function lookOf(path: string, kind: string): RerunRequest["kinds"][string] {
+export function lookOf(path: string, kind: string): RerunRequest["kinds"][string] {
   if (kind === "root" || kind === "directory" || kind === "file") return kind;
   if (kind === "as nothing") return "nothing";
   const stamp = settledStamp(path, false);

@@ -16,7 +16,7 @@ import type { Container } from "./lifecycle/handle.ts";
 import { KILLED_EARLY, LaunchError } from "./launch/launch_error.ts";
 import { reactor } from "./launch/reactor.ts";
 import { type InnerOptions, OBSERVE, type SandboxOptions } from "./options.ts";
-import { type Connection, isConnected } from "./network.ts";
+import { type Connection, connectWhileBuilt, isConnected } from "./network.ts";
 import type { PlanRequest } from "./plan/context.ts";
 import { type ForbiddenCall, forbiddenCall, onForbiddenCall } from "./supervise/forbidden_calls.ts";
 import type { Notification } from "./supervise/notification.ts";
@@ -36,6 +36,8 @@ import { type Terminal, terminalOf } from "./supervise/terminal_streams.ts";
 const END_MS = 10_000;
 /** How often it is looked whether init cannot end, where a program can freeze others. */
 const FREEZER_MS = 500;
+/** What connects sandboxes, once one was: to import again what is there takes a turn of the event loop. */
+let connecting: Promise<typeof import("./connect.ts")> | undefined;
 
 /**
  * A program in a sandbox of its own.
@@ -189,7 +191,9 @@ export class Sandbox implements AsyncDisposable {
 
   static async #build(options: InnerOptions): Promise<Sandbox> {
     const plain = { ...options, id: options.id ?? crypto.randomUUID().slice(0, 13) };
-    const named = isConnected(plain) ? await (await import("./connect.ts")).connected(plain) : plain;
+    const named = isConnected(plain)
+      ? await (await (connecting ??= import("./connect.ts"))).connected(plain)
+      : plain;
     try {
       return await Sandbox.#buildConnected(named);
     } catch (error) {
@@ -260,14 +264,15 @@ export class Sandbox implements AsyncDisposable {
     const { id } = options;
     if (listener) child.onListener((fd, pid) => sendListener(fd, { ...listener, id, pid }));
     const sandbox = new Sandbox(id, child, ends, options);
-    if (expected) sandbox.#attested = { expected, firstId: ids?.first };
+    if (expected) sandbox.#attested = { expected, firstId: ids?.first, reports: child.reports };
     sandbox.#cuts = cuts;
     sandbox.#rdt = rdt;
     sandbox.#connection = options.connection;
     if (hooked) {
       sandbox.#hooked = hooked;
+      const connect = connectWhileBuilt(options.connection, child, hooked);
       child.onHooks(async (pid) => {
-        await options.connection?.attach(pid);
+        await connect(pid);
         const { runCreateHooks } = await import("./hooks.ts");
         await runCreateHooks(hooked, pid, child.ended);
       }, hooked.hooks);
@@ -312,6 +317,7 @@ export class Sandbox implements AsyncDisposable {
 
   async #poststart(hooked: Hooked): Promise<void> {
     await this.#child.executed;
+    if (!hooked.hooks.poststart) return;
     const { runPoststartHooks } = await import("./hooks.ts");
     try {
       await runPoststartHooks(hooked, this.pid);

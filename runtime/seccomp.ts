@@ -2,15 +2,8 @@ import { hasSeccomp, resolveSyscall } from "../ffi/seccomp.ts";
 import { SpecError, UnsupportedError } from "./errors.ts";
 import type { Host } from "./host/facts.ts";
 import type { Filter } from "./plan/context.ts";
-import {
-  ARCHES,
-  firstSyscall,
-  FLAG_NEW_LISTENER,
-  FLAG_TSYNC_ESRCH,
-  FLAGS,
-  NATIVE,
-  NEWER_SYSCALLS,
-} from "./seccomp/numbers.ts";
+import { INSTRUCTION_BYTES, MAX_INSTRUCTIONS } from "./seccomp/code.ts";
+import { ARCHES, firstSyscall, FLAG_NEW_LISTENER, FLAGS, NATIVE, NEWER_SYSCALLS } from "./seccomp/numbers.ts";
 import {
   type Call,
   calls,
@@ -43,9 +36,6 @@ export interface CompiledFilter extends Filter {
 /** Who compiles: libseccomp what it gets right, or nobody but us. */
 export type Compiler = "libseccomp" | "ours";
 
-/** BPF_MAXINSNS: the kernel takes no longer filter. */
-const MAX_INSTRUCTIONS = 4096;
-const INSTRUCTION_BYTES = 8;
 const MAX_ARGUMENTS = 6;
 /** So many conditions on one architecture libseccomp compiles in less than 1 ms. */
 const MAX_LIBRARY_CONDITIONALS = 128;
@@ -67,7 +57,7 @@ const [LIBRARY, LIBRARY_ARCH] = [0, NATIVE[Deno.build.arch as Host["arch"]]];
  * the calls whose rules libseccomp cannot be told, gets wrong or never ends with ({@linkcode isForLibrary}).
  *
  * @param path What to call the spec in errors.
- * @param compiler `ours` leaves libseccomp only the numbers of the calls, to compare with.
+ * @param compiler `ours` leaves libseccomp only the numbers of the calls: it makes half as many instructions.
  * @returns Nothing if there is nothing to filter by.
  * @throws {SpecError} where the kernel would refuse it.
  * @throws {UnsupportedError} if libseccomp is not installed.
@@ -218,11 +208,9 @@ function check(named: readonly Call[], refuse: Refuse): void {
   }
 }
 
-/** The flags of seccomp(2), in the combinations that it takes. */
+/** The flags of seccomp(2). What installs the filter has one thread: there are no others to synchronise. */
 function flags({ flags = [] }: Seccomp, notify: boolean): number {
-  let bits = flags.reduce((bits, name) => bits | FLAGS[name], 0);
+  const bits = flags.reduce((bits, name) => bits | FLAGS[name], 0) & ~FLAGS.SECCOMP_FILTER_FLAG_TSYNC;
   if (!notify) return bits & ~FLAGS.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV; // nobody receives
-  // The result is the listener: it has no room for the thread that would not synchronise.
-  if (bits & FLAGS.SECCOMP_FILTER_FLAG_TSYNC) bits |= FLAG_TSYNC_ESRCH;
   return bits | FLAG_NEW_LISTENER;
 }

@@ -28,7 +28,8 @@ function hasAppArmor(): boolean {
   return read("/sys/module/apparmor/parameters/enabled")?.startsWith("Y") ?? false;
 }
 
-function hasSelinux(): boolean {
+/** Whether this kernel runs SELinux. */
+export function hasSelinux(): boolean {
   return read("/sys/fs/selinux/enforce") !== undefined;
 }
 

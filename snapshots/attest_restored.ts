@@ -1,5 +1,5 @@
 import { compare } from "../runtime/attest/compare.ts";
-import { expect } from "../runtime/attest/expect.ts";
+import type { Expected } from "../runtime/attest/expectation.ts";
 import { statusLine } from "../runtime/attest/parse.ts";
 import { Sight } from "../runtime/attest/sight.ts";
 import { AttestationError, type Difference } from "../runtime/errors.ts";
@@ -20,6 +20,8 @@ export interface Rebuilt {
   readonly pids: readonly number[];
   /** What is asked for now. */
   readonly request: PlanRequest;
+  /** What follows from that. */
+  readonly expected: Expected;
   /** The filters of the images. */
   readonly filters: readonly KeptFilter[];
 }
@@ -31,9 +33,8 @@ export interface Rebuilt {
  * @throws {AttestationError} naming every difference.
  */
 export function attestRestored(rebuilt: Rebuilt): void {
-  const { id, pid, request } = rebuilt;
+  const { id, pid, request, expected } = rebuilt;
   using sight = new Sight(pid);
-  const expected = expect(request);
   const facts = expected.facts.filter(({ fact, of }) => {
     // CRIU gives every container a time namespace, so that its clocks go on.
     return LASTING.includes(fact) && !(fact === "namespace" && of === "time");

@@ -1,3 +1,4 @@
+import { resolve } from "@std/path";
 import { CGROUP_MODE, NETWORK_LOCK } from "../ffi/criu.ts";
 import { openDirectory } from "../ffi/directory.ts";
 import { isFrozen } from "../runtime/cgroup/frozen.ts";
@@ -14,13 +15,19 @@ import type { Spec } from "../runtime/spec/config.ts";
 import { hold } from "../runtime/state/liveness.ts";
 import { type ExternalFile, externalFiles, linksOf } from "./descriptors.ts";
 import { copiedUp, type ExternalMount, externalMounts } from "./external_mounts.ts";
+import { criuConfig } from "./criu_config.ts";
+import { earlierImages } from "./earlier_images.ts";
 import { makeDirectory, Stage } from "./images.ts";
 import { findCriu } from "./installed.ts";
 import { LayerKeeper } from "./layer/keeper.ts";
+import { refuseLostNames } from "./link_remaps.ts";
 import { MemoryKeeper } from "./memory/keeper.ts";
 import { type MemoryMount, memoryMounts } from "./memory/which.ts";
 import { encodeManifest, MANIFEST, type Manifest } from "./manifest.ts";
-import { cgroupModeOf, type CriuOptions, emptyNamespaces, refuseLazyPages, switchesOf } from "./options.ts";
+import { type CheckpointOptions, CONFIG, type FinishedCheckpoint } from "./checkpoint_options.ts";
+import { cgroupModeOf, emptyNamespaces, switchesOf } from "./options.ts";
+import { pageFlags, refusePages, tellServing } from "./page_server.ts";
+import { fetchAll } from "./pager/fetch.ts";
 import { refusal } from "./refusal.ts";
 import { cpuFeatures, kernelRelease } from "./machine.ts";
 import { runCriu } from "./worker.ts";
@@ -28,24 +35,8 @@ import { runCriu } from "./worker.ts";
 /** What CRIU's log of a checkpoint is called. */
 const LOG = "dump.log";
 const DESCRIPTORS = "descriptors.json";
-/** The config.json that the container was made from, for people and for comparison: nothing is restored by it. */
-const CONFIG = "config.json";
 /** A removed file that is still open is kept with the images up to this size. */
 const GHOST_LIMIT_BYTES = 64 << 20;
-
-/** Options of {@linkcode checkpointContainer}. */
-export interface CheckpointOptions extends CriuOptions {
-  /** Images of before that these build upon, relative to their directory. */
-  readonly parentPath?: string | undefined;
-  /** The container goes on afterwards. @default {false} */
-  readonly leaveRunning?: boolean;
-  /** Only the memory is written, and the container goes on. */
-  readonly preDump?: boolean;
-  /** Address and port of a page server. */
-  readonly pageServer?: string | undefined;
-  /** Refused: it belongs to lazy pages. */
-  readonly statusFd?: number | undefined;
-}
 
 /**
  * Writes the state of a running container to a directory. Unless it is left running, it is gone afterwards with all
@@ -58,14 +49,9 @@ export async function checkpointContainer(id: string, options: CheckpointOptions
   await writeCheckpoint(id, options);
 }
 
-/** A checkpoint that somebody adds to. */
-export interface FinishedCheckpoint extends CheckpointOptions {
-  /** Adds files to the images before they are where they are wanted. */
-  readonly finish?: (directory: string, manifest: Omit<Manifest, "version">) => void;
-}
-
 /** What {@linkcode checkpointContainer} does. */
 export async function writeCheckpoint(id: string, options: FinishedCheckpoint): Promise<void> {
+  if (options.light) return await (await import("./light/write.ts")).writeLight(id, options);
   refuseCheckpoint(options);
   const mode = cgroupModeOf(options.manageCgroupsMode) ?? CGROUP_MODE.ignore; // CRIU mounts every hierarchy otherwise
   const empty = emptyNamespaces(options.emptyNs);
@@ -76,12 +62,17 @@ export async function writeCheckpoint(id: string, options: FinishedCheckpoint): 
     throw new LifecycleError(`Container cannot be checkpointed in ${status} state`);
   }
   const spec = await specOf(container);
-  const { init } = container.record;
+  const { init, groups } = container.record;
+  await fetchAll(container.entry, () => groups.length > 0 ? groupOf(container).members : [init!.pid]);
+  const config = criuConfig(container.record.annotations);
+  const logFile = config.logFile ?? LOG;
   using process = hold(init!);
   if (!process) throw new LifecycleError("Container cannot be checkpointed in stopped state");
   const found = look(container, spec);
   const isConnected = container.record.network !== undefined;
-  const network = isConnected ? networkOfConnected(spec, options) : networkOf(spec, empty, options);
+  const whole = isConnected ? networkOfConnected(spec, options) : networkOf(spec, empty, options);
+  // CRIU works in the network that it is to make anew; what serves pages is outside of that.
+  const network = whole === "made" && options.pageServer !== undefined ? "empty" : whole;
   using stage = new Stage(options.imagePath ?? "checkpoint");
   const logs = options.workPath === undefined ? stage.path : makeDirectory(options.workPath);
   using imagesDir = openDirectory(stage.path)!;
@@ -99,6 +90,7 @@ export async function writeCheckpoint(id: string, options: FinishedCheckpoint): 
   });
   const goesOn = options.leaveRunning === true || options.preDump === true;
   const { sealAllNow } = await import("./seal_now.ts");
+  const begun = await import("./light/begun.ts");
   const complete = (): void => {
     Deno.writeTextFileSync(`${stage.path}/${DESCRIPTORS}`, JSON.stringify(found.links));
     Deno.writeTextFileSync(`${stage.path}/${CONFIG}`, container.entry.readSpec());
@@ -119,16 +111,18 @@ export async function writeCheckpoint(id: string, options: FinishedCheckpoint): 
       ...(options.parentPath !== undefined && { parent: options.parentPath }),
       ...(captured && { layer: captured }),
       ...(kept && { memory: kept }),
+      ...(options.pageServer !== undefined &&
+        { pages: options.lazyPages ? "served" as const : "elsewhere" as const }),
       seals: sealAllNow(stage.path),
     };
     Deno.writeTextFileSync(`${stage.path}/${MANIFEST}`, encodeManifest(manifest));
     options.finish?.(stage.path, manifest);
-    stage.commit(MANIFEST);
+    stage.commit(MANIFEST, earlierImages);
   };
   const answer = await runCriu(criu, {
     arch,
     program: criu.program,
-    flags: [],
+    flags: pageFlags(options),
     ...(network === "made" && { network: `/proc/${init!.pid}/ns/net` }),
   }, {
     what: options.preDump ? "pre_dump" : "dump",
@@ -137,12 +131,13 @@ export async function writeCheckpoint(id: string, options: FinishedCheckpoint): 
       imagesDir,
       workDir,
       parentImages: options.parentPath,
-      logFile: LOG,
-      verbose: options.workPath !== undefined, // some thousand lines, while everything is held
+      logFile,
+      // That a page server cannot be reached is no error to CRIU; else some thousand lines, while everything is held.
+      verbose: options.workPath !== undefined || options.pageServer !== undefined,
       root: rootfs,
       freezeCgroup: freezerOf(container),
       switches: [
-        ...switchesOf(options),
+        ...new Set([...switchesOf(options), ...config.switches]),
         ...(isConnected ? ["tcp_close" as const] : []),
         "orphan_pts_master",
         "ext_masters",
@@ -157,8 +152,14 @@ export async function writeCheckpoint(id: string, options: FinishedCheckpoint): 
       externals: [...externalKeys(found), ...externalNamespaces(spec, init!.pid)],
     },
     onStage: ({ name }) => {
+      if (name === "status-ready" && options.statusFd !== undefined && !tellServing(options.statusFd)) {
+        options.onWarning?.("can't write \\0 to status fd");
+      }
       if (name !== "post-dump") return;
       // The memory is written, and all processes are still held: the files are those that belong to it.
+      if (!options.preDump) {
+        begun.writeBegun(stage.path, begun.begunOf(init!.pid, spec));
+      }
       layer?.capture(stage.path);
       memory?.capture(stage.path);
       // Those that CRIU is to end are ended only when the checkpoint is there and would outlast a power cut.
@@ -167,29 +168,38 @@ export async function writeCheckpoint(id: string, options: FinishedCheckpoint): 
   });
   if ("refused" in answer) {
     stage.revoke();
-    throw refusal("checkpoint", { id, log: `${logs}/${LOG}`, kept: options.workPath !== undefined });
+    throw refusal("checkpoint", { id, log: `${logs}/${logFile}`, kept: options.workPath !== undefined });
   }
-  if (goesOn) return complete();
+  if (goesOn) {
+    refuseLostNames(id, stage.path, { mounts: found.paths, root: hasLayer, external: found.mounts });
+    return complete();
+  }
   stage.follow();
   await reactor.ready(process, EPOLLIN); // CRIU has killed it
-  await deleteLocked(container);
+  await deleteLocked(container, options);
 }
 
 function refuseCheckpoint(options: CheckpointOptions): void {
-  refuseLazyPages(options);
-  if (options.statusFd !== undefined) {
-    throw new UsageError("Cannot use --status-fd without --lazy-pages: nobody would write to it");
+  refuseParent(options);
+  refusePages(options);
+}
+
+/** Images to build upon that are not there are not left to CRIU, which ends without a word. */
+function refuseParent({ parentPath, imagePath = "checkpoint" }: CheckpointOptions): void {
+  if (parentPath === undefined) return;
+  if (parentPath.startsWith("/")) throw new UsageError("--parent-path must be relative");
+  const path = `${imagePath}/${parentPath}`;
+  try {
+    if (Deno.statSync(resolve(path)).isDirectory) return;
+  } catch (error) {
+    throw new UsageError(`invalid --parent-path: ${path}: ${error instanceof Error ? error.message : error}`);
   }
-  if (options.pageServer !== undefined) {
-    throw new UnsupportedError(
-      "--page-server",
-      "libcriu of this version cannot be told of one",
-      "leave it out",
-    );
-  }
+  throw new UsageError(`invalid --parent-path: ${path}: not a directory`);
 }
 
 interface Found {
+  /** Where it has mounts of its own namespace. */
+  readonly paths: readonly string[];
   readonly links: readonly string[];
   readonly mounts: readonly ExternalMount[];
   readonly files: readonly ExternalFile[];
@@ -214,6 +224,7 @@ function look(container: Known, spec: Spec): Found {
     );
   }
   return {
+    paths: lines.map(({ path }) => path),
     links: linksOf(pid),
     mounts: externalMounts(lines, host),
     memory: memoryMounts(lines, host, spec),

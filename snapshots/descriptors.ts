@@ -18,32 +18,36 @@ export function linksOf(pid: number): string[] {
 }
 
 /**
- * What processes still have of the stdin, stdout and stderr that their container began with, wherever they have put it.
+ * The stdin, stdout and stderr that a container began with, wherever its processes have put them. Those that nobody seems to
+ * have are among them: a shell moves them about for each redirection, and this looks at one descriptor after the other.
  *
  * @param given The names of those three.
  * @throws {UnsupportedError} if another descriptor leads to a file of the host: nothing could take its place later.
  */
 export function externalFiles(given: readonly string[], pids: readonly number[]): ExternalFile[] {
-  const found = new Map<string, ExternalFile>();
+  const mounts = new Map(pids.map((pid) => [pid, mountsOf(pid)]));
   for (const pid of pids) {
-    const mounts = mountsOf(pid);
     for (const fd of names(`/proc/${pid}/fd`).map(Number)) {
       const key = descriptorName(pid, fd);
-      if (key === undefined || found.has(key)) continue;
-      const stdio = STDIO.find((each) => given[each] === key);
-      const mount = /^file\[([0-9a-f]+):/.exec(key)?.[1];
-      if (mount !== undefined && mounts.has(parseInt(mount, 16))) continue;
-      if (stdio !== undefined) found.set(key, { key, stdio });
-      else if (mount !== undefined) {
-        throw new UnsupportedError(
-          "a checkpoint",
-          `descriptor ${fd} of process ${pid} leads to "${linkOf(pid, fd)}" outside of the container`,
-          "let the program close it before",
-        );
-      }
+      if (key === undefined || given.includes(key) || !isFileOutside(key, mounts.get(pid)!)) continue;
+      throw new UnsupportedError(
+        "a checkpoint",
+        `descriptor ${fd} of process ${pid} leads to "${linkOf(pid, fd)}" outside of the container`,
+        "let the program close it before",
+      );
     }
   }
-  return [...found.values()].sort((a, b) => a.stdio - b.stdio);
+  return STDIO.map((stdio) => ({ key: given[stdio] ?? "", stdio })).filter(({ key, stdio }) => {
+    const isInside = key.startsWith("file[") &&
+      ![...mounts.values()].every((each) => isFileOutside(key, each));
+    return key !== "" && !isInside && given.indexOf(key) === stdio;
+  });
+}
+
+/** Whether a descriptor's name is that of a file that none of some mounts has. */
+function isFileOutside(key: string, mounts: ReadonlySet<number>): boolean {
+  const mount = /^file\[([0-9a-f]+):/.exec(key)?.[1];
+  return mount !== undefined && !mounts.has(parseInt(mount, 16));
 }
 
 function mountsOf(pid: number): Set<number> {

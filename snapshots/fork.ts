@@ -1,8 +1,10 @@
 import { open } from "../ffi/fd.ts";
+import type { Bundle } from "../runtime/bundle.ts";
 import { UsageError } from "../runtime/errors.ts";
 import { killContainer } from "../runtime/lifecycle/kill.ts";
 import { pauseContainer } from "../runtime/lifecycle/pause.ts";
 import { checkId } from "../runtime/state/container_id.ts";
+import type { Entry } from "../runtime/state/store.ts";
 import { connect, type StdioChoice } from "../runtime/supervise/ends.ts";
 import { signalNumber } from "../runtime/supervise/signals.ts";
 import { checkForkable, forkBundle } from "./fork_bundle.ts";
@@ -12,6 +14,8 @@ import { markPlace, writeMark } from "./fork_mark.ts";
 import { type ForkOrigin, type ForkSource, openSource } from "./fork_source.ts";
 import { findCriu, type InstalledCriu } from "./installed.ts";
 import type { CriuOptions } from "./options.ts";
+import { type ForkPages, type LazyOption, pagesOfForks } from "./pager/option.ts";
+import type { Pages } from "./pager/pages.ts";
 import { restoreInto } from "./restore.ts";
 import type { Stdio } from "./restore_externals.ts";
 
@@ -21,7 +25,7 @@ const MOST_FORKS = 100_000;
 const [O_RDWR, O_WRONLY_CREATE] = [2, 1 | 0o100 | 0o2000]; // O_WRONLY | O_CREAT | O_APPEND
 
 /** Options of {@linkcode forkContainers}. */
-export interface ForkOptions extends Omit<CriuOptions, "imagePath" | "autoDedup" | "lazyPages"> {
+export interface ForkOptions extends Omit<CriuOptions, "imagePath" | "autoDedup" | "lazyPages">, LazyOption {
   /** Directory of the bundle. @default that of the container; for images the working directory */
   readonly bundle?: string | undefined;
   /** How many. @default {1} */
@@ -62,8 +66,8 @@ export type ForkOutcome =
  * @throws {LifecycleError} if none can be made: the images cannot be used, or the container does not run.
  */
 export async function forkContainers(origin: ForkOrigin, options: ForkOptions = {}): Promise<ForkOutcome[]> {
-  using forkery = await Forkery.open(origin, options);
   const { count = 1, first = 1, atOnce } = options;
+  using forkery = await Forkery.open(origin, options, count === 1);
   const outcomes: ForkOutcome[] = [];
   let next = 0;
   const work = async (): Promise<void> => {
@@ -81,25 +85,44 @@ export async function forkContainers(origin: ForkOrigin, options: ForkOptions = 
 /** Opened images, from which forks are made one by one. */
 export class Forkery implements Disposable {
   readonly #source: ForkSource;
-  readonly #criu: InstalledCriu;
+  /** Nothing where programs are begun anew. */
+  readonly #criu: InstalledCriu | undefined;
+  readonly #pages: Pages | undefined;
+  readonly #told: ForkPages;
   readonly #options: ForkOptions;
   readonly #name: string;
 
-  private constructor(source: ForkSource, criu: InstalledCriu, options: ForkOptions) {
+  private constructor(
+    source: ForkSource,
+    { criu, pages, told }: {
+      readonly criu: InstalledCriu | undefined;
+      readonly pages: Pages | undefined;
+      readonly told: ForkPages;
+    },
+    options: ForkOptions,
+  ) {
     this.#source = source;
     this.#criu = criu;
+    this.#pages = pages;
+    this.#told = told;
     this.#options = options;
     this.#name = options.name ?? source.id;
   }
 
-  /** Opens what forks are made of, and verifies it once for all of them. */
-  static async open(origin: ForkOrigin, options: ForkOptions): Promise<Forkery> {
+  /**
+   * Opens what forks are made of, and verifies it once for all of them.
+   *
+   * @param isAlone Whether there will be one fork only.
+   */
+  static async open(origin: ForkOrigin, options: ForkOptions, isAlone: boolean): Promise<Forkery> {
     refuse(options);
-    const criu = findCriu(options.criu);
     using stack = new DisposableStack();
     const source = stack.use(await openSource(origin, options.bundle, options));
+    const criu = source.images.manifest?.kind === "light" ? undefined : findCriu(options.criu);
     checkForkable(source.bundle.spec);
-    const forkery = new Forkery(source, criu, options);
+    const { pages, told } = await pagesOfForks(source.images, options, isAlone);
+    if (pages) stack.use(pages);
+    const forkery = new Forkery(source, { criu, pages, told }, options);
     stack.move();
     return forkery;
   }
@@ -126,22 +149,37 @@ export class Forkery implements Disposable {
     const place = markPlace(source.spec, images.manifest);
     const mark = { id, number, count, source: this.#source.id, forked: new Date().toISOString() };
     const machineId = machineIdOf(source);
-    const restored = await restoreInto(id, {
-      criu: this.#criu,
-      images: machineId === "root" ? withMachineId(images) : images,
+    const wanted = {
       options: this.#options,
       stdio: stdio.fds,
-      bundle: (entry) => {
+      bundle: (entry: Entry): Bundle => {
         return forkBundle(source, { id, ...(machineId && { machineId: writeMachineId(entry) }) });
       },
-      change: (bundle) => changesOf(images, bundle, machineId === "root"),
-      beforeResume: (pid) => {
-        if (place !== undefined) writeMark(pid, source.spec, place, mark);
-      },
-      ...(workPath !== undefined && { logPath: `${workPath}/${id}` }),
-    });
+    };
+    const markIt = (pid: number): void => {
+      if (place !== undefined) writeMark(pid, source.spec, place, mark);
+    };
+    const restored = this.#criu
+      ? await restoreInto(id, {
+        ...wanted,
+        criu: this.#criu,
+        images: machineId === "root" ? withMachineId(images) : images,
+        pages: this.#pages,
+        change: (bundle) => changesOf(images, bundle, machineId === "root"),
+        beforeResume: markIt,
+        ...(workPath !== undefined && { logPath: `${workPath}/${id}` }),
+      })
+      : await (await import("./light/begin.ts")).beginAnew(id, { ...wanted, images, beforeStart: markIt });
     const store = root === undefined ? {} : { root };
-    const fork = new Fork({ id, number, restored, streams: ours.move(), ends: stdio, store });
+    const fork = new Fork({
+      id,
+      number,
+      restored,
+      streams: ours.move(),
+      ends: stdio,
+      store,
+      pages: this.#told,
+    });
     try {
       if (signal !== undefined) await killContainer(id, String(signal), store);
       if (paused) await pauseContainer(id, store);
@@ -169,6 +207,7 @@ export class Forkery implements Disposable {
 
   /** Removes what was only made to fork from; forks go on. */
   [Symbol.dispose](): void {
+    this.#pages?.[Symbol.dispose]();
     this.#source[Symbol.dispose]();
   }
 }

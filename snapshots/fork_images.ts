@@ -39,7 +39,8 @@ export function addFileMount(image: Uint8Array<ArrayBuffer>, path: string): Uint
   const mounts = messages.map(readFields);
   const root = mounts.find((fields) => textOf(fields, MOUNTPOINT) === "/");
   if (!root) throw new Error("Cannot read an image of CRIU: it has no root mount");
-  const ids = mounts.map((fields) => numberOf(fields, ID));
+  // That of a mount that is not among them, the parent of the root, must not be taken for it.
+  const ids = mounts.flatMap((fields) => [numberOf(fields, ID), numberOf(fields, PARENT)]);
   const id = ids.reduce((most, each) => each > most ? each : most) + 1n;
   const changes = new Map<number, Field>([
     [ID, { number: ID, value: id }],

@@ -2,7 +2,8 @@ import type { Fd } from "../ffi/fd.ts";
 import type { StoreOptions } from "../runtime/lifecycle/container.ts";
 import { Container } from "../runtime/lifecycle/handle.ts";
 import { readable, writable } from "../runtime/supervise/streams.ts";
-import type { RestoredContainer } from "./restore.ts";
+import type { ForkPages } from "./pager/option.ts";
+import type { RestoredContainer } from "./restored_container.ts";
 
 /** What a {@linkcode Fork} is made from. */
 interface ForkBegin {
@@ -16,6 +17,7 @@ interface ForkBegin {
     readonly stderr: Fd | undefined;
   };
   readonly store: StoreOptions;
+  readonly pages: ForkPages;
 }
 
 /** A container that was made from the state of another one. Disposing ends and removes it; {@linkcode letGo} leaves it. */
@@ -32,6 +34,8 @@ export class Fork implements AsyncDisposable {
   readonly stdout: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
   /** What it complains of, if stderr is piped. */
   readonly stderr: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
+  /** How its memory was brought back. */
+  readonly pages: ForkPages;
   readonly #restored: RestoredContainer;
   readonly #streams: DisposableStack;
   readonly #store: StoreOptions;
@@ -39,10 +43,11 @@ export class Fork implements AsyncDisposable {
   #isLeft = false;
 
   /** For {@linkcode forkContainers}. */
-  constructor({ id, number, restored, streams, ends, store }: ForkBegin) {
+  constructor({ id, number, restored, streams, ends, store, pages }: ForkBegin) {
     this.id = id;
     this.number = number;
     this.pid = restored.pid;
+    this.pages = pages;
     this.#restored = restored;
     this.#streams = streams;
     this.#store = store;

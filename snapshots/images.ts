@@ -19,8 +19,12 @@ export class Stage implements Disposable {
     this.path = Deno.makeTempDirSync({ dir: parent, prefix: `.${name}.` });
   }
 
-  /** Puts everything in its place: when this returns, it would outlast a power cut. */
-  commit(last: string): void {
+  /**
+   * Puts everything in its place: when this returns, it would outlast a power cut.
+   *
+   * @param earlier Finds what of before goes unless it is there anew.
+   */
+  commit(last: string, earlier: (directory: string) => readonly string[] = () => []): void {
     const names = Array.from(Deno.readDirSync(this.path), ({ name }) => name);
     for (const name of names) sync(`${this.path}/${name}`);
     sync(this.path);
@@ -28,6 +32,9 @@ export class Stage implements Disposable {
       Deno.renameSync(this.path, this.#target);
       this.#isRenamed = true;
     } else {
+      for (const name of earlier(this.#target)) {
+        if (!names.includes(name)) Deno.removeSync(`${this.#target}/${name}`);
+      }
       for (const name of [...names.filter((each) => each !== last), last]) {
         Deno.renameSync(`${this.path}/${name}`, `${this.#target}/${name}`);
       }

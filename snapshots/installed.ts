@@ -4,6 +4,8 @@ import { UnsupportedError } from "../runtime/errors.ts";
 /** CRIU as it is installed here: the program that does the work, and the library that talks to it. */
 export interface InstalledCriu {
   readonly program: string;
+  /** What that, a script, runs: file and arguments. To run it at once saves a shell. */
+  readonly loader?: readonly string[] | undefined;
   readonly library: LibCriu;
   /** As it was unpacked; empty for one that came otherwise. */
   readonly version: string;
@@ -11,6 +13,7 @@ export interface InstalledCriu {
 
 const SYSTEM_LIBRARY = "libcriu.so.2";
 const SYSTEM_PROGRAMS = ["/usr/sbin/criu", "/usr/local/sbin/criu"];
+const LOADER = Deno.build.arch === "x86_64" ? "ld-linux-x86-64.so.2" : "ld-linux-aarch64.so.1";
 const REMEDY = "run ./setup, which unpacks one, or name one by --criu";
 
 /**
@@ -31,7 +34,7 @@ export function findCriu(program?: string): InstalledCriu {
     throw new UnsupportedError("a checkpoint", `the library "${library.file}" cannot be loaded`, REMEDY);
   }
   const version = program === undefined ? unpacked?.version ?? "" : "";
-  return { program: found, library, version };
+  return { program: found, library, version, ...(program === undefined && { loader: unpacked?.loader }) };
 }
 
 /** Where `./setup` unpacks CRIU: for root, for others. */
@@ -49,6 +52,7 @@ function readUnpacked(base: string): InstalledCriu | undefined {
     const { criu, libcriu, libraryPath, version } = JSON.parse(Deno.readTextFileSync(file));
     return {
       program: criu,
+      loader: loaderOf(base, libraryPath),
       library: new LibCriu(libcriu, [`${libraryPath}/libprotobuf-c.so.1`]),
       version: String(version),
     };
@@ -56,6 +60,13 @@ function readUnpacked(base: string): InstalledCriu | undefined {
     if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
     throw error;
   }
+}
+
+/** What the script of `./setup` runs: the C library's loader beside CRIU, with CRIU. */
+function loaderOf(base: string, libraryPath: string): readonly string[] | undefined {
+  const [loader, program] = [`${libraryPath}/${LOADER}`, `${base}/libexec/criu`];
+  if (!isThere(loader) || !isThere(program)) return undefined;
+  return [loader, "--library-path", libraryPath, "--argv0", "criu", program];
 }
 
 function isThere(path: string): boolean {

@@ -25,7 +25,8 @@ export function logExcerpt(path: string): string {
 /** The errors that a log tells, in a line. */
 export function errorsOf(text: string): string {
   const errors = text.split("\n").flatMap((line) => {
-    const [, message] = /Error \([^)]*\): (.*)/.exec(line) ?? [];
+    const [, error, other] = /Error \([^)]*\): (.*)|(Can't connect to server .*)/.exec(line) ?? [];
+    const message = error ?? other;
     return message === undefined ? [] : [message.replaceAll("`", "'").trim()];
   }).filter((line) => !HARMLESS.some((each) => each.test(line)));
   const reasons = errors.filter((line) => !FOLLOWING.some((each) => each.test(line)));

@@ -38,8 +38,11 @@ export interface Manifest {
   readonly arch: string;
   /** Features of the processor that programs look at once and then rely on. */
   readonly cpu: string;
-  /** `full`: it can be restored; `pre`: only memory, for a later one to build upon. */
-  readonly kind: "full" | "pre";
+  /**
+   * `full`: it can be restored; `light`: its program can be begun anew, with its files and environment; `pre`: only
+   * memory, for a later one to build upon.
+   */
+  readonly kind: "full" | "light" | "pre";
   /** Absolute path of the bundle at that time. */
   readonly bundle: string;
   readonly mounts: readonly ExternalMount[];
@@ -54,6 +57,11 @@ export interface Manifest {
   readonly layer?: { readonly entries: number; readonly bytes: number };
   /** File systems in memory whose files are beside these, by their paths. */
   readonly memory?: { readonly mounts: readonly string[]; readonly bytes: number };
+  /**
+   * `elsewhere`: a page server has taken the pages of memory: they have no seals, and are put beside these by whoever restores.
+   * `served`: most of them are not there, but were served to who fetched them late.
+   */
+  readonly pages?: "elsewhere" | "served";
   readonly seals: Readonly<Record<string, FileSeal>>;
 }
 
@@ -64,7 +72,7 @@ const shape: Shape<Manifest> = object<Manifest>({
   kernel: need(text(256)),
   arch: need(text(32)),
   cpu: need(text(8192)),
-  kind: need(oneOf(["full", "pre"] as const)),
+  kind: need(oneOf(["full", "light", "pre"] as const)),
   bundle: need(text(4096)),
   mounts: need(list(
     object<ExternalMount>({ path: need(text(4096)), type: need(text(64)), controllers: text(256) }),
@@ -82,6 +90,7 @@ const shape: Shape<Manifest> = object<Manifest>({
     mounts: need(list(text(4096), 10_000)),
     bytes: need(integer(0, Number.MAX_SAFE_INTEGER)),
   }),
+  pages: oneOf(["elsewhere", "served"] as const),
   seals: need(map(
     object<FileSeal>({ bytes: need(integer(0, Number.MAX_SAFE_INTEGER)), sha256: need(text(64)) }),
   )),

@@ -1,9 +1,11 @@
 import { resolve } from "@std/path";
 import { LifecycleError } from "../runtime/errors.ts";
+import { DATA, INDEX } from "./layer/entry.ts";
+import { BEGUN } from "./light/begun.ts";
 import { missingFeatures } from "./machine.ts";
 import { type Manifest, readManifest } from "./manifest.ts";
 import { unusable } from "./own_file.ts";
-import { checkSmallSeals } from "./seals.ts";
+import { checkSeal, checkSmallSeals } from "./seals.ts";
 
 const DESCRIPTORS = "descriptors.json";
 
@@ -39,6 +41,9 @@ export async function openImagesSoon(
   const path = resolve(given);
   if (!exists(path)) throw new LifecycleError(`Cannot restore from "${path}": there is no such directory`);
   const manifest = readManifest(path);
+  if (manifest?.kind === "light") {
+    return { images: await openLightImages(path), verified: Promise.resolve() };
+  }
   if (manifest) {
     if (manifest.kind === "pre") throw unusable(path, "it holds only memory, as --pre-dump asked for");
     if (manifest.arch !== Deno.build.arch) throw unusable(path, `it is of a machine of ${manifest.arch}`);
@@ -46,11 +51,40 @@ export async function openImagesSoon(
     if (missing.length > 0) {
       throw unusable(path, `it is of a processor with ${missing.join(", ")}, which this one lacks`);
     }
-    const { verified } = await checkSmallSeals(path, manifest.seals);
+    const { verified } = await checkSmallSeals(path, manifest.seals, manifest.pages);
     return { images: { path, manifest, links: readLinks(path) }, verified };
   }
   if (!exists(`${path}/inventory.img`)) throw unusable(path, "it holds no images of CRIU");
   return { images: { path, manifest, links: readLinks(path) }, verified: Promise.resolve() };
+}
+
+/** What a directory of images holds, as far as it says so. */
+export function kindOf(given: string): "full" | "light" {
+  try {
+    return readManifest(resolve(given))?.kind === "light" ? "light" : "full";
+  } catch {
+    return "full"; // whoever opens it hears why
+  }
+}
+
+/**
+ * Looks only at what a program is begun anew with: the files that the container had written, its environment.
+ *
+ * @throws {LifecycleError} if they are not whole, or not for this machine.
+ */
+export async function openLightImages(given: string): Promise<Images> {
+  const path = resolve(given);
+  if (!exists(path)) throw new LifecycleError(`Cannot restore from "${path}": there is no such directory`);
+  const manifest = readManifest(path);
+  if (!manifest) {
+    throw unusable(path, "another runtime has written it, and nobody knows which files it holds");
+  }
+  if (manifest.kind === "pre") throw unusable(path, "it holds only memory, as --pre-dump asked for");
+  if (manifest.arch !== Deno.build.arch) throw unusable(path, `it is of a machine of ${manifest.arch}`);
+  for (const name of [BEGUN, INDEX, DATA]) {
+    if (Object.hasOwn(manifest.seals, name)) await checkSeal(`${path}/${name}`, manifest.seals[name]!);
+  }
+  return { path, manifest, links: [] };
 }
 
 function readLinks(path: string): readonly string[] {

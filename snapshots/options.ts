@@ -1,4 +1,4 @@
-import { UnsupportedError, UsageError } from "../runtime/errors.ts";
+import { UsageError } from "../runtime/errors.ts";
 import type { StoreOptions } from "../runtime/lifecycle/container.ts";
 import { CGROUP_MODE, type CriuSwitch } from "../ffi/criu.ts";
 import { NAMESPACE_FLAG } from "../runtime/plan/kernel.ts";
@@ -23,7 +23,10 @@ export interface CriuOptions extends StoreOptions {
   readonly linkRemap?: boolean;
   /** Pages that are there anew are dropped from the parent's images. */
   readonly autoDedup?: boolean;
-  /** Refused: memory is brought back at once. */
+  /**
+   * In a restore: memory is fetched later, from a `criu lazy-pages` that runs already. In a checkpoint: most memory is left
+   * out of the images, and served at `pageServer` to one that fetches it; the container is held until then.
+   */
   readonly lazyPages?: boolean;
   /** `soft`, `full`, `strict` or `ignore`. */
   readonly manageCgroupsMode?: string | undefined;
@@ -60,10 +63,4 @@ export function emptyNamespaces(names: readonly string[] = []): number {
     if (name !== "network") throw new UsageError(`namespace "${name}" is not supported`);
   }
   return names.length > 0 ? NAMESPACE_FLAG.network : 0;
-}
-
-/** Memory that is fetched later takes userfaultfd and somebody who has it. @throws {UnsupportedError} always. */
-export function refuseLazyPages({ lazyPages }: CriuOptions): void {
-  if (!lazyPages) return;
-  throw new UnsupportedError("--lazy-pages", "this version has no support for it", "leave it out");
 }

@@ -60,7 +60,7 @@ export class Pool implements AsyncDisposable {
     if (!Number.isInteger(size) || size < 1 || size > MOST_SIZE) {
       throw new UsageError(`Cannot keep ${size} forks: ask for 1 to ${MOST_SIZE}`);
     }
-    const pool = new Pool(await Forkery.open(origin, { ...options, paused: true }), options);
+    const pool = new Pool(await Forkery.open(origin, { ...options, paused: true }, false), options);
     pool.#fill();
     return pool;
   }

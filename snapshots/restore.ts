@@ -1,37 +1,46 @@
 import { CGROUP_MODE } from "../ffi/criu.ts";
 import { openDirectory } from "../ffi/directory.ts";
 import type { Fd } from "../ffi/fd.ts";
-import { openPidFd, reap, signalPidFd } from "../ffi/process.ts";
+import { openPidFd, signalPidFd } from "../ffi/process.ts";
 import { connect, sendWithFd } from "../ffi/socket.ts";
 import { type Bundle, loadBundle } from "../runtime/bundle.ts";
-import { EPOLLIN, reactor } from "../runtime/launch/reactor.ts";
 import { checkFit, makeGroup } from "../runtime/lifecycle/create.ts";
 import { intendedRecord } from "../runtime/lifecycle/intended.ts";
 import { markGroups } from "../runtime/lifecycle/marks.ts";
 import { writeMoves } from "../runtime/lifecycle/moves.ts";
 import { NAMESPACE_FLAG } from "../runtime/plan/kernel.ts";
 import { hasNoDevices } from "../runtime/plan/rootfs.ts";
+import { placedByLinks } from "../runtime/mount_places.ts";
 import { annotatedOverlay } from "../runtime/overlay_choice.ts";
 import { withNetworkAnnotations } from "../runtime/network.ts";
 import { prepare, type Prepared } from "../runtime/prepare.ts";
+import type { Spec } from "../runtime/spec/config.ts";
+import { hasHooks } from "../runtime/spec/state.ts";
 import { checkId } from "../runtime/state/container_id.ts";
 import { stdioNames } from "../runtime/state/descriptor_name.ts";
 import { nameProcess } from "../runtime/state/liveness.ts";
 import { type Entry, Store } from "../runtime/state/store.ts";
-import { type Terminal, terminalOf } from "../runtime/supervise/terminal_streams.ts";
+import { terminalOf } from "../runtime/supervise/terminal_streams.ts";
+import { criuConfig } from "./criu_config.ts";
 import { makeDirectory } from "./images.ts";
 import { findCriu, type InstalledCriu } from "./installed.ts";
+import type { Pages } from "./pager/pages.ts";
+import { pagesOf } from "./pager/option.ts";
 import { networkFor } from "./restored_network.ts";
 import { kernelFindings } from "./kernel_findings.ts";
 import { type ImageChanges, liveImages, placeIn, placesIn, removeLive } from "./live_images.ts";
 import type { RestoredMemory } from "./memory/restored.ts";
 import { makeMountTargets } from "./mount_targets.ts";
-import { type Images, isNetworkMissing, openImagesSoon } from "./open_images.ts";
-import { cgroupModeOf, emptyNamespaces, refuseLazyPages, switchesOf } from "./options.ts";
+import { descend } from "./descend.ts";
+import { type Images, isNetworkMissing, kindOf, openImagesSoon, openLightImages } from "./open_images.ts";
+import { cgroupModeOf, emptyNamespaces, switchesOf } from "./options.ts";
+import { unusable } from "./own_file.ts";
 import { refusal } from "./refusal.ts";
 import { inheritedFds, mountKeys, networkOf, OWN_STDIO, type Stdio } from "./restore_externals.ts";
+import type { RestoreHooks } from "./restore_hooks.ts";
 import { refuseRestore, type RestoreOptions } from "./restore_options.ts";
 import { Stages } from "./restore_stages.ts";
+import { restored, type RestoredContainer } from "./restored_container.ts";
 import { runCriu } from "./worker.ts";
 import { FIRST_INHERITED_FD } from "./worker_plan.ts";
 
@@ -39,16 +48,6 @@ import { FIRST_INHERITED_FD } from "./worker_plan.ts";
 const LOG = "restore.log";
 const WORK = "criu";
 const SIGKILL = 9;
-
-/** A container that runs again. */
-export interface RestoredContainer {
-  /** Its first process. */
-  readonly pid: number;
-  /** Its terminal, if it has one that went to no socket. */
-  readonly terminal?: Terminal;
-  /** Resolves with the exit code of its first process, a child of this one: 128 + n if signal n has ended it. */
-  wait(): Promise<number>;
-}
 
 /**
  * Makes a container from a checkpoint: its processes go on where they were, under what the bundle's config.json asks for
@@ -61,18 +60,27 @@ export interface RestoredContainer {
  */
 export async function restoreContainer(id: string, options: RestoreOptions = {}): Promise<RestoredContainer> {
   checkId(id);
-  refuseLazyPages(options);
-  const criu = findCriu(options.criu);
   const bundle = loadBundle(options.bundle ?? ".");
-  const { images, verified } = await openImagesSoon(options.imagePath ?? "checkpoint");
-  return await restoreInto(id, {
-    criu,
-    images,
-    verified,
-    bundle: () => bundle,
-    options,
-    stdio: OWN_STDIO,
-    logPath: options.workPath ?? images.path,
+  const path = options.imagePath ?? "checkpoint";
+  const wanted = { id, bundle, options, stdio: OWN_STDIO };
+  return await descend(wanted, {
+    kind: () => kindOf(path),
+    full: async () => {
+      const criu = findCriu(options.criu);
+      const { images, verified } = await openImagesSoon(path);
+      const logPath = options.workPath ?? images.path;
+      using pages = await pagesOf(images, options);
+      return await restoreInto(id, {
+        ...wanted,
+        criu,
+        images,
+        verified,
+        pages,
+        bundle: () => bundle,
+        logPath,
+      });
+    },
+    light: () => openLightImages(path),
   });
 }
 
@@ -87,6 +95,8 @@ export interface Restoration {
   readonly options: RestoreOptions;
   /** The descriptors that take the place of stdin, stdout and stderr. */
   readonly stdio: Stdio;
+  /** Its memory, if that is to be brought in when it is touched. */
+  readonly pages?: Pages | undefined;
   /** Images that are to be others than those of the checkpoint. */
   readonly change?: (bundle: Bundle) => ImageChanges;
   /** Runs when all of it is there and attested, and nothing of it runs. */
@@ -97,15 +107,24 @@ export interface Restoration {
 
 /** What {@linkcode restoreContainer} does, with everything that it finds out given. */
 export async function restoreInto(id: string, restoration: Restoration): Promise<RestoredContainer> {
-  const { criu, images, options, stdio } = restoration;
+  const { criu, images, options, stdio, pages } = restoration;
   const { manifest } = images;
+  if (manifest?.pages === "served" && !options.lazyPages) {
+    throw unusable(
+      images.path,
+      "its memory was served, and is there only for --lazy-pages and who fetches it",
+    );
+  }
   const mode = cgroupModeOf(options.manageCgroupsMode) ?? CGROUP_MODE.ignore;
+  const bearsInGroups = mode === CGROUP_MODE.ignore; // otherwise CRIU moves each process into the group that it had
   const emptied = emptyNamespaces(options.emptyNs);
   using entry = new Store(options.root).claim(id);
   await using parts = new AsyncDisposableStack();
   parts.defer(() => entry.remove());
   const bundle = restoration.bundle(entry);
   const overlay = annotatedOverlay(bundle.spec.annotations);
+  const config = criuConfig(bundle.spec.annotations);
+  const logFile = config.logFile ?? LOG;
   const { network, connection } = await networkFor(id, bundle, restoration);
   if (connection) parts.use(connection);
   const request = prepare(
@@ -113,8 +132,10 @@ export async function restoreInto(id: string, restoration: Restoration): Promise
     { form: "detached" },
   );
   refuseRestore(request, options);
+  const hooks = await hooksOf(id, request, restoration, emptied !== 0);
   const intended = {
     ...intendedRecord(id, bundle, request, stdioNames(stdio)),
+    ...(hooks && { hooks: hooks.later }),
     ...(connection && { network: connection.record }),
   };
   await checkFit(intended);
@@ -124,23 +145,37 @@ export async function restoreInto(id: string, restoration: Restoration): Promise
   parts.use(group);
   markGroups(entry, intended);
   const logs = makeDirectory(restoration.logPath ?? `${entry.path}/${WORK}`);
-  using imagesDir = liveImages(images, entry, stdio, restoration.change?.(bundle));
+  const changes = new Map([...restoration.change?.(bundle) ?? [], ...pages?.changes ?? []]);
+  using imagesDir = liveImages(images, entry, stdio, changes);
   using workDir = openDirectory(logs)!;
+  using pagers = pages && new (await import("./pager/pagers.ts")).Pagers(pages, entry, workDir);
   using fds = new DisposableStack();
   const inherited = inheritedFds(images, request, stdio, fds);
   const hasLayer = request.root.kind === "overlay" || manifest?.layer !== undefined;
   const layer = hasLayer ? await import("./layer/restored_upper.ts") : undefined;
   const layers = layer?.restoredUpper(images, request);
   if (layers) fds.use(layers);
-  const mounts = [...mountKeys(images, { request, group, bundle: bundle.path })];
-  if (!layers) makeMountTargets(intended.rootfs, { spec: request.spec, bundle: bundle.path });
-  const memory = await restoredMemory(images, request, entry, fds);
+  // The images say where they are, and not by which links they got there.
+  const placed = placedByLinks(request.spec.mounts ?? [], intended.rootfs);
+  const spec = { ...request.spec, mounts: placed };
+  const mounts = [...mountKeys(images, { spec, group, bundle: bundle.path })];
+  if (!layers) makeMountTargets(intended.rootfs, { spec, bundle: bundle.path });
+  const memory = await restoredMemory(images, spec, entry, fds);
   const more = [...(layers ? [layers] : []), ...memory.map(({ fd }) => fd)];
   const fdOf = (fd: Fd): number => FIRST_INHERITED_FD + inherited.length + more.indexOf(fd);
   await connection?.ready();
-  const stages = new Stages(id, request, images, group, (pid) => {
-    connection?.attachNow(pid);
-    restoration.beforeResume?.(pid);
+  if (hooks) parts.defer(() => hooks.afterEnd());
+  const stages = new Stages(id, request, images, group, {
+    beforeMounts: (pid) => {
+      pagers?.begin(pid);
+      if (!hooks) return;
+      entry.write({ ...intended, init: nameProcess(pid) }); // they may ask for its state
+      hooks.beforeMounts(pid);
+    },
+    beforeResume: (pid) => {
+      connection?.attachNow(pid);
+      restoration.beforeResume?.(pid);
+    },
   });
   const isEmpty = manifest?.network !== "made" &&
     (emptied !== 0 || (manifest ? manifest.network === "empty" : isNetworkMissing(images.path)));
@@ -149,12 +184,13 @@ export async function restoreInto(id: string, restoration: Restoration): Promise
     {
       arch: request.host.arch,
       program: criu.program,
-      flags: ["--restore-sibling"],
+      flags: ["--restore-sibling", ...(options.lazyPages || pages ? ["--lazy-pages"] : [])],
       findings: await kernelFindings(criu),
-      groups: intended.groups,
+      groups: bearsInGroups ? intended.groups : [],
       network: networkOf(images, request),
       memory: memory.map((each) => ({ ...each, fd: fdOf(each.fd) })),
-      ownGroups: request.spec.linux?.namespaces?.some(({ type }) => type === "cgroup") ?? false,
+      ownGroups: bearsInGroups &&
+        (request.spec.linux?.namespaces?.some(({ type }) => type === "cgroup") ?? false),
       root: {
         path: intended.rootfs,
         place: placeIn(entry),
@@ -173,13 +209,13 @@ export async function restoreInto(id: string, restoration: Restoration): Promise
       request: {
         imagesDir,
         workDir,
-        logFile: LOG,
+        logFile,
         root: placeIn(entry),
         lsmProfile: options.lsmProfile,
         lsmMountContext: options.lsmMountContext,
         verbose: restoration.logPath !== undefined,
         switches: [
-          ...switchesOf(options),
+          ...new Set([...switchesOf(options), ...config.switches]),
           ...(connection ? ["tcp_close" as const] : []),
           "orphan_pts_master",
           "ext_masters",
@@ -191,8 +227,19 @@ export async function restoreInto(id: string, restoration: Restoration): Promise
       },
       inherited,
       more,
+      mountsIn: bearsInGroups ? undefined : Deno.realPathSync(logs),
       ready: restoration.verified,
-      onStage: (stage) => stages.reach(stage),
+      onStage: (stage) => {
+        if (stage.name === "pre-resume") pagers?.settle(); // from here on its memory is looked at
+        stages.reach(stage);
+      },
+      meanwhile: () => {
+        try {
+          stages.prepare();
+        } catch {
+          // It is said when it is needed; CRIU is at work.
+        }
+      },
     },
   ).catch((error) => {
     stages.end();
@@ -200,7 +247,7 @@ export async function restoreInto(id: string, restoration: Restoration): Promise
   });
   if ("refused" in answer) {
     stages.end();
-    throw refusal("restore", { id, log: `${logs}/${LOG}`, kept: restoration.logPath !== undefined });
+    throw refusal("restore", { id, log: `${logs}/${logFile}`, kept: restoration.logPath !== undefined });
   }
   removeLive(entry);
   const pid = answer.result;
@@ -215,14 +262,27 @@ export async function restoreInto(id: string, restoration: Restoration): Promise
   const record = { ...intended, phase: "created", init: nameProcess(pid) } as const;
   entry.write(record);
   writeMoves(entry, record);
+  await hooks?.afterStart(pid, process);
   parts.move(); // the container's own from here on
-  return { pid, ...(terminal && { terminal }), wait: () => end(pid, process, streams) };
+  return restored({ pid, process, rung: "full" }, { terminal, streams });
+}
+
+/** The hooks around it, and what comes with them; nothing if there are none. */
+async function hooksOf(
+  id: string,
+  request: Prepared,
+  { images }: Restoration,
+  isEmptied: boolean,
+): Promise<RestoreHooks | undefined> {
+  const devices = Object.keys(request.spec.linux?.netDevices ?? {}).length > 0;
+  if (!hasHooks(request.spec) && !devices) return undefined;
+  return new (await import("./restore_hooks.ts")).RestoreHooks(id, request, images, isEmptied);
 }
 
 /** What lies in memory, with where it is mounted for CRIU. */
 async function restoredMemory(
   images: Images,
-  { spec }: Prepared,
+  spec: Spec,
   entry: Entry,
   fds: DisposableStack,
 ): Promise<(RestoredMemory & { readonly place: string })[]> {
@@ -231,14 +291,6 @@ async function restoredMemory(
   const found = restoredMemory(images, spec);
   const places = placesIn(entry, found.length);
   return found.map((each, index) => ({ ...each, fd: fds.use(each.fd), place: places[index]! }));
-}
-
-async function end(pid: number, process: Fd, streams: DisposableStack): Promise<number> {
-  await reactor.ready(process, EPOLLIN);
-  process[Symbol.dispose]();
-  const { code, signal = 0 } = reap(pid, true) ?? { code: 0 };
-  streams.dispose();
-  return code ?? 128 + signal;
 }
 
 function sendTerminal(terminal: Fd | undefined, path: string | undefined): Fd | undefined {

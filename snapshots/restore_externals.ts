@@ -2,6 +2,7 @@ import { open } from "../ffi/fd.ts";
 import { parseMountinfo } from "../runtime/attest/parse.ts";
 import type { CgroupGroup } from "../runtime/cgroup/group.ts";
 import type { Prepared } from "../runtime/prepare.ts";
+import type { Spec } from "../runtime/spec/config.ts";
 import { configuredMounts, type LiveMounts, sourceOf } from "./external_mounts.ts";
 import { unusable } from "./own_file.ts";
 import type { Images } from "./open_images.ts";
@@ -15,8 +16,8 @@ export const OWN_STDIO: Stdio = [0, 1, 2];
 /** The mounts that CRIU takes from the host, each with its source by the config of now. */
 export function* mountKeys(
   { path, manifest }: Images,
-  { request: { spec }, group, bundle }: {
-    readonly request: Prepared;
+  { spec, group, bundle }: {
+    readonly spec: Spec;
     readonly group: CgroupGroup | undefined;
     readonly bundle: string;
   },

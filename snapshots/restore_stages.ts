@@ -4,7 +4,8 @@ import type { Fd } from "../ffi/fd.ts";
 import { openPidFd, reap, signalPidFd } from "../ffi/process.ts";
 import type { CgroupGroup } from "../runtime/cgroup/group.ts";
 import type { Prepared } from "../runtime/prepare.ts";
-import { attestRestored } from "./attest_restored.ts";
+import { expect } from "../runtime/attest/expect.ts";
+import { attestRestored, type Rebuilt } from "./attest_restored.ts";
 import { loopbackUp } from "./loopback.ts";
 import type { Images } from "./open_images.ts";
 import { keptFilters } from "./seccomp_image.ts";
@@ -15,13 +16,19 @@ const SIGKILL = 9;
 export class Stages {
   terminal: Fd | undefined;
   #pid = 0;
+  #attested: Pick<Rebuilt, "expected" | "filters"> | undefined;
 
   constructor(
     readonly id: string,
     readonly request: Prepared,
     readonly images: Images,
     readonly group: CgroupGroup | undefined,
-    readonly beforeResume: (pid: number) => void = () => {},
+    readonly act: {
+      /** When its namespaces are there, and nothing is in them. */
+      readonly beforeMounts: (pid: number) => void;
+      /** When all is there and attested, and nothing runs. */
+      readonly beforeResume: (pid: number) => void;
+    },
   ) {}
 
   reach({ name, pid, terminal }: CriuStage): void {
@@ -31,16 +38,21 @@ export class Stages {
       this.terminal = terminal;
     }
     if (name === "setup-namespaces" && this.#hasOwnNetwork) loopbackUp(pid, this.request.host.arch);
+    if (name === "setup-namespaces") this.act.beforeMounts(pid);
     // All is there but nothing runs: CRIU holds every process.
     if (name === "pre-resume") this.#attest();
+  }
+
+  /** Finds out what to compare with. Called while CRIU works it takes no time from anybody; later CRIU waits for it. */
+  prepare(): Pick<Rebuilt, "expected" | "filters"> {
+    return this.#attested ??= { expected: expect(this.request), filters: keptFilters(this.images.path) };
   }
 
   #attest(): void {
     const pids = this.group ? inNamespaceOf(this.#pid, this.group.members) : [this.#pid];
     try {
-      const filters = keptFilters(this.images.path);
-      attestRestored({ id: this.id, pid: this.#pid, pids, request: this.request, filters });
-      this.beforeResume(this.#pid);
+      attestRestored({ id: this.id, pid: this.#pid, pids, request: this.request, ...this.prepare() });
+      this.act.beforeResume(this.#pid);
     } catch (error) {
       for (const each of pids) kill(each); // CRIU would let them go on all the same
       throw error;

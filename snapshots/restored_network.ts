@@ -7,6 +7,7 @@ import {
   needsConnection,
   type NetworkOptions,
 } from "../runtime/network.ts";
+import type { Spec } from "../runtime/spec/config.ts";
 import type { Images } from "./open_images.ts";
 import type { RestoreOptions } from "./restore_options.ts";
 
@@ -31,10 +32,20 @@ export async function networkFor(
   if (network && needsConnection(network)) {
     return { network, connection: await placed(id, { ...network, root: options.root }) };
   }
-  if (images.manifest?.isConnected) {
-    throw new LifecycleError(
-      `Cannot restore container "${id}": it had a network, and nothing is asked for now; say what it reaches by --network-policy, --allow or --network bridge`,
-    );
-  }
+  checkConnected(id, images, { spec, network });
   return network ? { network } : {};
+}
+
+/** @throws {LifecycleError} if a container had a place on the network, and nothing is asked for now. */
+export function checkConnected(
+  id: string,
+  { manifest }: Pick<Images, "manifest">,
+  asked: { readonly spec: Spec; readonly network: NetworkOptions | undefined },
+): void {
+  if (!manifest?.isConnected) return;
+  const network = asked.network ?? annotatedNetwork(asked.spec);
+  if (network && needsConnection(network)) return;
+  throw new LifecycleError(
+    `Cannot restore container "${id}": it had a network, and nothing is asked for now; say what it reaches by --network-policy, --allow or --network bridge`,
+  );
 }

@@ -2,7 +2,7 @@ import { check } from "../ffi/errno.ts";
 import { open } from "../ffi/fd.ts";
 import { libc } from "../ffi/libc.ts";
 import { lookAt } from "../ffi/tree.ts";
-import { type FileSeal, MANIFEST } from "./manifest.ts";
+import { type FileSeal, MANIFEST, type Manifest } from "./manifest.ts";
 import { unusable } from "./own_file.ts";
 
 /** What is hashed by itself. */
@@ -43,26 +43,22 @@ export async function checkSeals(
 export async function checkSmallSeals(
   directory: string,
   seals: Readonly<Record<string, FileSeal>>,
+  pages?: Manifest["pages"],
 ): Promise<{ readonly verified: Promise<void> }> {
   const found = Array.from(Deno.readDirSync(directory)).filter(({ name }) => isSealed(name));
   for (const { name, isFile } of found) {
     if (name in seals && !isFile) throw unusable(`${directory}/${name}`, "it is no ordinary file");
     // What the images do not know of CRIU would read all the same.
-    if (!(name in seals) && name.endsWith(".img")) throw unusable(`${directory}/${name}`, "it is foreign");
+    const isElsewhere = pages === "elsewhere" && /^page(s|map)-/.test(name);
+    if (!(name in seals) && name.endsWith(".img") && !isElsewhere) {
+      throw unusable(`${directory}/${name}`, "it is foreign");
+    }
   }
   const names = Object.keys(seals);
   for (const name of names) {
     if (!found.some((each) => each.name === name)) throw unusable(`${directory}/${name}`, "it is missing");
   }
-  const compare = async (name: string): Promise<void> => {
-    const path = `${directory}/${name}`;
-    const { bytes, sha256 } = seals[name]!;
-    const is = await sealUnlessKnown(path);
-    if (is.bytes !== bytes) {
-      throw unusable(path, `it has ${is.bytes} bytes instead of ${bytes}, it was cut off or altered`);
-    }
-    if (is.sha256 !== sha256) throw unusable(path, "it was altered");
-  };
+  const compare = (name: string): Promise<void> => checkSeal(`${directory}/${name}`, seals[name]!);
   const isPages = (name: string): boolean => name.startsWith("pages-") && seals[name]!.bytes >= LARGE_BYTES;
   for (const name of names) if (!isPages(name)) await compare(name);
   const verified = (async () => {
@@ -70,6 +66,15 @@ export async function checkSmallSeals(
   })();
   verified.catch(() => {}); // whoever awaits it hears of it
   return { verified };
+}
+
+/** Compares one file with its seal. @throws {LifecycleError} if it is another. */
+export async function checkSeal(path: string, { bytes, sha256 }: FileSeal): Promise<void> {
+  const is = await sealUnlessKnown(path);
+  if (is.bytes !== bytes) {
+    throw unusable(path, `it has ${is.bytes} bytes instead of ${bytes}, it was cut off or altered`);
+  }
+  if (is.sha256 !== sha256) throw unusable(path, "it was altered");
 }
 
 /**
@@ -80,13 +85,13 @@ const known = new Map<string, { readonly inode: string; readonly seal: FileSeal 
 const MOST_KNOWN = 4096;
 const SETTLED_MS = 2000;
 
-/** The seal of a file that is large; one that has not changed since this process has hashed it is not read again. */
+/** The seal of a file; one that has not changed since this process has hashed it is not read again. */
 async function sealUnlessKnown(path: string): Promise<FileSeal> {
   const before = inodeOf(path);
   const one = known.get(path);
   if (one && one.inode === before) return one.seal;
   const is = await seal(path);
-  if (is.bytes < LARGE_BYTES || before === undefined || inodeOf(path) !== before) return is;
+  if (before === undefined || inodeOf(path) !== before) return is;
   if (known.size >= MOST_KNOWN) known.clear();
   known.set(path, { inode: before, seal: is });
   return is;

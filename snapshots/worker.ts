@@ -1,5 +1,6 @@
 import { type CriuJob, type CriuRequest, type CriuStage, isRefusal } from "../ffi/criu.ts";
 import { check } from "../ffi/errno.ts";
+import { openDirectory } from "../ffi/directory.ts";
 import { duplicate, type Fd, open, pipe, socketPair } from "../ffi/fd.ts";
 import { libc } from "../ffi/libc.ts";
 import { executable } from "../ffi/memfd.ts";
@@ -24,6 +25,10 @@ export interface Job {
   readonly inherited?: readonly { readonly fd: number; readonly key: string }[];
   /** What only the worker takes, in the order of its descriptors after those. */
   readonly more?: readonly Fd[];
+  /** Path of the work directory if CRIU mounts in it, which takes the directory of its own mount namespace. */
+  readonly mountsIn?: string | undefined;
+  /** Is called when CRIU has been told of the job, and works. */
+  readonly meanwhile?: () => void;
   /** CRIU is started before it, and hears of the job after it. */
   readonly ready?: Promise<void> | undefined;
 }
@@ -37,14 +42,14 @@ export type Answer = { readonly result: number } | { readonly refused: number };
  * @throws {LaunchError} if it cannot be started.
  */
 export async function runCriu(
-  { library }: InstalledCriu,
+  { library, loader }: InstalledCriu,
   worker: WorkerRequest,
-  { what, request, onStage, inherited = [], more = [], ready }: Job,
+  { what, request, onStage, meanwhile, inherited = [], more = [], mountsIn, ready }: Job,
 ): Promise<Answer> {
   using ours = new DisposableStack();
   const [socket, theirs] = socketPair();
   ours.use(socket);
-  await using criu = await start(worker, theirs, [
+  await using criu = await start({ ...worker, loader }, theirs, [
     ...inherited.map(({ fd }) => fd),
     ...more.map(({ raw }) => raw),
   ]);
@@ -55,13 +60,17 @@ export async function runCriu(
     throw error;
   }
   const numbered = inherited.map(({ key }, index) => [FIRST_INHERITED_FD + index, key] as const);
-  const result = await library.run(what, { ...request, inherited: numbered }, socket, onStage).catch(
-    (error) => {
-      // A stage was refused. CRIU would wait for the dead, who wait for CRIU, if there are several.
-      criu.kill();
-      throw error;
-    },
-  );
+  const workDir = mountsIn === undefined
+    ? request.workDir
+    : ours.use(openDirectory(`/proc/${criu.pid}/root${mountsIn}`)!);
+  const asked = { ...request, ...(workDir && { workDir }), inherited: numbered };
+  const running = library.run(what, asked, socket, onStage).catch((error) => {
+    // A stage was refused. CRIU would wait for the dead, who wait for CRIU, if there are several.
+    criu.kill();
+    throw error;
+  });
+  meanwhile?.();
+  const result = await running;
   if (result >= 0) return { result };
   if (!isRefusal(result)) criu.kill(); // it does not talk any more
   return { refused: result };
@@ -78,7 +87,7 @@ async function start(
   worker: WorkerRequest,
   theirs: Fd,
   more: readonly number[],
-): Promise<AsyncDisposable & { kill(): void }> {
+): Promise<AsyncDisposable & { readonly pid: number; kill(): void }> {
   const image = assemble(workerPlan(worker));
   const failure = pipe();
   using read = failure.read;
@@ -103,6 +112,7 @@ async function start(
   const criu = parts.use(openPidFd(number));
   const kept = parts.move();
   return {
+    pid: number,
     kill: () => {
       signalPidFd(criu, SIGKILL);
     },

@@ -52,6 +52,8 @@ export interface WorkerRequest {
   readonly arch: Arch;
   /** Path of CRIU. */
   readonly program: string;
+  /** What is run in its place: file and arguments. */
+  readonly loader?: readonly string[] | undefined;
   /** Flags that libcriu has no function for. */
   readonly flags: readonly string[];
   /** The cgroups that the restored processes are to be in; CRIU joins them and bears the processes there. */
@@ -69,8 +71,11 @@ export interface WorkerRequest {
   readonly checks?: boolean;
 }
 
-/** Everything CRIU finds in its environment: it runs tar for file systems in memory, and ip. */
-const ENVIRONMENT = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"];
+/**
+ * Everything CRIU finds in its environment: it runs tar for file systems in memory, and ip. The library for TLS, which it
+ * is linked with and is never told to use, is not to begin.
+ */
+const ENVIRONMENT = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "GNUTLS_NO_IMPLICIT_INIT=1"];
 
 /**
  * The steps of the process that becomes CRIU. What they mount is seen by nobody else and goes with CRIU, however that
@@ -98,11 +103,13 @@ function* work(request: WorkerRequest): Iterable<Op> {
   for (const each of memory) yield* mountMemory(arch, each);
   if (root && findings !== undefined) yield* mountFindings(arch, findings);
   if (checks) yield* mountRun(arch);
+  const [file = program, ...begins] = request.loader ?? [];
   yield op("run CRIU", "execve", [
-    program,
+    file,
     {
       strings: [
         "criu",
+        ...begins,
         "--no-default-config",
         ...given,
         ...(checks ? ["check"] : ["swrk", String(SERVICE_FD)]),

@@ -4,7 +4,7 @@ import { type DefectiveOptions, EDIT_PLAN } from "../runtime/options.ts";
 import { CLONE, MOUNT_ATTR } from "../runtime/plan/kernel.ts";
 import { attach, cloneMount } from "../runtime/plan/mount_ops.ts";
 import { AT_FDCWD } from "../runtime/plan/kernel.ts";
-import { type Bytes, op, text } from "../runtime/plan/op.ts";
+import { type Arg, type Bytes, type Member, type Op, op, type Struct, text } from "../runtime/plan/op.ts";
 import { add, all, alter, argument, drop, type Edit, withoutBits } from "./helpers/defects.ts";
 import { MOUNTS, namespaces, type Part, type TestBundle, USER_NAMESPACE } from "./helpers/launch_bundle.ts";
 import { skip } from "./helpers/skip.ts";
@@ -14,7 +14,6 @@ import { launchTest } from "./helpers/launch_leaks.ts";
 /** Asks for something of everything that can be attested. */
 const ASKED: Part = {
   root: { readonly: true },
-  hostname: "box",
   process: {
     cwd: "/work",
     user: { uid: 1000, gid: 1001, additionalGids: [5], umask: 0o27 },
@@ -40,6 +39,16 @@ const ASKED: Part = {
       defaultAction: "SCMP_ACT_ALLOW",
       syscalls: [{ names: ["mkdir"], action: "SCMP_ACT_ERRNO" }],
     },
+  },
+};
+/** With names and parameters of its own namespaces: no defect may put them into the host's. */
+const WITH_PARAMETERS: Part = {
+  ...ASKED,
+  hostname: "attested",
+  domainname: "example",
+  linux: {
+    ...ASKED.linux,
+    sysctl: { "net.ipv4.ip_local_port_range": "2000 3000", "kernel.msgmax": "4096" },
   },
 };
 /** The same in a user namespace, where devices are the host's and capabilities count for less. */
@@ -88,7 +97,7 @@ launchTest("a sandbox that is what was asked for begins when it is attested", as
   const reason = cannotLimit();
   if (reason) return skip(reason);
   for (
-    const part of [ASKED, IN_USER_NAMESPACE, {
+    const part of [ASKED, WITH_PARAMETERS, IN_USER_NAMESPACE, {
       ...ASKED,
       process: { ...ASKED.process, noNewPrivileges: false },
     }]
@@ -152,6 +161,11 @@ const DEFECTS: readonly Defect[] = [
     /ignored signals: asked for 0x0, is 0x1000/,
   ],
   ["the filter of system calls", drop({ does: /seccomp/ }), /seccomp filters: asked for 1, is 0/],
+  [
+    "what the filter of system calls says",
+    alter({ does: /seccomp/, call: "seccomp" }, allowing),
+    /seccomp program 0: asked for \d+ instructions \(.*\), is \d+ instructions \(/,
+  ],
   ["the offsets of the clocks", drop({ does: /time offsets/ }), /clock monotonic: asked for 60 5, is 0 0/],
   ["the time namespace", drop({ does: /time (namespace|offsets)/ }), /namespace time: asked for a new one/],
   [
@@ -306,7 +320,28 @@ const IDS_DEFECTS: readonly Defect[] = [
   ],
 ];
 
-for (const [part, defects] of [[ASKED, DEFECTS], [IN_USER_NAMESPACE, IDS_DEFECTS]] as const) {
+const PARAMETERS_DEFECTS: readonly Defect[] = [
+  ["the host name", drop({ does: /^set the host name/ }), /host name: asked for attested, is /],
+  ["the domain name", drop({ does: /^set the domain name/ }), /domain name: asked for example, is /],
+  [
+    "a kernel parameter of the network",
+    drop({ does: /^set net.ipv4.ip_local_port_range/, call: "write" }),
+    /kernel parameter net.ipv4.ip_local_port_range: asked for 2000 3000, is \d+ \d+/,
+  ],
+  [
+    "a kernel parameter of messages",
+    drop({ does: /^set kernel.msgmax/, call: "write" }),
+    /kernel parameter kernel.msgmax: asked for 4096, is \d+/,
+  ],
+];
+
+for (
+  const [part, defects] of [
+    [ASKED, DEFECTS],
+    [IN_USER_NAMESPACE, IDS_DEFECTS],
+    [WITH_PARAMETERS, PARAMETERS_DEFECTS],
+  ] as const
+) {
   for (const [protection, edit, says] of defects) {
     launchTest(`attestation misses ${protection}`, async (bundle) => {
       const reason = cannotLimit();
@@ -323,6 +358,35 @@ for (const [part, defects] of [[ASKED, DEFECTS], [IN_USER_NAMESPACE, IDS_DEFECTS
       await rejects(Deno.stat(markerOf(bundle)), Deno.errors.NotFound, "nothing of it ran");
     });
   }
+}
+
+launchTest("attestation misses a limit of a policy's users, and its filters", async (bundle) => {
+  bundle.write("true", { linux: { namespaces: namespaces() } });
+  for (
+    const [edit, says] of [
+      [
+        drop({ does: /^set user.max_user_namespaces/, call: "write" }),
+        /limit of the user namespace max_user_namespaces: asked for at most 0:0, is \d+:\d+/,
+      ],
+      [
+        alter({ does: /seccomp/, call: "seccomp" }, allowing),
+        /seccomp program 0: asked for \d+ instructions \(\w+\), is \d+ instructions \(\w+\)/,
+      ],
+    ] as const
+  ) {
+    const options = { bundle: bundle.path, policy: "default", attest: true, [EDIT_PLAN]: edit } as const;
+    await rejects(Sandbox.run(options), says);
+  }
+});
+
+/** A filter of the same length that allows everything. */
+function allowing(step: Op): Op {
+  const [mode, flags, program] = step.args as [Arg, Arg, Struct];
+  const [length, [name, size, code]] = program.members as [Member, Member];
+  const bytes = (code as Bytes).bytes.slice();
+  bytes.set([6, 0, 0, 0, 0, 0, 0xff, 0x7f]); // BPF_RET, SECCOMP_RET_ALLOW
+  const members: Member[] = [length, [name, size, { bytes, shows: "defect" }]];
+  return { ...step, args: [mode, flags, { ...program, members }] };
 }
 
 /** Sets another bit in the data of capset: word 0 effective, 1 permitted, 2 inheritable. */
@@ -365,5 +429,12 @@ function otherMap(file: string): Edit {
 launchTest("a sandbox that is killed before it can be looked at is told of as killed", async (bundle) => {
   bundle.write("true");
   const end = add({ does: "report that init is ready", by: "init" }, [op("end early", "exit_group", [9])]);
-  await rejects(runs(bundle, end, { attest: true }), /init was killed before the program began/);
+  // Nobody looks before it has ended: this thread stands still for a while whenever it could.
+  const pause = new Int32Array(new SharedArrayBuffer(4));
+  const still = setInterval(() => Atomics.wait(pause, 0, 0, 100), 0);
+  try {
+    await rejects(runs(bundle, end, { attest: true }), /init was killed before the program began/);
+  } finally {
+    clearInterval(still);
+  }
 });

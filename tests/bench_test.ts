@@ -1,5 +1,6 @@
 import { deepEqual, equal, match } from "node:assert/strict";
 import { fromFileUrl } from "@std/path";
+import { settle } from "../bench/crowd.ts";
 import { markdown, ratioTarget } from "../bench/report.ts";
 import { quantile, ratio } from "../bench/stats.ts";
 import { missing } from "../bench/workspace.ts";
@@ -107,6 +108,7 @@ for (
     ["snapshot", [
       "cold start to first output",
       "restore to first output, warm library",
+      "taken from a Pool, to first output",
       "pause of a checkpoint",
     ], [
       ["runc", "runc restore --detach, whole process"],
@@ -140,3 +142,15 @@ for (
     }
   });
 }
+
+Deno.test("settle() waits as long as namespaces get fewer, and tells how many are too many", async () => {
+  const counted = (counts: number[], giveBack: boolean): Promise<number> => {
+    const count = (): number => counts.length > 1 ? counts.shift()! : counts[0]!;
+    return settle(10, 100, { count, giveBack: () => giveBack, stepMs: 5, quietMs: 60 });
+  };
+  equal(await counted([900, 700, 500, 300, 160], true), 0);
+  equal(await counted([900, 700, 500, 300, 161], true), 1);
+  equal(await counted([900, 220], false), 0);
+  const slow = [900, ...Array.from({ length: 40 }, (_, index) => 800 - 16 * index), 100];
+  equal(await counted(slow, true), 0, "slowly is not never");
+});

@@ -77,8 +77,8 @@ for (const policy of ["default", "strict"] as const) {
 
 sandboxTest("a program is under default unless another policy is named, a bundle is not", async () => {
   const filters = "grep Seccomp_filters /proc/self/status";
-  match((await shell(filters)).out, /\t2$/m);
-  match((await shell(filters, { policy: "permissive" })).out, /\t2$/m);
+  match((await shell(filters)).out, /\t1$/m);
+  match((await shell(filters, { policy: "permissive" })).out, /\t1$/m);
   match((await shell("cat /proc/self/uid_map")).out, /^ *0 +\d+ +65536$/m);
   match((await shell("cat /proc/self/uid_map", { policy: "permissive" })).out, /^ *0 +0 +4294967295$/m);
   await using sandbox = await Sandbox.run({ bundle: `${ROOT}/bundles/hello`, policy: "strict" });
@@ -228,7 +228,7 @@ Deno.test("the ids of a sandbox are free again however its supervisor ends", asy
   const held = locks();
   child.kill("SIGKILL");
   await child.status;
-  for (let tries = 0; tries < 100 && locks() >= held; tries++) {
+  for (let tries = 0; tries < 1000 && locks() >= held; tries++) {
     await new Promise((done) => setTimeout(done, 20));
   }
   ok(locks() < held, `${locks()} of ${held} are still taken`);
@@ -259,6 +259,6 @@ Deno.test("a user who is not root runs programs under default and strict too", a
       program,
       cwd: here.path,
     });
-    deepEqual([said.code, said.stdout], [0, "NoNewPrivs:\t1\nSeccomp_filters:\t2\n0\n"], said.stderr);
+    deepEqual([said.code, said.stdout], [0, "NoNewPrivs:\t1\nSeccomp_filters:\t1\n0\n"], said.stderr);
   }
 });

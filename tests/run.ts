@@ -9,13 +9,13 @@
 import { fromFileUrl, resolve } from "@std/path";
 import { count, summary } from "./helpers/run_junit.ts";
 import { leftovers, look, type Machine } from "./helpers/run_leftovers.ts";
-import { type Result, results } from "./helpers/run_results.ts";
+import { failures, type Result, results } from "./helpers/run_results.ts";
 import { build } from "../tools/build.ts";
 import { guestTests, inGuest } from "./vm/suite.ts";
 
 const ROOT = fromFileUrl(new URL("..", import.meta.url));
 const LIMIT_MS = 35 * 60_000;
-const LEFTOVERS_WAIT_MS = 3_000;
+const LEFTOVERS_WAIT_MS = 10_000;
 const CHECKS: readonly string[][] = [
   ["fmt", "--check"],
   ["lint"],
@@ -47,10 +47,10 @@ if (whole || forGuest.length > 0) found.push(...await guestTests(forGuest, write
 found.push(await nothingLeft(before));
 removeTemporary();
 
-const failed = found.filter((one) => one.outcome === "failed");
-if (failed.length > 0) console.log("\nFailed:\n" + failed.map(({ name }) => `  ${name}`).join("\n"));
-console.log("\n" + summary(count(found)));
-Deno.exit(failed.length > 0 ? 1 : 0);
+const counts = count(found);
+if (counts.failed > 0) console.log(failures(found));
+console.log("\n" + summary(counts));
+Deno.exit(counts.failed > 0 ? 1 : 0);
 
 async function check(args: string[]): Promise<Result> {
   const name = `deno ${args.join(" ")}`;

@@ -31,6 +31,18 @@ Deno.test("readJunit() leaves steps out and unescapes names", () => {
   ]);
 });
 
+Deno.test("readJunit() tells why a test failed: the message of its error, or of its steps'", () => {
+  const own = REPORT.replace(
+    '<testcase name="two" classname="./a_test.ts" time="0.001" line="2" col="6">',
+    '$&<failure message="x">Error: a &lt; b\nmore\n\n    at file:///a_test.ts:1:2\n    at b</failure>',
+  );
+  deepEqual(readJunit(own).map(({ reason }) => reason), [
+    "one > s2: <skipped/>",
+    "Error: a < b\nmore",
+    undefined,
+  ]);
+});
+
 function passed(name: string, line: number): Case {
   return { file: "/x_test.ts", name, line, outcome: "passed" };
 }
@@ -82,6 +94,16 @@ for (
     ["ignores what was there", machine([{ pid: 1 }], ["/a"]), []],
     ["names a new mount", machine([], ["/a", "/b"]), ["mount /b"]],
     ["names a marked process", machine([{ pid: 9, parent: 8, marked: true }]), ["process 9 (x)"]],
+    [
+      "names one by the beginning of a long command line",
+      machine([{
+        pid: 9,
+        parent: 8,
+        marked: true,
+        name: "x".repeat(1000),
+      }]),
+      [`process 9 (${"x".repeat(160)})`],
+    ],
     ["names an orphan in a sandbox", machine([{ pid: 9, sandboxed: true }]), ["process 9 (x)"]],
     ["ignores a sandbox that has a new parent", machine([{ pid: 9, parent: 8, sandboxed: true }]), []],
     ["ignores other processes", machine([{ pid: 9 }]), []],
@@ -94,6 +116,7 @@ for (
 
 const RUN = fromFileUrl(new URL("run.ts", import.meta.url));
 const SKIP = new URL("helpers/skip.ts", import.meta.url);
+const CONTAINER_TEST = new URL("helpers/container_test.ts", import.meta.url);
 const MODULES = {
   ok: `Deno.test("a", async (t) => { await t.step("s", () => {}); }); Deno.test.ignore("b", () => {});`,
   skips: `import { skip } from "${SKIP}";
@@ -103,6 +126,8 @@ const MODULES = {
   helped: `import { naming, skip } from "${SKIP}";
     for (const name of ["a", "b"]) Deno.test(name, (t) => naming(t, async () => { await 0; if (name === "b") skip("no b"); }));`,
   fails: `Deno.test("a", async (t) => { await t.step("s", () => { throw new Error("x"); }); });`,
+  failsHelped:
+    `import { containerTest } from "${CONTAINER_TEST}"; containerTest("a", () => Promise.reject(new Error("x")));`,
   throws: `Deno.test("a", () => {}); throw new Error("top");`,
   dies: `Deno.test("a", () => Deno.kill(Deno.pid, "SIGKILL"));`,
   empty: ``,
@@ -115,7 +140,8 @@ for (
     ["ok", "2 passed, 0 failed, 1 skipped", ""],
     ["skips", "2 passed, 0 failed, 2 skipped", "no b"],
     ["helped", "2 passed, 0 failed, 1 skipped", "SKIP b: no b"],
-    ["fails", "1 passed, 1 failed", "m_test.ts: a"],
+    ["fails", "1 passed, 1 failed", "m_test.ts: a\n      a > s: Error: x\n"],
+    ["failsHelped", "1 passed, 1 failed", "/m_test.ts: a\n"],
     ["throws", "1 passed, 1 failed", "m_test.ts threw outside of its tests"],
     ["dies", "1 passed, 1 failed", "ended with SIGKILL and without a report"],
     ["empty", "1 passed, 1 failed", "no test ran"],

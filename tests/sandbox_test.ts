@@ -99,7 +99,7 @@ sandboxTest("timeoutMs ends the program, counted from its start", async () => {
   sandbox.start();
   const { exit, exitCode, timedOut, wallMs } = await sandbox.wait();
   deepEqual([exit, exitCode, timedOut], [{ kind: "limit", limit: "time" }, 124, true]);
-  ok(wallMs >= 299 && wallMs < 3_000, `${wallMs} ms`);
+  ok(wallMs >= 299 && wallMs < 30_000, `${wallMs} ms`);
 });
 
 sandboxTest("timeoutMs ends the program even if it comes before init is born", async () => {
@@ -224,7 +224,7 @@ Deno.test("a process that has run sandboxes ends by itself", async () => {
   using here = new Temporary();
   const args = ["run", "--quiet", "-A", `--config=${ROOT}/deno.json`, here.file("ends.ts", code)];
   const child = new Deno.Command(Deno.execPath(), { args, stdout: "piped", stdin: "null" }).spawn();
-  const timer = setTimeout(() => child.kill("SIGKILL"), 10_000);
+  const timer = setTimeout(() => child.kill("SIGKILL"), 45_000);
   const { code: status, stdout } = await child.output();
   clearTimeout(timer);
   deepEqual([status, new TextDecoder().decode(stdout)], [0, "done\n"]);

@@ -21,13 +21,14 @@ import { STUBS } from "./build/stubs.ts";
 const ROOT = fromFileUrl(new URL("..", import.meta.url));
 const MAIN = join(ROOT, "cli/main.ts");
 const HELLO = join(ROOT, "bundles/hello");
-/** What commands load together: exec and run with a kept image, what a run is attested by, create and the planner, … */
+/** What commands load together: exec and run with a kept image, what a run is attested by, create, the planner for it, … */
 const HOT = [
   ["exec"],
   ["execs"],
   ["run", "rerun"],
   ["attest"],
-  ["create", "bundle", "image_of", "launch", "group", "moves"],
+  ["create", "launch", "group", "moves"],
+  ["source"],
   ["foreground"],
   ["version"],
 ];
@@ -35,7 +36,7 @@ const HOT = [
 const APART = ["dbus", "dns-packet", "node-forge"];
 /** Each `run` twice: the second finds its image made. */
 const RUNS = [`run ${HELLO}`, `run --policy default ${HELLO}`, "run -- true", "run --memory 64MB -- true"];
-/** The name of a container that is there while the code caches are made; it takes root. */
+/** The name of a container that is there while the code caches are made, what it is made from being kept the second time; it takes root. */
 const BOX = `build-${Deno.pid}`;
 const LIFE = [
   `create --bundle . ${BOX}`,
@@ -43,6 +44,9 @@ const LIFE = [
   `exec --env A=b ${BOX} true`,
   `exec ${BOX} true`,
   `delete --force ${BOX}`,
+  `create --bundle . ${BOX}`,
+  `delete --force ${BOX}`,
+  `run --bundle . ${BOX}`,
   `run --bundle . ${BOX}`,
   `restore --bundle . --image-path none ${BOX}`,
 ].map((line) => `--root containers ${line}`);

@@ -1,8 +1,9 @@
 import { checkpointContainer, UsageError } from "../../mod.ts";
 import type { CommandHelp } from "../args.ts";
 import { containerArguments } from "../containers.ts";
-import { CRIU_FLAGS, criuOptions } from "../criu.ts";
+import { CRIU_FLAGS, criuOptions, LIGHT } from "../criu.ts";
 import type { Command, Global } from "../main.ts";
+import { warn } from "../report.ts";
 
 const help: CommandHelp = {
   name: "checkpoint",
@@ -10,13 +11,18 @@ const help: CommandHelp = {
   usage: ["[FLAGS] ID"],
   flags: [
     ...CRIU_FLAGS,
+    LIGHT,
     { name: "leave-running", help: "let the container go on" },
     { name: "parent-path", value: "DIR", help: "images of a pre-dump, relative to --image-path" },
     { name: "pre-dump", help: "write only the memory, and let the container go on" },
     { name: "tcp-skip-in-flight", help: "leave out TCP connections that are not accepted yet" },
     { name: "link-remap", help: "keep files that have other names than the open one, which is gone" },
-    { name: "page-server", value: "ADDRESS:PORT", help: "refused: pages are written here only" },
-    { name: "status-fd", value: "FD", help: "refused: it belongs to --lazy-pages" },
+    {
+      name: "page-server",
+      value: "ADDRESS:PORT",
+      help: "send the pages of memory to a criu page-server; with --lazy-pages, serve them there",
+    },
+    { name: "status-fd", value: "FD", help: "with --lazy-pages: gets a zero byte when pages are served" },
   ],
   examples: [
     "runtime checkpoint --image-path /srv/snap box1",
@@ -32,8 +38,10 @@ async function run(argv: readonly string[], global: Global): Promise<number> {
   }
   await checkpointContainer(id, {
     ...criuOptions(args, global),
+    light: args.has("light"),
     leaveRunning: args.has("leave-running"),
     parentPath: args.value("parent-path"),
+    onWarning: (warning) => warn(warning, global),
     preDump: args.has("pre-dump"),
     tcpSkipInFlight: args.has("tcp-skip-in-flight"),
     linkRemap: args.has("link-remap"),

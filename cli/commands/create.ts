@@ -17,7 +17,8 @@ async function run(argv: readonly string[], global: Global): Promise<number> {
   expectToJoin(); // while all is planned
   const { args, id, store } = containerArguments(help, argv, global);
   const onWarning = (warning: string): void => warn(warning, global);
-  await createFrom(id, args, { ...store, ...managerOf(global), onWarning });
+  const steps = global.debug && (await import("../debug.ts")).stepsOf(global);
+  await createFrom(id, args, { ...store, ...managerOf(global), ...steps, onWarning });
   return 0;
 }
 

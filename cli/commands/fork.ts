@@ -1,7 +1,7 @@
 import { forkContainers, type ForkOptions, type ForkOutcome, readOrigin, UsageError } from "../../mod.ts";
-import { type CommandHelp, count } from "../args.ts";
+import { type Arguments, type CommandHelp, count } from "../args.ts";
 import { containerArguments } from "../containers.ts";
-import { CRIU_FLAGS, criuOptions } from "../criu.ts";
+import { CRIU_FLAGS, criuOptions, EAGER, LAZY } from "../criu.ts";
 import type { Command, Global } from "../main.ts";
 import { print } from "../print.ts";
 import { messageOf, report } from "../report.ts";
@@ -35,6 +35,8 @@ const help: CommandHelp = {
       help: "write what each prints to DIR/NAME-N.out and .err (default nowhere)",
     },
     { name: "signal", value: "SIGNAL", help: "send it to the first process of each, when it goes on" },
+    { ...LAZY, help: `${LAZY.help} (default for several forks, where it is safe)` },
+    EAGER,
     { name: "paused", help: "pause each as soon as it is there" },
     { name: "at-once", value: "N", help: "how many are made at the same time (default two a processor)" },
     { name: "format", value: "text|json", help: "how the result is printed (default text: an id a line)" },
@@ -62,6 +64,7 @@ async function run(argv: readonly string[], global: Global): Promise<number> {
   const { imagePath: _, ...criu } = criuOptions(args, global);
   const options: ForkOptions = {
     ...criu,
+    pages: pagesOf(args),
     bundle: args.value("bundle"),
     count: asked,
     first,
@@ -87,11 +90,19 @@ async function run(argv: readonly string[], global: Global): Promise<number> {
   return failed.length > 0 ? 1 : 0;
 }
 
+/** What was asked for, if anything was. */
+function pagesOf(args: Arguments): ForkOptions["pages"] {
+  const [lazy, eager] = [args.has("lazy"), args.has("eager")];
+  if (lazy && eager) throw new UsageError("Cannot use both --lazy and --eager: choose one");
+  return lazy ? "lazy" : eager ? "eager" : undefined;
+}
+
 /** An outcome without what only this process can use. */
 function plain(outcome: ForkOutcome): Record<string, unknown> {
   const { id, number } = outcome;
   if ("error" in outcome) return { id, number, error: messageOf(outcome.error) };
-  return { id, number, pid: outcome.fork.pid, tookMs: round(outcome.tookMs) };
+  const { pid, pages: { how, why } } = outcome.fork;
+  return { id, number, pid, tookMs: round(outcome.tookMs), pages: how, ...(why && { eager: why }) };
 }
 
 function round(ms: number): number {

@@ -4,9 +4,12 @@ import type { Command } from "../main.ts";
 
 const help: CommandHelp = {
   name: "network-proxy",
-  usage: ["--directory DIR"],
+  usage: ["--directory DIR [--kept FD]"],
   summary: "decide over the traffic of the sandboxes of a network: for bin/runtime itself",
-  flags: [{ name: "directory", value: "DIR", help: "the directory of the network" }],
+  flags: [
+    { name: "directory", value: "DIR", help: "the directory of the network" },
+    { name: "kept", value: "FD", help: "a file in memory that outlives it, for what must not be on disk" },
+  ],
   examples: [],
 };
 
@@ -16,8 +19,11 @@ async function run(argv: readonly string[]): Promise<number> {
   if (directory === undefined || args.words.length > 0) {
     throw new UsageError("Cannot serve a network: name its directory with --directory DIR");
   }
-  await serveNetwork(directory);
-  return 0;
+  const kept = args.value("kept");
+  if (kept !== undefined && !/^[0-9]{1,4}$/.test(kept)) {
+    throw new UsageError(`Cannot use "${kept}" for --kept: the number of a descriptor is needed`);
+  }
+  return await serveNetwork(directory, kept === undefined ? undefined : Number(kept));
 }
 
 export const command: Command = { help, run };

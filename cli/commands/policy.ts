@@ -111,7 +111,7 @@ function json(value: unknown): string {
 
 function text(policy: Policy): string {
   const { capabilities, sockets, namespaces, userNamespace, maskedPaths, readonlyPaths } = policy;
-  const { rlimits, userLimits, landlock, attest, seccomp, files, ports, oomScoreAdj } = policy;
+  const { rlimits, userLimits, landlock, attest, seccomp, files, ports, oomScoreAdj, resources } = policy;
   const limits = Object.entries(userLimits?.limits ?? {}).map(([key, value]) => `user.${key} ${value}`);
   return [
     `${policy.name}: ${policy.description}\n`,
@@ -122,6 +122,7 @@ function text(policy: Policy): string {
     part("masked paths", maskedPaths.paths, maskedPaths.reason),
     part("read-only paths", readonlyPaths.paths, readonlyPaths.reason),
     part("limits", rlimits.limits.map(({ type, soft, hard }) => `${type} ${soft}:${hard}`), rlimits.reason),
+    resources ? part("of the machine at most", resourceWords(resources), resources.reason) : "",
     oomScoreAdj ? part("oom_score_adj at least", [String(oomScoreAdj.least)], oomScoreAdj.reason) : "",
     userLimits ? part("limits of its users", limits, userLimits.reason) : "",
     ...(files ? (["read", "list", "write", "execute"] as const) : []).map((use) =>
@@ -135,6 +136,10 @@ function text(policy: Policy): string {
     part("system calls that no group names", [seccomp.unlisted], ""),
     ...callGroups(policy),
   ].join("");
+}
+
+function resourceWords({ reason: _, ...limits }: NonNullable<Policy["resources"]>): string[] {
+  return Object.entries(limits).map(([key, value]) => `${key} ${value}`);
 }
 
 /** The groups as they hold in the end: what a later group decides is not shown with an earlier one. */

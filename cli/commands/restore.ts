@@ -10,9 +10,10 @@ import {
 import type { CommandHelp } from "../args.ts";
 import { attachTerminal } from "../attach.ts";
 import { containerArguments } from "../containers.ts";
-import { CRIU_FLAGS, criuOptions } from "../criu.ts";
+import { CRIU_FLAGS, criuOptions, LAZY } from "../criu.ts";
 import type { Command, Global } from "../main.ts";
 import { NETWORK_FLAGS, readNetwork } from "../network.ts";
+import { warn } from "../report.ts";
 import { writePid } from "../result_file.ts";
 
 const help: CommandHelp = {
@@ -26,8 +27,15 @@ const help: CommandHelp = {
     { name: "console-socket", value: "PATH", help: "the Unix socket that gets the program's terminal" },
     ...NETWORK_FLAGS,
     ...CRIU_FLAGS,
+    LAZY,
     { name: "snapshot", value: "NAME", help: "a snapshot of the store, in place of --image-path" },
     { name: "store", value: "DIR", help: "where snapshots are kept, with --snapshot" },
+    {
+      name: "fallback",
+      value: "light|cold",
+      help:
+        "where it cannot be restored, begin its program anew: with its files and environment, or also without",
+    },
     { name: "lsm-profile", value: "TYPE:LABEL", help: "another AppArmor profile or SELinux label" },
     { name: "lsm-mount-context", value: "CONTEXT", help: "another SELinux context of mounts" },
     { name: "no-pivot", help: "refused: this version always changes the root" },
@@ -53,6 +61,8 @@ async function run(argv: readonly string[], global: Global): Promise<number> {
   const { snapshot, imagePath, ...criu } = { ...criuOptions(args, global), snapshot: args.value("snapshot") };
   const options = {
     ...criu,
+    pages: args.has("lazy") ? "lazy" as const : "eager" as const,
+    fallback: fallbackOf(args.value("fallback")),
     bundle: args.value("bundle"),
     consoleSocket,
     detach,
@@ -73,10 +83,18 @@ async function run(argv: readonly string[], global: Global): Promise<number> {
       ...options,
       store: args.value("store"),
     });
+  for (const { rung, error } of restored.fallen) {
+    warn(`Restored ${restored.rung}, not ${rung}: ${error.message}`, global);
+  }
   if (detach) return 0;
   const exitCode = await attend(id, restored, store);
   await deleteContainer(id, { ...store, force: true });
   return exitCode;
+}
+
+function fallbackOf(word: string | undefined): "light" | "cold" | undefined {
+  if (word === undefined || word === "light" || word === "cold") return word;
+  throw new UsageError(`Cannot use "${word}" for --fallback: write light or cold`);
 }
 
 /** Stays with the container until it ends, with its signals and its terminal. */

@@ -1,5 +1,5 @@
 import type { Arguments, CommandHelp, Flag } from "../args.ts";
-import { CRIU_FLAGS } from "../criu.ts";
+import { CRIU_FLAGS, LIGHT } from "../criu.ts";
 import type { Global } from "../main.ts";
 
 /** What a part of `snapshot` does; the number is the exit code. */
@@ -57,6 +57,7 @@ export const PARTS: Readonly<Record<string, Part>> = Object.fromEntries([
     {
       flags: [
         TAG,
+        LIGHT,
         { name: "leave-running", help: "let the container go on" },
         { name: "incremental", help: "keep only the pages of memory that its parent has not" },
         { name: "compress", help: "compress its memory: a fourth of the room, but slower to restore" },

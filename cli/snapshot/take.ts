@@ -1,6 +1,7 @@
 import { createSnapshot, rewindContainer } from "../../mod.ts";
 import { criuOptions } from "../criu.ts";
 import { print } from "../print.ts";
+import { warn } from "../report.ts";
 import { writePid } from "../result_file.ts";
 import type { Act } from "./parts.ts";
 
@@ -12,11 +13,13 @@ export const act: Readonly<Record<string, Act>> = {
       ...criu,
       store: args.value("store"),
       tag: args.value("tag"),
+      light: args.has("light"),
       incremental: args.has("incremental"),
       compress: args.has("compress"),
       leaveRunning: args.has("leave-running"),
       tcpSkipInFlight: args.has("tcp-skip-in-flight"),
       linkRemap: args.has("link-remap"),
+      onWarning: (warning) => warn(warning, global),
     });
     await print(`${id}\n`);
     return 0;

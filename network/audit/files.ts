@@ -1,5 +1,6 @@
 /** The files of an audit log: the one that is written, older ones, and what is known of the chain beside them. */
 
+import { isMissing } from "../../ffi/look.ts";
 import { type Link, START } from "./chain.ts";
 
 /** How many full files are kept. */
@@ -34,6 +35,7 @@ export function partsOf(path: string): string[] {
  * @throws {SyntaxError} if it is none
  */
 export function readHead(path: string): Head | undefined {
+  if (isMissing(headPath(path))) return undefined;
   let text: string;
   try {
     text = Deno.readTextFileSync(headPath(path));
@@ -60,6 +62,7 @@ function isLink({ sequence, hash }: Link): boolean {
 }
 
 function exists(path: string): boolean {
+  if (isMissing(path)) return false; // of a new log most are
   try {
     return Deno.lstatSync(path).isFile;
   } catch (error) {

@@ -210,6 +210,7 @@ function openFile(path: string): Deno.FsFile {
 /** Cuts off what is behind the last line end, and says how many bytes that were. */
 function cutPartialLine(file: Deno.FsFile, path: string): number {
   const { size } = file.statSync();
+  if (size === 0) return 0;
   const tail = tailOf(path, size);
   const partial = tail.length - (tail.lastIndexOf(10) + 1);
   if (partial > 0) file.truncateSync(size - partial);
@@ -225,7 +226,9 @@ function continued(head: Head | undefined, end: Link | "damaged" | undefined): L
 
 /** Where the chain is at the end of a file; nothing if it is empty. */
 function lastLink(path: string): Link | "damaged" | undefined {
-  const lines = new TextDecoder().decode(tailOf(path, Deno.statSync(path).size)).split("\n");
+  const { size } = Deno.statSync(path);
+  if (size === 0) return undefined;
+  const lines = new TextDecoder().decode(tailOf(path, size)).split("\n");
   const line = lines.at(-2);
   if (line === undefined) return;
   const record = readLine(line);

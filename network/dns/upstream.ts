@@ -28,11 +28,19 @@ export function nameServers(texts: readonly string[]): NameServer[] {
   });
 }
 
-/** The name servers of the host. */
-export async function hostNameServers(path = "/etc/resolv.conf"): Promise<NameServer[]> {
-  const text = await Deno.readTextFile(path).catch(() => "");
+/** The name servers of the host. To wait for such a short file would take longer than to read it. */
+export function hostNameServers(path = "/etc/resolv.conf"): NameServer[] {
+  const text = textOf(path);
   const found = [...text.matchAll(/^\s*nameserver\s+([0-9a-fA-F.:]+)\s*$/gm)].map(([, address]) => address!);
   return found.map((address) => ({ address, port: 53 }));
+}
+
+function textOf(path: string): string {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch {
+    return "";
+  }
 }
 
 /**

@@ -58,6 +58,8 @@ export interface HttpRequest {
   /** As it was sent, with its query or without. */
   readonly path: string;
   readonly headers: Iterable<readonly [string, string]>;
+  /** Whether it asks to go over to WebSocket. */
+  readonly isWebSocket?: boolean;
   /** Where the connection leads, where that is known. */
   readonly address?: string;
   /** The allowed names that the address is pinned for; `name` must be one. */
@@ -190,12 +192,34 @@ export function decideRequest(policy: NetworkPolicy, request: HttpRequest): Verd
   const near = policy.allow.filter((rule) =>
     allowsProtocol(rule, scheme) && hasPort(rule.ports, port) && aims(rule, reached)
   );
-  const allowed = near.find((rule) =>
+  const holding = near.filter((rule) =>
     (scheme === "http" || rule.inspect || !isConditional(rule)) && surelyHolds(rule, request)
   );
+  const denies = (): boolean =>
+    policy.deny.some((rule) =>
+      deniesProtocol(rule, scheme) && hasPort(rule.ports, port) && aims(rule, address)
+    );
+  const allowed = request.isWebSocket
+    ? holding.find((rule) => rule.websocket ?? (isOpen(policy, rule) && !denies()))
+    : holding[0];
+  if (!allowed && holding[0]) {
+    return deny(
+      "builtin:upgrade",
+      `${
+        holding[0].id
+      } allows the request, but not that it goes over to WebSocket, in which nobody looks: it takes websocket: true`,
+    );
+  }
   if (allowed) return allow(allowed.id, "the rule allows this request");
   const [closest] = near;
   return closest ? deny("default", `no rule allows this request; nearest is ${closest.id}`) : BY_DEFAULT;
+}
+
+/** Whether nothing of what a rule lets through is looked at more closely. */
+function isOpen({ secrets, credentials }: NetworkPolicy, rule: NetworkRule): boolean {
+  return !isConditional(rule) && !rule.inspect && credentials.length === 0 &&
+    secrets.detectors.length === 0 &&
+    Object.keys(secrets.patterns).length === 0;
 }
 
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$/;

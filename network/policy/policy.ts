@@ -35,6 +35,8 @@ export interface NetworkRule {
   readonly headers: Readonly<Record<string, string>>;
   /** Whether TLS is opened, so that the above, secrets and credentials apply to what is in it. */
   readonly inspect: boolean;
+  /** Whether a request that it allows may go over to WebSocket, in which nobody looks; nothing for the usual. */
+  readonly websocket?: boolean;
 }
 
 /** A secret that the sandbox never holds: the proxy puts it where the placeholder stands. */

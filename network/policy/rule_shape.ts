@@ -27,6 +27,7 @@ interface RawRule {
   readonly paths?: readonly string[];
   readonly headers?: Readonly<Record<string, string>>;
   readonly inspect?: boolean;
+  readonly websocket?: boolean;
 }
 
 /** The longest pattern: the time that one takes grows with it. */
@@ -63,7 +64,7 @@ function complete(
   kind: "allow" | "deny",
   id: string,
 ): NetworkRule | undefined {
-  const { methods = [], paths = [], headers = {}, inspect = false } = raw;
+  const { methods = [], paths = [], headers = {}, inspect = false, websocket } = raw;
   const conditional = methods.length > 0 || paths.length > 0 || Object.keys(headers).length > 0;
   if (kind === "deny" && inspect) {
     return at.read(
@@ -72,9 +73,16 @@ function complete(
       (_, here) => here.fail("Cannot inspect what is denied: say it in a rule that allows"),
     );
   }
+  if (kind === "deny" && websocket !== undefined) {
+    return at.read(
+      "websocket",
+      websocket,
+      (_, here) => here.fail("Cannot say this of what is denied: say it in a rule that allows"),
+    );
+  }
   const ways = kind === "deny"
     ? { value: deniedWays(raw.ports, raw.protocols, conditional) }
-    : allowedWays(raw.ports, raw.protocols, conditional || inspect);
+    : allowedWays(raw.ports, raw.protocols, conditional || inspect || websocket === true);
   if (ways.flaw !== undefined) return at.fail(`Cannot tell what the rule is about: ${ways.flaw}`);
   const { ports, protocols } = ways.value;
   if (conditional && protocols.some((each) => each === "tcp" || each === "udp")) {
@@ -87,7 +95,16 @@ function complete(
       (_, here) => here.fail("Cannot inspect without https among the protocols"),
     );
   }
-  return { id, destination, ports, protocols, methods, paths, headers, inspect };
+  if (websocket && !protocols.includes("http") && !inspect) {
+    return at.read(
+      "websocket",
+      true,
+      (_, here) =>
+        here.fail("Cannot let requests go over to WebSocket that nobody sees: it takes http or inspect"),
+    );
+  }
+  const told = websocket === undefined ? {} : { websocket };
+  return { id, destination, ports, protocols, methods, paths, headers, inspect, ...told };
 }
 
 /** What a rule denies that does not say it: everything. */
@@ -177,4 +194,5 @@ const fields: Fields<RawRule> = {
   paths: some(path, 64),
   headers,
   inspect: flag,
+  websocket: flag,
 };

@@ -26,16 +26,18 @@ export interface Trial extends Verdict {
   readonly inspect: boolean;
 }
 
+/** Schemes beside those of protocols: requests that ask to go over to WebSocket. */
+const WEBSOCKET: Readonly<Record<string, Protocol>> = { ws: "http", wss: "https" };
 const USUAL_PORTS: Partial<Record<Protocol, number>> = { http: 80, https: 443 };
 
 /**
- * Decides over a URL as the resolver and the proxy would, one after the other. Beside http and https there are
- * `tcp://host:port` and `udp://host:port`.
+ * Decides over a URL as the resolver and the proxy would, one after the other. Beside http and https there are ws and
+ * wss, `tcp://host:port` and `udp://host:port`.
  *
  * @throws {UsageError} If it is no such URL.
  */
 export function tryUrl(policy: NetworkPolicy, url: string, options: TrialOptions = {}): Trial {
-  const { protocol, host, port, path } = partsOf(url);
+  const { protocol, host, port, path, isWebSocket } = partsOf(url);
   const literal = literalAddress(host);
   const address = literal?.text ?? options.address;
   const done = (decidedAt: Trial["decidedAt"], verdict: Verdict, inspect = false): Trial => ({
@@ -58,7 +60,7 @@ export function tryUrl(policy: NetworkPolicy, url: string, options: TrialOptions
   const seen = protocol === "http" || (protocol === "https" && inspect);
   if (verdict === "deny" || !seen) return done("connection", connected);
   const { method = "GET", headers = [] } = options;
-  const request = { scheme: protocol, name: host, port, method, path, headers, names } as const;
+  const request = { scheme: protocol, name: host, port, method, path, headers, names, isWebSocket } as const;
   return done(
     "request",
     decideRequest(policy, address === undefined ? request : { ...request, address }),
@@ -67,18 +69,22 @@ export function tryUrl(policy: NetworkPolicy, url: string, options: TrialOptions
 }
 
 /** Taken apart without mending anything: the proxy would see it as it is written. */
-function partsOf(url: string): { protocol: Protocol; host: string; port: number; path: string } {
+function partsOf(
+  url: string,
+): { protocol: Protocol; host: string; port: number; path: string; isWebSocket: boolean } {
   const [, scheme = "", authority = "", rest = ""] =
     /^([A-Za-z]+):\/\/([^/?#]*)([^#]*)(?:#.*)?$/s.exec(url) ?? [];
-  const protocol = PROTOCOLS.find((each) => each === scheme.toLowerCase());
+  const over = WEBSOCKET[scheme.toLowerCase()];
+  const protocol = over ?? PROTOCOLS.find((each) => each === scheme.toLowerCase());
   const [, host = "", digits] = /^(\[[^\]]*\]|[^:@]*)(?::(\d{1,5}))?$/.exec(authority) ?? [];
   const port = digits === undefined ? protocol && USUAL_PORTS[protocol] : Number(digits);
   if (!protocol || host === "" || port === undefined) {
     throw new UsageError(
       `Cannot try ${
         quote(url)
-      }: write http://host/path, https://host/path, tcp://host:port or udp://host:port`,
+      }: write http://host/path, https://host/path, ws://, wss://, tcp://host:port or udp://host:port`,
     );
   }
-  return { protocol, host, port, path: rest.startsWith("/") ? rest : `/${rest}` };
+  const path = rest.startsWith("/") ? rest : `/${rest}`;
+  return { protocol, host, port, path, isWebSocket: over !== undefined };
 }

@@ -1,11 +1,19 @@
+import { SyscallError } from "../../ffi/errno.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { readSome, tryConnect, writeSome } from "../../ffi/socket.ts";
 import { LifecycleError } from "../../runtime/errors.ts";
+import { EPOLLIN, EPOLLOUT, reactor } from "../../runtime/launch/reactor.ts";
 import type { ControlAnswer, ControlRequest } from "./control.ts";
 
 /** How long the proxy may take to answer, and how much it may say. */
 const [ANSWER_MS, MOST_BYTES] = [10_000, 4 << 20];
+/** How long somebody waits who finds too many others waiting. */
+const PAUSE_MS = 5;
+const GONE: readonly number[] = [32, 104]; // EPIPE, ECONNRESET
 
 /**
- * Tells the proxy what to do and waits until it has done so.
+ * Tells the proxy what to do and waits until it has done so. It is told before this returns for the first time, while the
+ * caller goes on.
  *
  * @param socket Path of its control socket.
  * @param meanwhile What is done while it is at it; not called if there is no proxy.
@@ -17,63 +25,70 @@ export async function tellProxy(
   request: ControlRequest,
   meanwhile?: () => void,
 ): Promise<Omit<Extract<ControlAnswer, { ok: true }>, "ok"> | undefined> {
-  let connection: Deno.UnixConn;
-  try {
-    connection = await Deno.connect({ transport: "unix", path: socket });
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.ConnectionRefused) {
-      return undefined;
-    }
-    throw error;
-  }
-  let isLate = false;
-  const timer = setTimeout(() => {
-    isLate = true;
-    close(connection);
-  }, ANSWER_MS);
+  const endMs = performance.now() + ANSWER_MS;
+  let found = tryConnect(socket);
+  for (; found === "busy"; found = tryConnect(socket)) await pause(endMs);
+  if (found === "nobody") return undefined;
+  using connection = found;
+  let line: string | undefined;
   try {
     const bytes = new TextEncoder().encode(`${JSON.stringify(request)}\n`);
-    for (let at = 0; at < bytes.length;) at += await connection.write(bytes.subarray(at));
+    for (let at = writeSome(connection, bytes); at < bytes.length;) {
+      await until(connection, EPOLLOUT, endMs);
+      at += writeSome(connection, bytes.subarray(at));
+    }
     meanwhile?.();
-    const line = await readLine(connection);
-    if (line === undefined) return undefined; // it has ended meanwhile
-    const answer = JSON.parse(line) as ControlAnswer;
-    if (!answer.ok) throw new LifecycleError(`Cannot use the network's proxy: ${answer.error}`);
-    return answer;
+    line = await readLine(connection, endMs);
   } catch (error) {
-    if (isLate) {
-      throw new LifecycleError(`Cannot use the network's proxy: it does not answer within ${ANSWER_MS} ms`);
-    }
-    if (error instanceof Deno.errors.BrokenPipe || error instanceof Deno.errors.ConnectionReset) {
-      return undefined;
-    }
-    throw error;
-  } finally {
-    clearTimeout(timer);
-    close(connection);
+    if (!(error instanceof SyscallError && GONE.includes(error.errno))) throw error;
   }
+  if (line === undefined) return undefined; // it has ended meanwhile
+  const answer = JSON.parse(line) as ControlAnswer;
+  if (!answer.ok) throw new LifecycleError(`Cannot use the network's proxy: ${answer.error}`);
+  return answer;
 }
 
-function close(connection: Deno.UnixConn): void {
-  try {
-    connection.close();
-  } catch (error) {
-    if (!(error instanceof Deno.errors.BadResource)) throw error; // it is closed already
-  }
-}
-
-async function readLine(connection: Deno.UnixConn): Promise<string | undefined> {
-  const buffer = new Uint8Array(65_536);
+async function readLine(connection: Fd, endMs: number): Promise<string | undefined> {
   const decoder = new TextDecoder();
   let text = "";
   for (;;) {
-    const count = await connection.read(buffer);
-    if (count === null) return undefined;
-    text += decoder.decode(buffer.subarray(0, count), { stream: true });
+    const bytes = readSome(connection);
+    if (bytes === undefined) {
+      await until(connection, EPOLLIN, endMs);
+      continue;
+    }
+    if (bytes.length === 0) return undefined;
+    text += decoder.decode(bytes, { stream: true });
     const end = text.indexOf("\n");
     if (end >= 0) return text.slice(0, end);
     if (text.length > MOST_BYTES) {
       throw new LifecycleError("Cannot use the network's proxy: it says too much");
     }
   }
+}
+
+async function pause(endMs: number): Promise<void> {
+  if (performance.now() > endMs) throw late();
+  await new Promise<void>((resolve) => reactor.after(PAUSE_MS, resolve));
+}
+
+/** Waits for an event. */
+function until(connection: Fd, event: number, endMs: number): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const watch = reactor.watch(connection, event, () => {
+    stop();
+    resolve();
+  });
+  const timer = reactor.after(Math.max(1, endMs - performance.now()), () => {
+    stop();
+    reject(late());
+  });
+  const stop = (): void => {
+    for (const each of [watch, timer]) each[Symbol.dispose]();
+  };
+  return promise;
+}
+
+function late(): LifecycleError {
+  return new LifecycleError(`Cannot use the network's proxy: it does not answer within ${ANSWER_MS} ms`);
 }

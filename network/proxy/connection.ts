@@ -1,7 +1,7 @@
 import type { End } from "../../ffi/conntrack.ts";
 import { type ConnectionVerdict, decideConnection, decideName } from "../policy/decide.ts";
 import type { Protocol } from "../policy/policy.ts";
-import type { Place } from "./http/exchange.ts";
+import type { Place } from "./http/request.ts";
 import { isHttp2, serveHttp1 } from "./http/session.ts";
 import { Refusal } from "./refusal.ts";
 import type { Held, SandboxTraffic } from "./sandbox.ts";
@@ -24,6 +24,8 @@ export class SandboxConnection implements Held {
   #server: Stream | undefined;
   /** What it was let through as; nothing while that is open, and for what is decided over again by itself. */
   #copied: { protocol: Protocol; names: readonly string[] } | undefined;
+  /** Whether what has gone over to another protocol may go on. */
+  #isTunnelAllowed: (() => boolean) | undefined;
   #bytes = { up: 0, down: 0 };
 
   constructor(readonly traffic: SandboxTraffic, connection: Deno.TcpConn, readonly to: End) {
@@ -38,7 +40,7 @@ export class SandboxConnection implements Held {
   }
 
   isStillAllowed(): boolean {
-    if (!this.#copied) return true;
+    if (!this.#copied) return this.#isTunnelAllowed?.() ?? true;
     const { protocol, names } = this.#copied;
     return this.#decide(protocol, names).verdict === "allow";
   }
@@ -73,7 +75,7 @@ export class SandboxConnection implements Held {
     if (first[0] === TLS_HANDSHAKE) return await this.#serveTls(first);
     if (isHttp2(first)) {
       const { serveHttp2 } = await import("./http/session2.ts");
-      const { duplexOf } = await import("./inspect.ts");
+      const { duplexOf } = await import("./duplex.ts");
       const node = duplexOf(this.#client, first, this);
       return await serveHttp2(traffic, { node, place: this.#place("http", undefined) });
     }
@@ -215,7 +217,12 @@ export class SandboxConnection implements Held {
   #place(scheme: "http" | "https", tlsName: string | undefined): Place {
     const names = tlsName === undefined ? this.#names() : [tlsName];
     const touch = (withinMs?: number): void => this.touch(withinMs);
-    return { scheme, address: this.to.address, port: this.to.port, names: () => names, tlsName, touch };
+    const goesOver = (isStillAllowed: () => boolean): void => {
+      this.#isTunnelAllowed = isStillAllowed;
+      this.touch(SILENT_MS);
+    };
+    const { address, port } = this.to;
+    return { scheme, address, port, names: () => names, tlsName, touch, goesOver };
   }
 
   #record(

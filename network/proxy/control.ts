@@ -5,7 +5,8 @@ import type { NetworkPolicy } from "../policy/policy.ts";
  * socket is in the directory of the network, which only its owner can enter.
  */
 export type ControlRequest =
-  | { readonly do: "add"; readonly sandbox: ProxiedSandbox }
+  /** `wasThere`: another proxy may have made pins for it. */
+  | { readonly do: "add"; readonly sandbox: ProxiedSandbox; readonly wasThere?: boolean }
   | { readonly do: "update"; readonly id: string; readonly policy: NetworkPolicy }
   | { readonly do: "remove"; readonly id: string }
   | { readonly do: "status" };

@@ -1,14 +1,13 @@
-import { Duplex } from "node:stream";
-import { Buffer } from "node:buffer";
+import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
-import type { Place } from "./http/exchange.ts";
+import type { Place } from "./http/request.ts";
 import { serveHttp1 } from "./http/session.ts";
 import { Refusal } from "./refusal.ts";
+import { duplexOf } from "./duplex.ts";
 import type { SandboxTraffic } from "./sandbox.ts";
 import { NodeStream, type Stream } from "./stream.ts";
 
 const HANDSHAKE_MS = 10_000;
-const PIECE_BYTES = 65536;
 
 /** Opens TLS by a certificate of the sandbox's own authority, and decides over the requests in it. */
 export async function serveOpened(
@@ -57,37 +56,5 @@ function handshake(tls: TLSSocket, place: Place): Promise<void> {
         reject(new Refusal("tls:handshake", `the sandbox ends the handshake: ${error.message}`, 502)),
     );
     tls.on("close", () => reject(new Refusal("tls:handshake", "the sandbox ends the handshake", 502)));
-  });
-}
-
-/** A connection as a stream of Node's, with bytes that came before. It reads no more than is taken. */
-export function duplexOf(stream: Stream, first: Uint8Array, place: Pick<Place, "touch">): Duplex {
-  let before: Uint8Array | undefined = first.length > 0 ? first.slice() : undefined;
-  return new Duplex({
-    read(): void {
-      if (before) {
-        this.push(Buffer.from(before));
-        before = undefined;
-        return;
-      }
-      const buffer = Buffer.alloc(PIECE_BYTES);
-      stream.read(buffer).then(
-        (count) => {
-          place.touch();
-          this.push(count === null ? null : buffer.subarray(0, count));
-        },
-        (error) => this.destroy(error),
-      );
-    },
-    write(chunk, _encoding, done): void {
-      stream.write(chunk).then(() => done(), done);
-    },
-    final(done): void {
-      stream.closeWrite().then(() => done(), done);
-    },
-    destroy(error, done): void {
-      stream.close();
-      done(error);
-    },
   });
 }

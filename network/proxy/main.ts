@@ -1,3 +1,6 @@
+import { open } from "../../ffi/fd.ts";
+import { libc } from "../../ffi/libc.ts";
+import { removeIfThere } from "../../ffi/remove.ts";
 import { AuditLog } from "../audit/log.ts";
 import { Firewall } from "../firewall.ts";
 import { networkPaths } from "../paths.ts";
@@ -5,16 +8,26 @@ import { ipv4Text, ipv6Text, networkSettings } from "../settings.ts";
 import type { Leaf } from "./authority.ts";
 import type { ProxiedSandbox } from "./control.ts";
 import { ControlServer } from "./control_server.ts";
-
+import { KeptCredentials } from "./kept.ts";
 import { ProxyService } from "./service.ts";
 
 /** How long a proxy stays that nobody needs, and how often it looks whether somebody does. */
 const [IDLE_MS, LOOK_MS] = [15_000, 1_000];
+const [O_RDWR, O_CREAT, LOCK_EX, LOCK_NB] = [2, 0o100, 2, 4];
 
-/** Serves a network until nobody needs it. */
-export async function serve(directory: string): Promise<void> {
+/**
+ * Serves a network until nobody needs it.
+ *
+ * @param keptDescriptor A file in memory in which credentials outlive this process.
+ * @returns Whether it was the proxy, and not another one already.
+ */
+export async function serve(directory: string, keptDescriptor?: number): Promise<boolean> {
   const settings = networkSettings(directory);
   const paths = networkPaths(directory);
+  using lock = open(paths.proxyLock, O_RDWR | O_CREAT, 0o600);
+  if (libc.flock(lock.raw, LOCK_EX | LOCK_NB) === -1) return false;
+  using stack = new DisposableStack();
+  const kept = keptDescriptor === undefined ? undefined : stack.use(new KeptCredentials(keptDescriptor));
   await removeStale(paths.control);
   const firewall = new Firewall(settings);
   const hostnames = [
@@ -27,13 +40,16 @@ export async function serve(directory: string): Promise<void> {
     openAudit: (path) => AuditLog.open(path),
     logGroup: settings.logGroup,
     authorities: authoritiesIn(`${directory}/authorities`),
+    ...(kept ? { credentials: kept } : {}),
   });
-  await takeUp(service, paths.sandboxes);
+  await takeUp(service, paths.sandboxes, kept);
   // Sandboxes that are there were redirected to the ports of a proxy that has ended.
   if (firewall.isInstalled) firewall.usePorts(service.ports);
   using _control = new ControlServer(paths.control, (request) => service.control(request));
+  kept?.ready(service.sandboxes);
   await untilIdle(service);
   Deno.removeSync(paths.control);
+  return true;
 }
 
 /** A socket that nobody listens on is one of a proxy that has been killed. */
@@ -48,8 +64,8 @@ async function removeStale(path: string): Promise<void> {
   throw new Error(`Cannot be the proxy of this network: another one answers at "${path}"`);
 }
 
-/** Takes up sandboxes that are there already. Their credentials are gone: requests that need them are refused. */
-async function takeUp(service: ProxyService, directory: string): Promise<void> {
+/** Takes up sandboxes that are there already. Requests that need credentials that were not kept are refused. */
+async function takeUp(service: ProxyService, directory: string, kept?: KeptCredentials): Promise<void> {
   let names: string[] = [];
   try {
     names = [...Deno.readDirSync(directory)].map(({ name }) => name).filter((name) => name.endsWith(".json"));
@@ -59,7 +75,11 @@ async function takeUp(service: ProxyService, directory: string): Promise<void> {
   for (const name of names) {
     try {
       const sandbox = JSON.parse(Deno.readTextFileSync(`${directory}/${name}`)) as ProxiedSandbox;
-      await service.control({ do: "add", sandbox });
+      await service.control({
+        do: "add",
+        wasThere: true,
+        sandbox: kept ? { ...sandbox, credentials: kept.known(sandbox) } : sandbox,
+      });
     } catch (error) {
       // Its traffic is refused, as that of everybody who is not known.
       console.error(
@@ -94,16 +114,14 @@ function authoritiesIn(directory: string): {
       }
     },
     keep(id, authority): void {
+      const temporary = `${path(id)}.new`;
       if (authority === undefined) {
-        try {
-          Deno.removeSync(path(id));
-        } catch (error) {
-          if (!(error instanceof Deno.errors.NotFound)) throw error;
-        }
+        for (const each of [temporary, path(id)]) removeIfThere(each);
         return;
       }
       Deno.mkdirSync(directory, { recursive: true, mode: 0o700 });
-      Deno.writeTextFileSync(path(id), JSON.stringify(authority), { mode: 0o600 });
+      Deno.writeTextFileSync(temporary, JSON.stringify(authority), { mode: 0o600 });
+      Deno.renameSync(temporary, path(id)); // whole or not at all
     },
   };
 }

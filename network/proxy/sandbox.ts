@@ -2,6 +2,8 @@ import type { AuditEntry } from "../audit/record.ts";
 import { Pins } from "../dns/pins.ts";
 import type { NameServer } from "../dns/upstream.ts";
 import { permittedAddresses, pinsOf, staticPins } from "../policy/decide.ts";
+import type { Pin } from "../firewall_elements.ts";
+import { apart } from "../pins_apart.ts";
 import type { NetworkPolicy } from "../policy/policy.ts";
 import type { Authority } from "./authority.ts";
 import type { ProxiedSandbox } from "./control.ts";
@@ -10,6 +12,8 @@ import { Secrets } from "./secrets.ts";
 
 /** What one sandbox may have open at once, whatever its policy says: the others need room, too. */
 const CONNECTIONS = 512;
+/** How many requests it may have under way on them. */
+const PENDING = 1024;
 /** How long a pin is taken for still there: the tables may be made anew by others. Its grace is longer than that. */
 const [PINNED_MS, MOST_PINNED] = [10_000, 16384];
 /** How much of a text a record tells. */
@@ -23,22 +27,13 @@ export interface AuditSink extends Disposable {
 
 /** Opens addresses in the firewall. */
 export interface PinFirewall {
-  pin(...pins: readonly FirewallPin[]): void;
+  pin(...pins: readonly Pin[]): void;
+  /** Takes pins away; harmless if they are not there. */
+  unpin(...pins: readonly Omit<Pin, "ttlS">[]): void;
   /** Takes away all pins of one of a sandbox's addresses. */
   unpinAll(address: string): void;
   /** Puts pins in place of all that some of a sandbox's addresses have, at once. */
-  repin(addresses: readonly string[], pins: readonly FirewallPin[]): void;
-}
-
-/** A way from one of a sandbox's addresses to an address or a range. */
-export interface FirewallPin {
-  readonly sandbox: string;
-  readonly address: string;
-  readonly first: number;
-  readonly last: number;
-  readonly protocol: "tcp" | "udp";
-  /** After how many seconds it is gone; nothing for good. */
-  readonly ttlS?: number | undefined;
+  repin(addresses: readonly string[], pins: readonly Pin[]): void;
 }
 
 /** What the proxy needs of the world. */
@@ -59,6 +54,8 @@ export class SandboxTraffic implements Disposable {
   readonly pins = new Pins();
   readonly held = new Set<Held>();
   readonly names: Rate;
+  /** How many requests are under way. */
+  pending = 0;
   policy: NetworkPolicy;
   secrets: Secrets;
   servers: readonly NameServer[];
@@ -68,15 +65,23 @@ export class SandboxTraffic implements Disposable {
   download: Flow;
   #requests: Rate | undefined;
   #isUnwritten = false;
+  /** Pins of addresses that the policy names. */
+  #static: readonly Pin[];
   /** Pins of names, with when they were made and until when they are there. */
-  readonly #pinned = new Map<string, { readonly atMs: number; readonly untilMs: number }>();
+  readonly #pinned = new Map<string, Pinned>();
+  /** Whether the firewall may have pins that stand neither there nor in the policy: to find them takes long. */
+  #hasOthers: boolean;
+  #isGone = false;
 
   constructor(
     readonly sandbox: ProxiedSandbox,
     readonly audit: AuditSink,
     readonly around: Surroundings,
     servers: readonly NameServer[],
+    /** Whether there was another proxy before this one, which has made pins for it. */
+    wasThere = true,
   ) {
+    this.#hasOthers = wasThere;
     this.policy = sandbox.policy;
     this.servers = servers;
     this.secrets = new Secrets(sandbox.policy, sandbox.credentials);
@@ -92,6 +97,7 @@ export class SandboxTraffic implements Disposable {
       around.nowMs(),
     );
     this.#requests = this.#requestRate();
+    this.#static = this.#staticPins();
   }
 
   /** Decides by another policy from now on; what it would not let through is closed. Bytes that were used stay used. */
@@ -106,45 +112,51 @@ export class SandboxTraffic implements Disposable {
     const named = [...this.pins.all(nowMs)].flatMap(([name, addresses, untilMs]) =>
       this.#pinsOf(name, permittedAddresses(policy, name, addresses).pinned, (untilMs - nowMs) / 1000)
     );
-    this.#pinned.clear();
-    this.around.firewall.repin(this.#addresses, [...this.#staticPins(), ...named]);
+    this.#forgetPins(); // those of names are there all the same
+    this.#static = this.#staticPins();
+    this.around.firewall.repin(this.#addresses, apart([...this.#static, ...named]));
     for (const one of [...this.held]) if (!one.isStillAllowed()) one.close();
   }
 
   /** Opens addresses that the policy names, which nobody has to ask for. */
   pinStatic(): void {
-    const pins = this.#staticPins();
-    if (pins.length > 0) this.around.firewall.pin(...pins);
+    if (this.#static.length > 0) this.around.firewall.pin(...this.#static);
   }
 
-  #staticPins(): FirewallPin[] {
-    return staticPins(this.policy).flatMap(({ cidr, first, last, transport }): FirewallPin[] => {
-      const own = this.#own(cidr);
-      return own === undefined ? [] : [{ sandbox: own, address: cidr, first, last, protocol: transport }];
-    });
+  #staticPins(): Pin[] {
+    return apart(
+      staticPins(this.policy).flatMap(({ cidr, first, last, transport }): Pin[] => {
+        const own = this.#own(cidr);
+        return own === undefined ? [] : [{ sandbox: own, address: cidr, first, last, protocol: transport }];
+      }),
+    );
   }
 
   /** Opens the addresses of a name for as long as the answer is true. */
   pin(name: string, addresses: readonly string[], ttlS: number): void {
+    if (this.#isGone) return; // the answer has come too late, and its address may be another's
     const nowMs = this.around.nowMs();
-    const missing = this.#pinsOf(name, addresses, ttlS).filter((pin) => !this.#isPinned(pin, nowMs));
+    const asked = this.#pinsOf(name, addresses, ttlS);
+    const missing = apart(asked, this.#static).filter((pin) => !this.#isPinned(pin, nowMs));
     if (missing.length > 0) this.around.firewall.pin(...missing);
-    if (this.#pinned.size > MOST_PINNED) this.#pinned.clear();
-    for (const pin of missing) this.#pinned.set(keyOf(pin), { atMs: nowMs, untilMs: nowMs + ttlS * 1000 });
+    if (this.#pinned.size > MOST_PINNED) this.#forgetPins();
+    for (const pin of missing) {
+      this.#pinned.set(keyOf(pin), { pin, atMs: nowMs, untilMs: nowMs + ttlS * 1000 });
+    }
   }
 
-  #pinsOf(name: string, addresses: readonly string[], ttlS: number): FirewallPin[] {
+  #pinsOf(name: string, addresses: readonly string[], ttlS: number): Pin[] {
     return addresses.flatMap((address) => {
       const own = this.#own(address);
       if (own === undefined) return [];
-      return pinsOf(this.policy, name, address).map(({ first, last, transport }): FirewallPin => (
+      return pinsOf(this.policy, name, address).map(({ first, last, transport }): Pin => (
         { sandbox: own, address, first, last, protocol: transport, ttlS }
       ));
     });
   }
 
   /** Whether a pin was made just now: a name that is asked for again and again costs the kernel nothing. */
-  #isPinned(pin: FirewallPin, nowMs: number): boolean {
+  #isPinned(pin: Pin, nowMs: number): boolean {
     const known = this.#pinned.get(keyOf(pin));
     const untilMs = nowMs + (pin.ttlS ?? 0) * 1000;
     return known !== undefined && nowMs - known.atMs < PINNED_MS && untilMs - known.untilMs < PINNED_MS;
@@ -152,8 +164,15 @@ export class SandboxTraffic implements Disposable {
 
   /** Closes all that was opened. */
   unpin(): void {
+    const known = [...this.#static, ...[...this.#pinned.values()].map(({ pin }) => pin)];
     this.#pinned.clear();
-    for (const address of this.#addresses) this.around.firewall.unpinAll(address);
+    if (this.#hasOthers) { for (const address of this.#addresses) this.around.firewall.unpinAll(address); }
+    else if (known.length > 0) this.around.firewall.unpin(...known);
+  }
+
+  #forgetPins(): void {
+    this.#pinned.clear();
+    this.#hasOthers = true;
   }
 
   get #addresses(): string[] {
@@ -168,6 +187,11 @@ export class SandboxTraffic implements Disposable {
   /** Whether one more connection may be there. */
   get hasRoom(): boolean {
     return this.held.size < Math.min(this.policy.limits.connections ?? CONNECTIONS, CONNECTIONS);
+  }
+
+  /** Whether one more request may be under way. */
+  get hasRoomForRequest(): boolean {
+    return this.pending < PENDING;
   }
 
   /** Whether one more request may be made now. */
@@ -198,6 +222,7 @@ export class SandboxTraffic implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#isGone = true;
     for (const one of [...this.held]) one.close();
     this.audit[Symbol.dispose]();
   }
@@ -208,7 +233,13 @@ export class SandboxTraffic implements Disposable {
   }
 }
 
-function keyOf({ sandbox, address, first, last, protocol }: FirewallPin): string {
+interface Pinned {
+  readonly pin: Pin;
+  readonly atMs: number;
+  readonly untilMs: number;
+}
+
+function keyOf({ sandbox, address, first, last, protocol }: Pin): string {
   return `${sandbox} ${address} ${protocol} ${first}-${last}`;
 }
 
@@ -238,6 +269,11 @@ export class Flow {
     this.#rate = perSecond === undefined
       ? undefined
       : new Rate(perSecond, Math.max(perSecond / 4, 1500), nowMs);
+  }
+
+  /** How many bytes may go together, when they are held back. */
+  get atOnce(): number {
+    return this.#rate?.atOnce ?? Infinity;
   }
 
   /** Counts bytes; `false` if they are too many, otherwise how long to wait before they go. */

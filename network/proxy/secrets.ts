@@ -123,11 +123,21 @@ export class Secrets {
       all.set(kept);
       all.set(piece, kept.length);
       this.#refuse(this.found(ASCII.decode(all)));
-      const free = Math.max(0, all.length - KEPT_BYTES);
+      const free = Math.max(0, all.length - this.#keptBytes(all));
       if (free > 0) yield all.subarray(0, free);
       kept = all.slice(free);
     }
     if (kept.length > 0) yield kept;
+  }
+
+  /** How much of the end has to wait for what follows: of literal secrets only what could be the start of one. */
+  #keptBytes(bytes: Uint8Array): number {
+    if (this.#patterns.length > 0) return KEPT_BYTES;
+    const literals = this.#credentials.flatMap((
+      { id, placeholder },
+    ) => [placeholder, this.#values[id] ?? ""]);
+    const most = Math.max(0, ...literals.map(({ length }) => length));
+    return startLength(ASCII.decode(bytes.subarray(-most)), literals);
   }
 
   #refuse(rule: string | undefined): void {
@@ -147,15 +157,25 @@ export async function* bodyWithoutSecrets(
   pieces: AsyncIterable<Uint8Array>,
   used: Filled["used"],
 ): AsyncGenerator<Uint8Array> {
-  const most = Math.max(...used.map(({ secret }) => secret.length));
+  const secrets = used.map(({ secret }) => secret);
   let kept = "";
   for await (const piece of pieces) {
     const text = withoutSecrets(kept + latin1Text(piece), used);
-    const free = Math.max(0, text.length - most + 1);
+    const free = text.length - startLength(text, secrets);
     if (free > 0) yield Uint8Array.from(text.slice(0, free), (each) => each.charCodeAt(0));
     kept = text.slice(free);
   }
   if (kept !== "") yield Uint8Array.from(kept, (each) => each.charCodeAt(0));
+}
+
+/** How many characters at the end of a text are the start of one of these, but not all of it. */
+function startLength(text: string, literals: readonly string[]): number {
+  const most = Math.max(0, ...literals.map(({ length }) => length - 1));
+  for (let length = Math.min(most, text.length); length > 0; length--) {
+    const end = text.slice(-length);
+    if (literals.some((one) => one.length > length && one.startsWith(end))) return length;
+  }
+  return 0;
 }
 
 function latin1Text(bytes: Uint8Array): string {

@@ -31,6 +31,10 @@ export interface ServiceOptions {
     known(id: string): Leaf | undefined;
     keep(id: string, authority: Leaf | undefined): void;
   };
+  /** Keeps secrets for a proxy that takes the place of this one. */
+  readonly credentials?: {
+    keep(sandbox: Pick<ProxiedSandbox, "id" | "ipv4">, secrets?: ProxiedSandbox["credentials"]): void;
+  };
 }
 
 /** Decides over the traffic of all sandboxes of a network. */
@@ -91,6 +95,11 @@ export class ProxyService implements Disposable {
     return { tcpPort: this.#connections.port, dnsPort: this.#names[0]!.port };
   }
 
+  /** The sandboxes that it knows. */
+  get sandboxes(): ProxiedSandbox[] {
+    return [...this.#sandboxes.values()].map(({ traffic }) => traffic.sandbox);
+  }
+
   /** How many sandboxes there are. */
   get size(): number {
     return this.#sandboxes.size;
@@ -100,7 +109,7 @@ export class ProxyService implements Disposable {
   async control(request: ControlRequest): Promise<ControlAnswer> {
     switch (request.do) {
       case "add": {
-        const certificate = await this.#add(request.sandbox);
+        const certificate = await this.#add(request.sandbox, request.wasThere);
         return certificate === undefined ? { ok: true } : { ok: true, certificate };
       }
       case "update": {
@@ -123,8 +132,8 @@ export class ProxyService implements Disposable {
   }
 
   /** Takes a sandbox up; one that has the same id is taken for gone. */
-  async #add(sandbox: ProxiedSandbox): Promise<string | undefined> {
-    const servers = await serversOf(sandbox.policy);
+  async #add(sandbox: ProxiedSandbox, wasThere = false): Promise<string | undefined> {
+    const servers = serversOf(sandbox.policy);
     const authority = await this.#authority(sandbox.id, sandbox.policy);
     for (const address of [sandbox.ipv4, sandbox.ipv6]) {
       const other = address === undefined ? undefined : this.#byAddress.get(address)?.traffic.sandbox.id;
@@ -135,7 +144,7 @@ export class ProxyService implements Disposable {
     if (this.#sandboxes.has(sandbox.id)) this.#remove(sandbox.id, true);
     using audit = new DisposableStack();
     const log = audit.use(this.options.openAudit(sandbox.audit));
-    const traffic = new SandboxTraffic(sandbox, log, this.#around, servers);
+    const traffic = new SandboxTraffic(sandbox, log, this.#around, servers, wasThere);
     traffic.authority = authority;
     traffic.record({
       kind: "policy",
@@ -144,6 +153,7 @@ export class ProxyService implements Disposable {
       reason: "the sandbox is taken up",
     });
     traffic.pinStatic();
+    this.options.credentials?.keep(sandbox, sandbox.credentials);
     audit.move();
     const one = { traffic, resolver: new Resolver(traffic) };
     this.#sandboxes.set(sandbox.id, one);
@@ -154,7 +164,7 @@ export class ProxyService implements Disposable {
   }
 
   async #update(id: string, policy: NetworkPolicy): Promise<string | undefined> {
-    const servers = await serversOf(policy);
+    const servers = serversOf(policy);
     const { traffic } = this.#known(id);
     traffic.authority ??= await this.#authority(id, policy);
     traffic.record({
@@ -176,7 +186,9 @@ export class ProxyService implements Disposable {
     }
     traffic.unpin();
     traffic[Symbol.dispose]();
-    if (!comesBack) this.options.authorities?.keep(id, undefined);
+    if (comesBack) return;
+    this.options.authorities?.keep(id, undefined);
+    this.options.credentials?.keep(traffic.sandbox);
   }
 
   #known(id: string): { readonly traffic: SandboxTraffic } {
@@ -223,6 +235,6 @@ export class ProxyService implements Disposable {
   }
 }
 
-async function serversOf(policy: NetworkPolicy): Promise<readonly NameServer[]> {
-  return policy.nameServers.length > 0 ? nameServers(policy.nameServers) : await hostNameServers();
+function serversOf(policy: NetworkPolicy): readonly NameServer[] {
+  return policy.nameServers.length > 0 ? nameServers(policy.nameServers) : hostNameServers();
 }

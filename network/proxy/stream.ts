@@ -1,4 +1,6 @@
 import type { Duplex } from "node:stream";
+import type { Fd } from "../../ffi/fd.ts";
+import { descriptorOf } from "../../ffi/pipe.ts";
 import { closed } from "../dns/upstream.ts";
 
 /** A connection, whatever it runs over. */
@@ -15,6 +17,12 @@ export interface Stream {
 /** A connection of Deno's. */
 export class ConnectionStream implements Stream {
   constructor(readonly connection: Deno.TcpConn | Deno.TlsConn) {}
+
+  /** A copy of its descriptor, if what is on the wire is what is read and written. */
+  descriptor(): Fd | undefined {
+    if ("handshake" in this.connection) return undefined; // TLS
+    return descriptorOf(this.connection.localAddr, this.connection.remoteAddr);
+  }
 
   read(buffer: Uint8Array): Promise<number | null> {
     return this.connection.read(buffer);

@@ -17,20 +17,41 @@ export interface Server {
  *
  * @throws {Refusal} When the server cannot be reached, or its certificate is not of that name.
  */
-export async function connectTo({ address, port, tlsName }: Server): Promise<Stream> {
+export async function connectTo(server: Server): Promise<Stream> {
+  return (await connectWith(server, ["http/1.1"])).stream;
+}
+
+/**
+ * Connects as {@linkcode connectTo} does.
+ *
+ * @param protocols What may be spoken in TLS; `protocol` is what the server has chosen.
+ */
+export async function connectWith(
+  { address, port, tlsName }: Server,
+  protocols: string[],
+): Promise<{ readonly stream: Stream; readonly protocol: string | null }> {
   let connection: Deno.TcpConn | undefined;
   try {
     connection = await Deno.connect({ hostname: address, port, signal: AbortSignal.timeout(CONNECT_MS) });
     connection.setNoDelay(true);
-    if (tlsName === undefined) return new ConnectionStream(connection);
-    const tls = await Deno.startTls(connection, { hostname: tlsName, alpnProtocols: ["http/1.1"] });
-    await tls.handshake();
-    return new ConnectionStream(tls);
+    if (tlsName === undefined) return { stream: new ConnectionStream(connection), protocol: null };
+    const caCerts = ownRoots();
+    const tls = await Deno.startTls(connection, { hostname: tlsName, alpnProtocols: protocols, caCerts });
+    const { alpnProtocol } = await tls.handshake();
+    return { stream: new ConnectionStream(tls), protocol: alpnProtocol };
   } catch (error) {
     if (connection) new ConnectionStream(connection).close();
     const why = error instanceof Error ? error.message : String(error);
     throw new Refusal("upstream:connect", `the server cannot be reached: ${why}`, 502);
   }
+}
+
+let roots: string[] | undefined;
+
+/** Roots that whoever started the proxy trusts beside the usual ones, in the file `SSL_CERT_FILE`. */
+function ownRoots(): string[] {
+  const file = Deno.env.get("SSL_CERT_FILE");
+  return roots ??= file === undefined ? [] : [Deno.readTextFileSync(file)];
 }
 
 /** A connection to a server that answers requests. */

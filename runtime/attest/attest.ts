@@ -9,6 +9,8 @@ export interface Attested {
   readonly expected: Expected;
   /** The first id of the range that the sandbox has, if it has one. */
   readonly firstId: number | undefined;
+  /** What init has reported of itself. */
+  readonly reports?: ReadonlyMap<string, Uint8Array>;
 }
 
 /**
@@ -18,8 +20,9 @@ export interface Attested {
  * @param pid Init: a child of this process that nobody has waited for yet, so that its pid is its own.
  * @throws {AttestationError} naming every difference.
  */
-export function attest(id: string, pid: number, { expected, firstId }: Attested): void {
-  using sight = new Sight(pid);
+export function attest(id: string, pid: number, { expected, firstId, reports }: Attested): void {
+  const filters = expected.facts.some(({ fact }) => fact === "seccomp program");
+  using sight = new Sight(pid, { reports, filters });
   const differences = compare(assigned(expected, firstId), sight);
   if (differences.length === 0) return;
   const shut = differences.some(({ is }) => is.startsWith(UNKNOWN) && is.includes("EACCES"));

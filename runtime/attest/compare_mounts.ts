@@ -30,29 +30,41 @@ export function compareMounts(
   paths: Paths,
 ): Difference[] {
   const tree = new MountTree(lines);
-  const found = expected.toReversed().flatMap((each) => takeOff(tree, each, paths));
+  const found: Difference[] = [];
+  for (let index = expected.length - 1; index >= 0; index--) takeOff(tree, expected[index]!, paths, found);
   return [...found.reverse(), ...tree.left.map(unasked)];
 }
 
-function takeOff(tree: MountTree, expected: ExpectedMount, paths: Paths): Difference[] {
+/** By hand, without lists that are empty nearly always: this is most of what an attestation computes. */
+function takeOff(tree: MountTree, expected: ExpectedMount, paths: Paths, found: Difference[]): void {
   const { path, optional, change, below } = expected;
   const line = tree.at(path) ?? resolved(tree, path, paths, change);
-  const what = `${expected.type === "mask" ? "mask" : "mount"} "${path}"`;
   if (line === undefined || line === "missing") {
-    return optional && line === "missing" ? [] : [{ what, asked: asked(expected), is: "none" }];
+    if (!optional || line !== "missing") found.push(difference(expected, "none"));
+    return;
   }
-  const wrong = [...differences(expected, line, paths)];
-  const extra: MountLine[] = [];
-  for (const one of change ? [] : tree.takeOff(line)) {
-    if (!below || !cameAlong(one, { ...expected, line, tree, paths })) extra.push(one);
-    else wrong.push(...optionDifferences(below, one).map((each) => `${each} at "${one.path}"`));
+  const wrong: string[] = [];
+  addDifferences(wrong, expected, line, paths);
+  if (!change) {
+    for (const one of tree.takeOff(line)) {
+      if (!below || !cameAlong(one, { ...expected, line, tree, paths })) found.push(unasked(one));
+      else {
+        const options: string[] = [];
+        addOptionDifferences(options, below, one);
+        for (const each of options) wrong.push(`${each} at "${one.path}"`);
+      }
+    }
   }
   const covered = optional && expected.type === undefined ? tree.covering(line.path) : undefined;
   if (covered && covered.device !== line.device) {
     wrong.push(`a copy of something else than ${describe(covered)}`);
   }
-  const own = wrong.length === 0 ? [] : [{ what, asked: asked(expected), is: wrong.join(" and ") }];
-  return [...extra.map(unasked), ...own];
+  if (wrong.length > 0) found.push(difference(expected, wrong.join(" and ")));
+}
+
+function difference(expected: ExpectedMount, is: string): Difference {
+  const what = `${expected.type === "mask" ? "mask" : "mount"} "${expected.path}"`;
+  return { what, asked: asked(expected), is };
 }
 
 function unasked(line: MountLine): Difference {
@@ -94,23 +106,23 @@ function resolved(
     : undefined;
 }
 
-function* differences(expected: ExpectedMount, line: MountLine, paths: Paths): Iterable<string> {
-  const { path, type, data = [], source } = expected;
+function addDifferences(wrong: string[], expected: ExpectedMount, line: MountLine, paths: Paths): void {
+  const { path, type, data, source } = expected;
   if (type === "mask") {
-    if (!isMask(line, path, paths)) yield describe(line);
+    if (!isMask(line, path, paths)) wrong.push(describe(line));
   } else if (type !== undefined && line.type !== type && !line.type.startsWith(`${type}.`)) {
-    yield `${line.type}`;
-  } else {
-    for (const one of data) if (!line.data.includes(one)) yield `without ${one}`;
+    wrong.push(line.type);
+  } else if (data) {
+    for (const one of data) if (!line.data.includes(one)) wrong.push(`without ${one}`);
   }
-  yield* optionDifferences(expected, line);
-  yield* propagationDifferences(expected, line);
+  addOptionDifferences(wrong, expected, line);
+  addPropagationDifferences(wrong, expected, line);
   if (source === undefined) return;
   const [there, here] = [paths.lookup(path), paths.host(source)];
   // What a later mount covers cannot be looked at.
   if (there?.mount !== line.id) return;
   if (there.inode !== here.inode || there.device !== here.device) {
-    yield `inode ${there.inode} of ${there.device} instead of ${here.inode} of ${here.device}`;
+    wrong.push(`inode ${there.inode} of ${there.device} instead of ${here.inode} of ${here.device}`);
   }
 }
 
@@ -124,34 +136,40 @@ function isMask(line: MountLine, path: string, paths: Paths): boolean {
   return (found.mode & S_IFMT) === S_IFCHR && found.node === NULL_DEVICE;
 }
 
-function optionDifferences(
+function addOptionDifferences(
+  wrong: string[],
   { set, clear }: Pick<ExpectedMount, "set" | "clear">,
   { options }: MountLine,
-): string[] {
-  return [
-    ...set.filter((word) => !options.includes(word)).map((word) => `without ${word}`),
-    ...clear.filter((word) => options.includes(word)).map((word) => `with ${word}`),
-  ];
+): void {
+  for (const word of set) if (!options.includes(word)) wrong.push(`without ${word}`);
+  for (const word of clear) if (options.includes(word)) wrong.push(`with ${word}`);
 }
 
-function* propagationDifferences({ propagation }: ExpectedMount, { spreads }: MountLine): Iterable<string> {
-  const has = (start: string): boolean => spreads.some((each) => each.startsWith(start));
+function addPropagationDifferences(
+  wrong: string[],
+  { propagation }: ExpectedMount,
+  { spreads }: MountLine,
+): void {
   switch (propagation) {
     case "any":
       return;
     case "shared":
-      if (!has("shared:")) yield "not shared";
+      if (!has(spreads, "shared:")) wrong.push("not shared");
       return;
     case "unbindable":
-      if (!has("unbindable")) yield "not unbindable";
+      if (!has(spreads, "unbindable")) wrong.push("not unbindable");
       return;
     case "private":
-      if (has("master:")) yield "slave";
+      if (has(spreads, "master:")) wrong.push("slave");
       break;
     case "slave":
       break;
   }
-  if (has("shared:")) yield "shared";
+  if (has(spreads, "shared:")) wrong.push("shared");
+}
+
+function has(spreads: readonly string[], start: string): boolean {
+  return spreads.some((each) => each.startsWith(start));
 }
 
 function asked({ type, set, clear, source, data = [], propagation }: ExpectedMount): string {

@@ -2,6 +2,8 @@ import { capabilityMask } from "../plan/identity.ts";
 import { type Context, context, type PlanRequest } from "../plan/context.ts";
 import { needsHelpers } from "../plan/id_helpers.ts";
 import { PERSONALITY } from "../plan/limits.ts";
+import { isComparable, plainNumbers } from "../plan/reports.ts";
+import { limitsOfUsers } from "../plan/sysctls.ts";
 import { isTracked } from "../plan/tracker.ts";
 import { offsetLines } from "../plan/launcher.ts";
 import { CAPABILITY_SETS, type IdMapping, type Int64, NAMESPACES } from "../spec/config.ts";
@@ -41,6 +43,8 @@ export function expect(request: PlanRequest): Expected {
     ...identity(all),
     ...capabilities(all),
     ...limits(all),
+    ...reported(all),
+    ...programs(all),
     ...cgroups(all),
     ...descriptors(all),
     ...(own ? [be("root", "/"), be("working directory", cwd(all), cwd(all)), ...expectedDevices(all)] : []),
@@ -151,6 +155,29 @@ function* limits({ spec, host, confinement }: Context): Iterable<Expectation> {
 function limit(value: Int64): string {
   const unsigned = BigInt.asUintN(64, BigInt(value));
   return unsigned === UNLIMITED ? "unlimited" : String(unsigned);
+}
+
+/** What init reports of itself. */
+function* reported(all: Context): Iterable<Expectation> {
+  const { hostname, domainname, linux } = all.spec;
+  if (hostname !== undefined) yield be("host name", hostname);
+  if (domainname !== undefined) yield be("domain name", domainname);
+  for (const [key, value] of Object.entries(linux?.sysctl ?? {})) {
+    if (isComparable(key, value)) yield be("kernel parameter", plainNumbers(value), key);
+  }
+  for (const [key, value] of limitsOfUsers(all)) {
+    yield { fact: "limit of the user namespace", of: key, must: "be at most", value: `${value}:${value}` };
+  }
+}
+
+/** The filters in the order in which they are installed: see plan/program.ts. */
+function* programs({ spec, filter, confinement }: Context): Iterable<Expectation> {
+  const early = filter && spec.process?.noNewPrivileges !== true;
+  const own = confinement?.filters ?? [];
+  const all = filter === undefined ? own : early ? [filter, ...own] : [...own, filter];
+  for (const [index, { program }] of all.entries()) {
+    yield { fact: "seccomp program", of: String(index), must: "be if told", value: program.toBase64() };
+  }
 }
 
 /** In the groups that were made for it, and otherwise where the caller is. */

@@ -1,3 +1,4 @@
+import { bindOptions } from "../plan/bind_flags.ts";
 import { cgroupName } from "../plan/cgroup_mount.ts";
 import type { Context } from "../plan/context.ts";
 import { boundDevices, isDevDirectory } from "../plan/devices.ts";
@@ -75,7 +76,11 @@ function root({ spec, root }: Context): ExpectedMount {
 function change(mounts: ExpectedMount[], all: Context, mount: Mount): void {
   const { type = "none" } = mount;
   const path = wholePath(mount.destination);
-  const options = mountOptions(mount.options ?? [], type);
+  const words = mount.options ?? [];
+  const plainOptions = mountOptions(words, type);
+  const options = plainOptions.bind && !plainOptions.remount
+    ? bindOptions(all, words, plainOptions)
+    : plainOptions;
   const set = shown({ ...options.setAll, ...options.set });
   const clear = shown({ ...options.clearAll, ...options.clear });
   const propagation = word(options.propagation?.name.slice("MS_".length).toLowerCase() ?? "slave");

@@ -6,10 +6,10 @@ export interface Expectation {
   /** Which one, where there are several: a capability set, a limit, a namespace, a path. */
   readonly of?: string;
   /**
-   * What it must be: exactly `value`; no limit above `value`; what it is of this process; anything but that; what lies at the path `value`;
+   * What it must be: exactly `value`; that, or not to be told by this kernel; no limit above `value`; what it is of this process; anything but that; what lies at the path `value`;
    * those capabilities of `value` that this process could hand on.
    */
-  readonly must: "be" | "be at most" | "be ours" | "not be ours" | "be at" | "be ours of";
+  readonly must: "be" | "be if told" | "be at most" | "be ours" | "not be ours" | "be at" | "be ours of";
   readonly value?: string;
 }
 

@@ -1,4 +1,5 @@
 import type { Place } from "../../ffi/look.ts";
+import { NAMES, plainNumbers, sysctlReport, userLimitReport, UTSNAME } from "../plan/reports.ts";
 import type { RlimitType } from "../spec/config.ts";
 import {
   cgroupOf,
@@ -7,7 +8,7 @@ import {
   limitOf,
   parseIdMap,
   parseOffsets,
-  statusLine,
+  type Status,
   statusNumbers,
 } from "./parse.ts";
 
@@ -15,10 +16,12 @@ import {
 export interface Process {
   /** The text of a file. */
   text(file: string): string;
+  /** What its file `status` says. */
+  readonly status: Status;
   /** Where a link leads. */
   link(name: string): string;
   /** The names in a directory. */
-  names(directory: string): string[];
+  names(directory: string): readonly string[];
 }
 
 /** Init as it is seen from here. */
@@ -29,6 +32,10 @@ export interface Source extends Process {
   lookup(path: string): Place | undefined;
   /** Init's working directory. */
   cwd(): Place;
+  /** What init has reported of itself. @throws {Error} if it has not. */
+  report(name: string): Uint8Array;
+  /** The programs of its filters, the oldest first; `undefined` where the kernel does not tell. */
+  readonly filters: readonly Uint8Array[] | undefined;
 }
 
 /** The titles of the limits in /proc/<pid>/limits (fs/proc/base.c). */
@@ -70,15 +77,15 @@ export const FACTS = {
   "user": (of: Source) => idsInside(of, "Uid", "uid_map"),
   "group": (of: Source) => idsInside(of, "Gid", "gid_map"),
   "groups": (of: Source) => idsInside(of, "Groups", "gid_map"),
-  "groups outside": (of: Process) => listed(statusNumbers(of.text("status"), "Groups")),
-  "umask": (of: Process) => statusLine(of.text("status"), "Umask") ?? "",
-  "capabilities": (of: Process, set: string) => `0x${statusLine(of.text("status"), CAPABILITY_LINES[set]!)}`,
-  "no_new_privs": (of: Process) => statusLine(of.text("status"), "NoNewPrivs") ?? "0",
+  "groups outside": (of: Process) => listed(statusNumbers(of.status, "Groups")),
+  "umask": (of: Process) => of.status.get("Umask") ?? "",
+  "capabilities": (of: Process, set: string) => `0x${of.status.get(CAPABILITY_LINES[set]!)}`,
+  "no_new_privs": (of: Process) => of.status.get("NoNewPrivs") ?? "0",
   "seccomp filters": (of: Source) => String(filters(of) - filters(of.ours)),
-  "blocked signals": (of: Process) => `0x${statusLine(of.text("status"), "SigBlk")}`,
+  "blocked signals": (of: Process) => `0x${of.status.get("SigBlk")}`,
   "ignored signals": ignoredSignals,
-  "threads": (of: Process) => statusLine(of.text("status"), "Threads") ?? "",
-  "tracer": (of: Process) => statusLine(of.text("status"), "TracerPid") ?? "",
+  "threads": (of: Process) => of.status.get("Threads") ?? "",
+  "tracer": (of: Process) => of.status.get("TracerPid") ?? "",
   "parent": parent,
   "uid_map": (of: Process) => idMap(of.text("uid_map")),
   "gid_map": (of: Process) => idMap(of.text("gid_map")),
@@ -91,6 +98,11 @@ export const FACTS = {
   "limit": (of: Process, type: string) => limitOf(of.text("limits"), LIMIT_TITLES[type as RlimitType]),
   "descriptors": descriptors,
   "descriptors left to the program": inherited,
+  "host name": (of: Source) => nameIn(of, UTSNAME.host),
+  "domain name": (of: Source) => nameIn(of, UTSNAME.domain),
+  "kernel parameter": (of: Source, key: string) => plainNumbers(textOf(of.report(sysctlReport(key)))),
+  "limit of the user namespace": userLimit,
+  "seccomp program": seccompProgram,
   "root": (of: Process) => of.link("root"),
   "working directory": workingDirectory,
   "device": device,
@@ -100,7 +112,7 @@ export type FactName = keyof typeof FACTS;
 
 function idsInside(of: Source, line: string, map: string): string {
   const ranges = parseIdMap(of.text(map));
-  return listed(statusNumbers(of.text("status"), line).map((id) => idInside(ranges, id)));
+  return listed(statusNumbers(of.status, line).map((id) => idInside(ranges, id)));
 }
 
 /** Numbers in order; -1 is an id that nobody inside has. */
@@ -111,24 +123,47 @@ function listed(numbers: readonly number[]): string {
 
 /** How many filters there are; a kernel without seccomp has none, one that does not count them tells too little. */
 function filters(of: Process): number {
-  const status = of.text("status");
-  return Number(statusLine(status, "Seccomp_filters") ?? (statusLine(status, "Seccomp") ? NaN : 0));
+  const { status } = of;
+  return Number(status.get("Seccomp_filters") ?? (status.has("Seccomp") ? NaN : 0));
 }
 
 function ignoredSignals(of: Process): string {
-  const ignored = BigInt(`0x${statusLine(of.text("status"), "SigIgn")}`);
+  const ignored = BigInt(`0x${of.status.get("SigIgn")}`);
   return `0x${(ignored & OFTEN_IGNORED).toString(16)}`;
 }
 
 /** Also tells whether this /proc is the one of our own pid namespace: whose pids would be others'. */
 function parent(of: Source): string {
-  const [pid, own] = [statusLine(of.text("status"), "PPid"), statusLine(of.ours.text("status"), "Tgid")];
+  const [pid, own] = [of.status.get("PPid"), of.ours.status.get("Tgid")];
   return pid !== undefined && pid === own ? "this process" : `process ${pid}`;
 }
 
 /** `inside outside count`, the lowest first. */
 function idMap(text: string): string {
   return parseIdMap(text).map(({ inside, outside, count }) => `${inside} ${outside} ${count}`).join(", ");
+}
+
+function nameIn(of: Source, field: number): string {
+  return textOf(of.report(NAMES).subarray(field * UTSNAME.fieldBytes, (field + 1) * UTSNAME.fieldBytes));
+}
+
+/** What this kernel does not have at all is at most anything. */
+function userLimit(of: Source, key: string): string {
+  const value = textOf(of.report(userLimitReport(key))).trim();
+  return value === "" ? "0:0" : `${value}:${value}`;
+}
+
+/** Up to the first NUL. */
+function textOf(bytes: Uint8Array): string {
+  const end = bytes.indexOf(0);
+  return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
+}
+
+/** A filter of its own, by its place among those; empty where the kernel does not tell. */
+function seccompProgram(of: Source, index: string): string {
+  if (of.filters === undefined) return "";
+  const program = of.filters[filters(of.ours) + Number(index)];
+  return program ? program.toBase64() : "none";
 }
 
 /** The numbers of the descriptors, those of seccomp listeners as a word. */

@@ -2,21 +2,25 @@ import type { MountLine } from "./parse.ts";
 
 /** The mounts that a process sees, to be taken off again in the reverse order in which they came. */
 export class MountTree {
-  readonly #by: Map<number, MountLine>;
-  /** By the mount that they are on and their place: at most one can be seen. */
-  readonly #on: Map<string, MountLine>;
+  readonly #by = new Map<number, MountLine>();
+  /** What is on a mount, by its place: at most one can be seen. */
+  readonly #on = new Map<number, Map<string, MountLine>>();
   readonly #children = new Map<number, MountLine[]>();
   readonly #root: MountLine | undefined;
 
   constructor(lines: readonly MountLine[]) {
-    this.#by = new Map(lines.map((line) => [line.id, line]));
-    this.#on = new Map(lines.map((line) => [keyOf(line), line]));
+    for (const line of lines) this.#by.set(line.id, line);
     for (const line of lines) {
       const siblings = this.#children.get(line.parent);
-      if (siblings) siblings.push(line);
-      else this.#children.set(line.parent, [line]);
+      if (siblings) {
+        siblings.push(line);
+        this.#on.get(line.parent)!.set(line.path, line);
+      } else {
+        this.#children.set(line.parent, [line]);
+        this.#on.set(line.parent, new Map([[line.path, line]]));
+      }
+      if (line.path === "/" && this.#root === undefined && !this.#by.has(line.parent)) this.#root = line;
     }
-    this.#root = lines.find(({ path, parent }) => path === "/" && !this.#by.has(parent));
   }
 
   /** Every mount that is still there. */
@@ -38,11 +42,13 @@ export class MountTree {
   /** The mount that `path` is on, as long as no link is in the way. */
   covering(path: string): MountLine | undefined {
     let seen = this.#root && this.get(this.#root.id);
-    for (let end = 0; seen; end = path.indexOf("/", end + 1)) {
+    let on = seen && this.#on.get(seen.id);
+    for (let end = 0; on; end = path.indexOf("/", end + 1)) {
       // The part before each slash, the root first; at last the whole.
       const prefix = end < 0 ? path : path.slice(0, end) || "/";
-      for (let next = seen as MountLine | undefined; next; next = this.#on.get(`${next.id} ${prefix}`)) {
+      for (let next = on.get(prefix); next; next = on?.get(prefix)) {
         seen = next;
+        on = this.#on.get(next.id);
       }
       if (prefix === path) break;
     }
@@ -52,12 +58,10 @@ export class MountTree {
   /** Takes a mount off, and returns all that hung on it, which is taken off with it. */
   takeOff(line: MountLine): MountLine[] {
     this.#by.delete(line.id);
-    this.#on.delete(keyOf(line));
-    const below = this.#children.get(line.id)?.filter(({ id }) => this.#by.has(id)) ?? [];
+    this.#on.get(line.parent)?.delete(line.path);
+    const children = this.#children.get(line.id);
+    if (!children) return [];
+    const below = children.filter(({ id }) => this.#by.has(id));
     return below.flatMap((each) => [each, ...this.takeOff(each)]);
   }
-}
-
-function keyOf({ parent, path }: MountLine): string {
-  return `${parent} ${path}`;
 }

@@ -25,6 +25,7 @@ export function* memoryWrites(memory: MemoryLimits, hierarchies: Hierarchies): I
 }
 
 function asks(field: string, value: unknown): boolean {
+  if (field === "kernel") return false; // as in runc it is warned of
   if (field === "swappiness") return value !== undefined;
   if (typeof value === "boolean") return field === "disableOOMKiller" && value || field === "useHierarchy";
   return value !== undefined && Number(value) !== 0;
@@ -57,19 +58,18 @@ function* version1(memory: MemoryLimits, { mountPoint }: Hierarchy): Iterable<Wr
   if (isSet(memory.reservation)) {
     yield write("soft_limit_in_bytes", limit(memory.reservation, 1), "reservation");
   }
-  for (const [field, file] of [["kernel", "kmem"], ["kernelTCP", "kmem.tcp"]] as const) {
-    const value = memory[field];
-    if (!isSet(value)) continue;
-    yield { ...write(`${file}.limit_in_bytes`, limit(value, 1), field), mayBeIgnored: Number(value) !== -1 };
+  const { kernelTCP } = memory;
+  if (isSet(kernelTCP)) {
+    const one = write("kmem.tcp.limit_in_bytes", limit(kernelTCP, 1), "kernelTCP");
+    yield { ...one, mayBeIgnored: Number(kernelTCP) !== -1 };
   }
   if (memory.disableOOMKiller) yield write("oom_control", "1", "disableOOMKiller");
   if (memory.swappiness !== undefined) yield write("swappiness", String(memory.swappiness), "swappiness");
 }
 
 function* version2(memory: MemoryLimits, { mountPoint }: Hierarchy): Iterable<Write> {
-  for (const field of ["kernel", "kernelTCP"] as const) {
-    if (isSet(memory[field]) && Number(memory[field]) !== -1) throw onlyVersion1(`${POINTER}/${field}`);
-  }
+  const { kernelTCP } = memory;
+  if (isSet(kernelTCP) && Number(kernelTCP) !== -1) throw onlyVersion1(`${POINTER}/kernelTCP`);
   if (memory.swappiness !== undefined) throw onlyVersion1(`${POINTER}/swappiness`);
   if (memory.disableOOMKiller) throw onlyVersion1(`${POINTER}/disableOOMKiller`);
   if (memory.useHierarchy === false) {

@@ -18,6 +18,11 @@ export function baseOf({ mountPoint, own }: Hierarchy, privileged: boolean): str
   return privileged && own !== "/" && isBusy && !passesOn ? above : own;
 }
 
+/** The hierarchies with the group that a new one is made in as the caller's own. */
+export function withBases<Each extends Hierarchy>(mounted: readonly Each[], privileged: boolean): Each[] {
+  return mounted.map((each) => each.version === 2 ? { ...each, own: baseOf(each, privileged) } : each);
+}
+
 /**
  * Why a user without rights cannot make groups with `controllers` there; nothing if that can be done.
  *

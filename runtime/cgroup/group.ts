@@ -81,7 +81,10 @@ export class CgroupGroup implements AsyncDisposable {
       (at === -1 ? found : places).push({ hierarchy, directory });
       if (at !== -1) made.splice(at, 1);
     }
-    if (rejoin) new CgroupGroup([...places, ...found], []).checkFit(holder);
+    if (rejoin) {
+      const all = new CgroupGroup([...places, ...found], []).#stoppable;
+      checkFit({ ...all, directories: found.map(({ directory }) => directory) }, holder); // what was made is empty
+    }
     found.flatMap(({ directory }) => tree(directory)).forEach((each) => older.add(each));
     places.push(...found);
     applyAll(writes.map((one) => {

@@ -1,5 +1,5 @@
 import { LifecycleError } from "../errors.ts";
-import { filterOf } from "../filters.ts";
+import { trustedFilter } from "../filters.ts";
 import { probeHost } from "../host/probe.ts";
 import { assemble, type Image } from "../launch/image.ts";
 import { joinPlan, type JoinRequest } from "../plan/join.ts";
@@ -16,7 +16,7 @@ export interface JoinOptions {
   readonly home: string | undefined;
   readonly part: Pick<
     JoinRequest,
-    "namespaces" | "groups" | "initGroup" | "preserved" | "plainNewlines" | "keepKeys" | "given"
+    "namespaces" | "ownRoot" | "groups" | "initGroup" | "preserved" | "plainNewlines" | "keepKeys" | "given"
   >;
 }
 
@@ -30,7 +30,7 @@ export function joinImage(spec: Spec, { options, home, part }: JoinOptions): {
   checkModules({ process });
   const host = probeHost();
   const { seccomp } = spec.linux ?? {};
-  const filter = seccomp && filterOf(seccomp, host, "config.json");
+  const filter = seccomp && trustedFilter(seccomp, host);
   const image = assemble(
     joinPlan({ spec: { ...spec, process }, host, filter, ownUsers: false, everyCpu: true, ...part }),
   );

@@ -1,4 +1,4 @@
-import type { NamespaceType } from "../spec/config.ts";
+import type { NamespaceType, Spec } from "../spec/config.ts";
 
 /** The links in /proc/<pid>/ns. */
 export const NAMESPACE_FILES: Readonly<Record<NamespaceType, string>> = {
@@ -11,6 +11,11 @@ export const NAMESPACE_FILES: Readonly<Record<NamespaceType, string>> = {
   cgroup: "cgroup",
   time: "time",
 };
+
+/** Whether init's root is that of its mount namespace: where that was made for it. */
+export function hasNewMounts(spec: Pick<Spec, "linux">): boolean {
+  return spec.linux?.namespaces?.some(({ type, path }) => type === "mount" && path === undefined) ?? false;
+}
 
 /** The namespaces of a process that are not ours: setns(2) refuses to enter one's own user namespace again. */
 export function foreignNamespaces(pid: number): NamespaceType[] {

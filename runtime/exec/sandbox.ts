@@ -10,7 +10,7 @@ import type { Process } from "../spec/config.ts";
 import type { StdioChoice } from "../supervise/ends.ts";
 import { Execution } from "./execution.ts";
 import { unifiedGroupOf } from "./groups.ts";
-import { foreignNamespaces } from "./namespaces.ts";
+import { foreignNamespaces, hasNewMounts } from "./namespaces.ts";
 import { processFor, type ProcessOptions } from "./process.ts";
 
 /** How one more program in a sandbox differs from its first. */
@@ -56,7 +56,8 @@ export async function execInSandbox(
     throw new UnsupportedError("exec", "what the sandbox was made from is not known to this process");
   }
   const namespaces = foreignNamespaces(pid);
-  if (!namespaces.includes("mount")) beside.push(stack.use(openPath(`/proc/${pid}/root`)));
+  const ownRoot = !hasNewMounts(request.spec);
+  if (ownRoot) beside.push(stack.use(openPath(`/proc/${pid}/root`)));
   const { stdin, stdout, stderr, ...differs } = options;
   const key = JSON.stringify([args, differs, namespaces]);
   let image = host.images.get(key);
@@ -67,6 +68,7 @@ export async function execInSandbox(
         ...request,
         spec,
         namespaces,
+        ownRoot,
         groups: groupsOf(request, pid),
         ownUsers: hasOwnUsers(request),
         preserved: 0,

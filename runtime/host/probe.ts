@@ -20,9 +20,11 @@ export type Caller = Pick<Host, "uid" | "gid" | "privileged">;
 /** Who calls; two system calls each, for it is asked at every start. */
 export function probeCaller(): Caller & Pick<Host, "openFiles" | "keepsNamespaces" | "ownsNamespace"> {
   const uid = libc.geteuid();
-  const mounts = uid === 0 && hasCapability(CAP_SYS_ADMIN);
+  const capabilities = uid === 0 ? effectiveCapabilities() : 0;
+  const has = (number: number): boolean => ((capabilities >>> number) & 1) === 1;
+  const mounts = has(CAP_SYS_ADMIN);
   const privileged = mounts && !inUserNamespace();
-  const gives = privileged && hasCapability(CAP_SETPCAP) && hasCapability(CAP_SYS_PTRACE);
+  const gives = privileged && has(CAP_SETPCAP) && has(CAP_SYS_PTRACE);
   return {
     uid,
     gid: libc.getegid(),
@@ -59,12 +61,12 @@ function read(path: string): string {
   return Deno.readTextFileSync(path);
 }
 
-/** Whether this process has capability `number` below 32, by capget(2). */
-function hasCapability(number: number): boolean {
+/** The capabilities below 32 that this process has, as bits, by capget(2). */
+export function effectiveCapabilities(): number {
   const header = new Uint32Array([_LINUX_CAPABILITY_VERSION_3, 0]);
   const sets = new Uint32Array(6); // effective, permitted, inheritable, twice
   check(libc.capget(header, sets), "read the capabilities");
-  return ((sets[0]! >>> number) & 1) === 1;
+  return sets[0]!;
 }
 
 function openFiles(): Host["openFiles"] {

@@ -2,7 +2,7 @@ import { SyscallError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { type Ending, kill, openPidFd, reap, signalPidFd, takeFd } from "../../ffi/process.ts";
 import { receive, writeAll } from "../../ffi/socket.ts";
-import { MESSAGE, MESSAGE_BYTES } from "../plan/protocol.ts";
+import { MESSAGE, MESSAGE_BYTES, REPORT_BYTES } from "../plan/protocol.ts";
 import { HookOutput, type InsideHooks } from "./hook_output.ts";
 import { type Image, stepAt } from "./image.ts";
 import { KILLED_EARLY, LaunchError } from "./launch_error.ts";
@@ -49,6 +49,7 @@ export class Child implements AsyncDisposable {
   #pid = 0;
   #pidFd: Fd | undefined;
   #isReady = false;
+  #reports: Map<string, Uint8Array> | undefined;
   /** Whether init is to be killed as soon as it is known. */
   #doomed = false;
   /** The listener's descriptor in init, if that was told before init's pid. */
@@ -61,8 +62,10 @@ export class Child implements AsyncDisposable {
   /** Whether the launcher has ended and was waited for. */
   #reaped = false;
   #watch: Watch;
-  /** Whether every message is heard as it comes, and not only the end of all. */
-  #hears: boolean;
+  /** Which messages are heard as they come: all, those until init is let on, or none but the end of all. */
+  #hears: "all" | "first" | "end";
+  /** Whether init need not wait for hooks any more. */
+  #isLetOn = false;
   /** Tells of the end of a launcher that init was faster than. */
   #suspect: Watch | undefined;
   /** Tells of the end of init. */
@@ -73,6 +76,7 @@ export class Child implements AsyncDisposable {
   #onListener: ((listener: Fd, pid: number) => void) | undefined;
 
   #onForbidden: ((listener: Fd) => void) | undefined;
+  #onBirth: ((pid: number) => void) | undefined;
   #onHooks: ((pid: number) => Promise<void>) | undefined;
   #hookOutput: HookOutput | undefined;
   readonly #ids: IdRange | undefined;
@@ -96,7 +100,7 @@ export class Child implements AsyncDisposable {
     for (const { promise } of [this.#ready, this.#executed]) promise.catch(() => {});
     // The end of the conversation tells all that was said: one wake-up instead of one for each message.
     this.#watch = reactor.watch(status, hears ? EPOLLIN : NO_EVENTS, () => this.#listen());
-    this.#hears = hears;
+    this.#hears = hears ? "all" : "end";
   }
 
   /** @internal Its launcher is born: from now on there may be an init. */
@@ -107,6 +111,16 @@ export class Child implements AsyncDisposable {
   /** @internal It has come to nothing: there is no launcher. */
   abandon(): void {
     this.#watch[Symbol.dispose]();
+  }
+
+  /** The pid of the launcher. */
+  get launcher(): number {
+    return this.#launcher;
+  }
+
+  /** What init has reported of itself so far, by name; only heard of by who asks before it is {@linkcode whenReady}. */
+  get reports(): ReadonlyMap<string, Uint8Array> {
+    return this.#reports ??= new Map();
   }
 
   /** The pid of init in this process's pid namespace; 0 before its birth. */
@@ -137,6 +151,32 @@ export class Child implements AsyncDisposable {
     if (now) this.#hear();
   }
 
+  /** Does something for init as soon as it is born, while it builds the sandbox; if that fails, so does the launch. */
+  onBirth(act: (pid: number) => void): void {
+    this.#onBirth = act;
+    if (this.#pidFd) this.#tellOfBirth();
+    else this.#hear("first");
+  }
+
+  /** What init would wait for before it runs hooks is done, and there are none: it goes on without asking. */
+  letOn(): void {
+    try {
+      this.#sayGoOn();
+    } catch (error) {
+      if (!(error instanceof SyscallError)) throw error;
+      return; // it has ended; if not, it asks, and that fails as this did
+    }
+    if (this.#status.closed || this.#hears !== "first") return;
+    this.#hears = "end";
+    this.#watch.change(NO_EVENTS);
+  }
+
+  #sayGoOn(): void {
+    if (this.#isLetOn || this.#status.closed) return;
+    writeAll(this.#status, new Uint8Array(1), "the status socket");
+    this.#isLetOn = true;
+  }
+
   /**
    * Hears of hooks: init waits until those of the runtime have run.
    *
@@ -146,7 +186,7 @@ export class Child implements AsyncDisposable {
   onHooks(run: (pid: number) => Promise<void>, hooks: InsideHooks): void {
     this.#onHooks = run;
     this.#hookOutput = new HookOutput(hooks);
-    this.#hear();
+    this.#hear("first");
   }
 
   /** Resolves when init has become the program. @throws {LaunchError} */
@@ -233,21 +273,27 @@ export class Child implements AsyncDisposable {
     this.terminal = undefined;
   }
 
-  /** Hears every message as it comes. */
-  #hear(): void {
-    if (this.#status.closed || this.#hears) return;
-    this.#watch.change(EPOLLIN);
-    this.#hears = true;
+  /** Hears messages as they come. */
+  #hear(which: "all" | "first" = "all"): void {
+    if (this.#status.closed || this.#hears === "all") return;
+    if (this.#hears === "end") this.#watch.change(EPOLLIN);
+    this.#hears = which;
   }
 
   #listen(): void {
     while (!this.#status.closed) {
-      const received = receive(this.#status, MESSAGE_BYTES);
+      const received = receive(this.#status, this.#reports ? REPORT_BYTES : MESSAGE_BYTES);
       if (received === "nothing") return;
       if (received === "end") return this.#hungUp();
-      const view = new BigUint64Array(received.bytes.buffer);
-      this.#message(Number(view[0]), Number(view[1]), received.fd);
+      const [what, value] = new BigUint64Array(received.bytes.buffer, 0, 2);
+      if (Number(what) === MESSAGE.report) this.#report(received.bytes, Number(value));
+      else this.#message(Number(what), Number(value), received.fd);
     }
+  }
+
+  #report(bytes: Uint8Array, nameBytes: number): void {
+    const body = MESSAGE_BYTES + nameBytes;
+    this.#reports?.set(new TextDecoder().decode(bytes.subarray(MESSAGE_BYTES, body)), bytes.subarray(body));
   }
 
   #message(what: number, value: number, fd: Fd | undefined): void {
@@ -320,11 +366,14 @@ export class Child implements AsyncDisposable {
 
   /** Launcher and init write to the same socket: init may be heard before its birth is told. */
   async #runHooks(): Promise<void> {
+    if (this.#isLetOn) return;
     try {
       await this.#known.promise;
+      if (this.#isLetOn) return; // at its birth
+      if (this.#failure) throw this.#failure; // what was to be done at its birth
       if (!this.#onHooks) throw new Error("Cannot start the sandbox: nobody runs its hooks");
       await this.#onHooks(this.#pid);
-      if (!this.#status.closed) writeAll(this.#status, new Uint8Array(1), "the status socket");
+      this.#sayGoOn();
     } catch (error) {
       this.#fail(error as Error);
       this.signal(SIGKILL);
@@ -391,9 +440,19 @@ export class Child implements AsyncDisposable {
     this.#heardBefore();
   }
 
+  #tellOfBirth(): void {
+    try {
+      this.#onBirth?.(this.#pid);
+    } catch (error) {
+      this.#fail(error as Error);
+      this.signal(SIGKILL);
+    }
+  }
+
   /** What was told before init's pid. */
   #heardBefore(): void {
     if (this.#doomed && this.#pidFd) signalPidFd(this.#pidFd, SIGKILL);
+    else this.#tellOfBirth();
     this.#known.resolve();
     if (this.#isReady) this.#ready.resolve(); // heard before this
     if (this.#early !== undefined) this.#listener(this.#early);

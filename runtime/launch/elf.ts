@@ -15,14 +15,15 @@ const DATA_SIZE_AT = 64 + 56 + 32;
 const ALIGN = 0x10000;
 
 /**
- * A static ELF64 executable of two segments: the machine code (read, execute) and `data` (read, write).
+ * Makes a static ELF64 executable of two segments: the machine code (read, execute), and the data (read, write) that
+ * `file` has from {@linkcode DATA_OFFSET} on.
  *
  * Layout: elf(5), System V ABI, chapter 5.
  */
-export function elf(arch: Arch, data: Uint8Array): Uint8Array<ArrayBuffer> {
+export function fillElf(arch: Arch, file: Uint8Array): void {
   const code = machineCode(arch);
-  const file = new Uint8Array(DATA_OFFSET + data.length);
-  const view = new DataView(file.buffer);
+  const dataBytes = file.length - DATA_OFFSET;
+  const view = new DataView(file.buffer, file.byteOffset);
   file.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]); // 64-bit, little-endian
   view.setUint16(16, 2, true); // ET_EXEC
   view.setUint16(18, MACHINE[arch], true);
@@ -35,7 +36,7 @@ export function elf(arch: Arch, data: Uint8Array): Uint8Array<ArrayBuffer> {
   const codeEnd = CODE_ADDRESS - TEXT_ADDRESS + code.length;
   const headers = [
     [PT_LOAD, R | X, 0, TEXT_ADDRESS, codeEnd],
-    [PT_LOAD, R | W, DATA_OFFSET, DATA_ADDRESS, data.length],
+    [PT_LOAD, R | W, DATA_OFFSET, DATA_ADDRESS, dataBytes],
     [PT_GNU_STACK, R | W, 0, 0, 0],
   ] as const;
   headers.forEach(([type, flags, offset, address, size], index) => {
@@ -50,8 +51,6 @@ export function elf(arch: Arch, data: Uint8Array): Uint8Array<ArrayBuffer> {
     view.setUint32(at + 48, ALIGN, true);
   });
   file.set(code, CODE_ADDRESS - TEXT_ADDRESS);
-  file.set(data, DATA_OFFSET);
-  return file;
 }
 
 /** Where in the file the byte at an address of the data lies. */

@@ -12,9 +12,15 @@ export function explain({ call, does }: StepWords, errno: number): string {
         return "it is missing, or does not let this user have these ids: see its message, /etc/subuid and /etc/subgid, or map the own id only";
       }
       break;
+    case "capset":
+      if (does.startsWith("change flags that a user namespace locks to ")) {
+        const what = does.slice(does.indexOf(" to mount ") + " to mount ".length);
+        return `in runc's words: runc run failed: unable to start container process: error during container init: error mounting ${what}: operation not permitted; leave out the option that clears what the source has`;
+      }
+      break;
     case "clone3":
       if (is("EPERM")) {
-        return "this user may not make namespaces: run as root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0)";
+        return "this user may not make namespaces: run as root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0); in a chroot nobody may make user namespaces: enter it by pivot_root";
       }
       if (is("ENOSPC")) return "too many namespaces: raise the sysctls user.max_*_namespaces";
       if (is("EINVAL")) {
@@ -49,6 +55,11 @@ export function explain({ call, does }: StepWords, errno: number): string {
       if (is("EEXIST")) return "the rootfs has something else there, such as a dangling link";
       if (is("EROFS")) return "the root is read-only: let the rootfs have it beforehand";
       if (is("ENOENT")) return "no such file or directory";
+      break;
+    case "mount_setattr":
+      if (is("EINVAL") && does.startsWith("keep mounts inside")) {
+        return "the root of this process is no mount point, as in a chroot: mount --rbind it on itself before, and enter it by pivot_root";
+      }
       break;
     case "open_tree":
       if (is("ENOENT")) return "no such file or directory on the host";

@@ -5,12 +5,16 @@ import {
   type Call,
   counted,
   ID_DIGITS,
+  type Inside,
+  type Named,
   type Op,
   type Plan,
+  type SlotAddress,
+  type SlotValue,
   type Strings,
   type Struct,
 } from "../plan/op.ts";
-import { DATA_OFFSET, elf } from "./elf.ts";
+import { DATA_OFFSET, fillElf } from "./elf.ts";
 import { DATA_ADDRESS } from "./machine.ts";
 
 /** The data begins with {failed record, errno, scratch, where to leave}; the records follow, then what they point to. */
@@ -28,6 +32,8 @@ const [LENGTH_OFFSET, FORM_OFFSET] = [0x10, 0x18];
 const RECORD_BYTES = 96;
 /** openat2 asks to be tried again when something is renamed meanwhile; a program that renames all day must not hold us. */
 const RETRIES = 128;
+/** What all that the records point to usually takes. */
+const TAIL_BYTES = 12288;
 const PSEUDO = { let: -1, load: -2, decimal: -3, leave: -4 } as const;
 
 /** What a step says of itself when it fails. */
@@ -104,10 +110,13 @@ export function stepAt(address: number): number {
   return (address - DATA_ADDRESS - HEADER_BYTES) / RECORD_BYTES;
 }
 
-interface Step {
-  readonly op: Op;
-  /** The struct member that takes the result. */
-  readonly member: { readonly struct: Struct; readonly offset: number } | undefined;
+/** An argument of which it is not known yet what it is. */
+type AnyArg = Partial<Named & SlotValue & SlotAddress & Bytes & Inside & Strings & Struct>;
+
+/** The struct member that takes the result of a step. */
+interface InStruct {
+  readonly struct: Struct;
+  readonly offset: number;
 }
 
 const callNumbers: Partial<Record<Arch, Record<Call, number>>> = {};
@@ -125,7 +134,9 @@ function isMark({ call, args, into, zero, positive }: Op): boolean {
 }
 
 class Assembler {
-  readonly #steps: Step[] = [];
+  readonly #steps: Op[] = [];
+  /** Of the few steps that have one. */
+  readonly #members = new Map<Op, InStruct>();
   readonly #idsAt: number[] = [];
   readonly #idWordsAt: number[] = [];
   readonly #labels = new Map<string, number>();
@@ -140,40 +151,58 @@ class Assembler {
   readonly #arch: Arch;
   readonly #numbers: Readonly<Record<Call, number>>;
   readonly #encoder = new TextEncoder();
+  /** The whole file, and of it the data. */
+  #file: Uint8Array<ArrayBuffer>;
   #bytes: Uint8Array<ArrayBuffer>;
   #view: DataView;
+  /** The data once more, for what lies at a multiple of 4. Both architectures are little-endian, as is whoever assembles. */
+  #words: Uint32Array;
   #end: number;
+  /** Where steps go on that fail; known when the first one asks. */
+  #fail = 0;
 
   /** @param terse Leaves out steps that do nothing: nobody counts the steps of a table. */
   constructor(plan: Plan, readonly texts: boolean, terse = false) {
     this.#arch = plan.arch;
     this.#numbers = callNumbers[plan.arch] ??= numbersOf(plan.arch);
     for (const { ops } of plan.sections) {
-      for (const op of ops) {
+      for (let index = 0; index < ops.length; index++) {
+        const op = ops[index]!;
         if (op.label !== undefined) {
           if (this.#labels.has(op.label)) throw new Error(`Cannot label two steps "${op.label}"`);
           this.#labels.set(op.label, this.#steps.length);
         }
         if (terse && isMark(op)) continue;
-        for (const arg of op.args) if (typeof arg === "object" && "members" in arg) this.#copy(arg);
-        this.#steps.push({ op, member: undefined });
+        const { args } = op;
+        for (let position = 0; position < args.length; position++) {
+          const arg = args[position]!;
+          if (typeof arg === "object" && (arg as AnyArg).members !== undefined) this.#copy(arg as Struct);
+        }
+        this.#steps.push(op);
       }
     }
     this.#end = HEADER_BYTES + this.#steps.length * RECORD_BYTES;
-    this.#bytes = new Uint8Array(this.#end + 16384);
-    this.#view = new DataView(this.#bytes.buffer);
-    for (const { op } of this.#steps) if (op.into !== undefined) this.#define(op.into);
+    this.#file = new Uint8Array(DATA_OFFSET + this.#end + TAIL_BYTES);
+    this.#bytes = this.#file.subarray(DATA_OFFSET);
+    this.#view = new DataView(this.#file.buffer, DATA_OFFSET);
+    this.#words = new Uint32Array(this.#file.buffer, DATA_OFFSET);
+    for (const { into } of this.#steps) if (into !== undefined) this.#define(into);
   }
 
   image(): Image {
-    const data = this.data();
-    const steps = this.#steps.map(({ op }) => op);
-    return { elf: elf(this.#arch, data), steps, idsAt: this.#idsAt, idWordsAt: this.#idWordsAt };
+    this.#records();
+    const elf = this.#file.subarray(0, DATA_OFFSET + this.#end);
+    fillElf(this.#arch, elf);
+    return { elf, steps: this.#steps, idsAt: this.#idsAt, idWordsAt: this.#idWordsAt };
   }
 
   data(): Uint8Array<ArrayBuffer> {
-    for (let index = 0; index < this.#steps.length; index++) this.#record(this.#steps[index]!, index);
+    this.#records();
     return this.#bytes.subarray(0, this.#end);
+  }
+
+  #records(): void {
+    for (let index = 0; index < this.#steps.length; index++) this.#record(this.#steps[index]!, index);
   }
 
   /** A struct member that is a slot takes a step that copies the slot there. */
@@ -186,32 +215,42 @@ class Assembler {
           throw new Error(`Cannot keep slot "${value.slot}" in ${member}: it has ${size} bytes`);
         }
         const does = `fill in ${member}`;
-        this.#steps.push({ op: { does, call: "let", args: [value] }, member: { struct, offset } });
+        const step: Op = { does, call: "let", args: [value] };
+        this.#steps.push(step);
+        this.#members.set(step, { struct, offset });
       } else if (typeof value === "object" && "members" in value) this.#copy(value);
       offset += size;
     }
   }
 
-  #record({ op, member }: Step, index: number): void {
+  #record(op: Op, index: number): void {
     const at = HEADER_BYTES + index * RECORD_BYTES;
+    const { args, call, ignore } = op;
+    const member = this.#members.size > 0 ? this.#members.get(op) : undefined;
     let mask = 0;
-    for (let position = 0; position < op.args.length; position++) {
-      const arg = op.args[position]!;
-      if (typeof arg === "object" && "slot" in arg) mask |= 1 << position;
+    for (let position = 0; position < args.length; position++) {
+      const arg = args[position]!;
+      if (typeof arg === "object" && (arg as AnyArg).slot !== undefined) mask |= 1 << position;
       this.#put64(at + position * 8, this.#value(arg));
     }
     // let and load take 1 as their factor unless they are given one.
-    if (op.args.length === 2 && (op.call === "let" || op.call === "load")) this.#put64(at + 16, 1);
+    if (args.length === 2 && (call === "let" || call === "load")) this.#put64(at + 16, 1);
     this.#put64(at + 48, member ? this.#struct(member.struct) + member.offset : this.#result(op));
     if (this.texts) this.#put64(at + 56, this.#place(counted(op.does)));
-    this.#view.setInt32(at + 64, this.#numbers[op.call], true);
-    this.#view.setUint32(at + 72, this.#target(op.zero, index), true);
-    this.#view.setUint32(at + 76, this.#target(op.positive, index), true);
-    this.#view.setUint32(at + 80, this.#target(op.failed ?? "fail", index), true);
-    this.#view.setUint32(at + 84, this.#target(op.ignored, index), true);
-    this.#bytes[at + 88] = mask;
-    this.#bytes[at + 89] = RETRIES;
-    op.ignore?.forEach((name, position) => this.#bytes[at + 90 + position] = ERRNO[name]);
+    const words = this.#words; // only now: what the arguments point to may have moved the data
+    const word = at >> 2;
+    words[word + 16] = this.#numbers[call];
+    words[word + 18] = this.#target(op.zero, index);
+    words[word + 19] = this.#target(op.positive, index);
+    words[word + 20] = op.failed === undefined
+      ? this.#fail ||= this.#target("fail", index)
+      : this.#target(op.failed, index);
+    words[word + 21] = this.#target(op.ignored, index);
+    words[word + 22] = mask | RETRIES << 8;
+    if (ignore === undefined) return;
+    for (let position = 0; position < ignore.length; position++) {
+      this.#bytes[at + 90 + position] = ERRNO[ignore[position]!];
+    }
   }
 
   #result({ into }: Op): number {
@@ -232,14 +271,17 @@ class Assembler {
         return arg;
       case "string":
         return this.#string(arg);
-      default:
-        if ("slot" in arg) return this.#slot(arg.slot);
-        if ("address" in arg) return this.#define(arg.address);
-        if ("named" in arg) return arg.value;
-        if ("bytes" in arg) return this.#place(arg);
-        if ("inside" in arg) return this.#place(arg.inside) + arg.offset;
-        if ("strings" in arg) return this.#pointers(arg.strings);
-        return this.#struct(arg);
+      default: {
+        // To load a property takes V8 less than to ask whether there is one; the most frequent first.
+        const any = arg as AnyArg;
+        if (any.slot !== undefined) return this.#slot(any.slot);
+        if (any.named !== undefined) return any.value!;
+        if (any.members !== undefined) return this.#struct(arg as Struct);
+        if (any.address !== undefined) return this.#define(any.address);
+        if (any.bytes !== undefined) return this.#place(arg as Bytes);
+        if (any.inside !== undefined) return this.#place(any.inside) + (arg as Inside).offset;
+        return this.#pointers(any.strings!);
+      }
     }
   }
 
@@ -323,16 +365,21 @@ class Assembler {
   #reserve(size: number, align: number): number {
     const start = (this.#end + align - 1) & -align;
     this.#end = start + size;
-    if (this.#end > this.#bytes.length) {
-      const larger = new Uint8Array(this.#end * 2);
-      larger.set(this.#bytes);
-      this.#bytes = larger;
-      this.#view = new DataView(larger.buffer);
-    }
+    if (this.#end > this.#bytes.length) this.#grow();
     return DATA_ADDRESS + start;
   }
 
+  #grow(): void {
+    const larger = new Uint8Array(DATA_OFFSET + (this.#end * 2 + 7 & -8));
+    larger.set(this.#file);
+    this.#file = larger;
+    this.#bytes = larger.subarray(DATA_OFFSET);
+    this.#view = new DataView(larger.buffer, DATA_OFFSET);
+    this.#words = new Uint32Array(larger.buffer, DATA_OFFSET);
+  }
+
   #put64(at: number, value: number | bigint): void {
+    if (value === 0) return; // as all memory begins
     // BigInts are slow before the compiler has warmed up, and most of what runs here runs once.
     if (typeof value === "bigint") return this.#view.setBigUint64(at, BigInt.asUintN(64, value), true);
     this.#view.setUint32(at, value >>> 0, true);

@@ -1,7 +1,7 @@
 import { readMemory, socketKind } from "../../ffi/peek.ts";
 import { syscallName } from "../../ffi/seccomp.ts";
 import type { Host } from "../host/facts.ts";
-import { compiledFilters } from "../policy/apply.ts";
+import { compiledFilters } from "../policy/compiled.ts";
 import type { Policy } from "../policy/policy.ts";
 import { evaluate } from "../seccomp/evaluate.ts";
 import { ACTIONS, NEWER_SYSCALLS, strictness } from "../seccomp/numbers.ts";

@@ -1,26 +1,26 @@
-import { forbidden } from "../attest/permits.ts";
+import { BUILD_ID } from "../build_id.ts";
 import type { CgroupGroup } from "../cgroup/group.ts";
-import { UnsupportedError, UsageError } from "../errors.ts";
 import type { Hooked, Made } from "../image_of.ts";
-import {
-  annotatedNetwork,
-  type Connection,
-  needsConnection,
-  type NetworkOptions,
-  withNetworkAnnotations,
-} from "../network.ts";
+import { connectWhileBuilt } from "../network.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { isThere } from "../../ffi/look.ts";
+import type { Bundle } from "../bundle.ts";
 import type { SandboxOptions } from "../options.ts";
+import type { PlanRequest } from "../plan/context.ts";
 import type { Child } from "../launch/child.ts";
-import { annotatedOverlay } from "../overlay_choice.ts";
 import { checkId } from "../state/container_id.ts";
+import { stdioNames } from "../state/descriptor_name.ts";
 import { nameProcess } from "../state/liveness.ts";
 import type { Record } from "../state/record.ts";
-import { type Entry, Store } from "../state/store.ts";
+import { type Entry, GATE, Store } from "../state/store.ts";
 import { sendPidFd, sendTerminal } from "./console.ts";
 import type { StoreOptions } from "./container.ts";
 import { intendedRecord } from "./intended.ts";
+import { findKept, isUsual, readAsked } from "./kept_source.ts";
 import { markGroups } from "./marks.ts";
 import type { Scope } from "./scope.ts";
+import type { Making, Source } from "./source.ts";
+import type { OnStep } from "./told.ts";
 
 /** What a container is made from. */
 export interface CreateOptions
@@ -39,6 +39,20 @@ export interface CreateOptions
   readonly onWarning?: ((warning: string) => void) | undefined;
   /** Hears the pid of its first process before the container counts as created. */
   readonly onPid?: ((pid: number) => void | Promise<void>) | undefined;
+  /** Hears how far the start is, in runc's words. */
+  readonly onStep?: OnStep | undefined;
+}
+
+/** What else may be given where a container is made for somebody of ours. */
+export interface ChildOptions {
+  /** Whether its terminal is not sent. */
+  readonly attached?: boolean;
+  /** Its bundle, of which something may come to lie in the directory of the container, which is there already. */
+  readonly bundle?: (entry: Entry) => Bundle;
+  /** Its stdin, stdout and stderr; they stay the caller's. */
+  readonly stdio?: readonly [number, number, number];
+  /** Makes the file system in which the upper layer of its overlay lies; called in any case, since it may refuse. */
+  readonly upper?: (request: PlanRequest) => Fd | undefined;
 }
 
 /**
@@ -58,13 +72,13 @@ export async function createContainer(id: string, options: CreateOptions = {}): 
   return pid;
 }
 
-/** What {@linkcode createContainer} does, but its first process is not left to itself; `attached`: its terminal is not sent. */
-export async function createChild(id: string, options: CreateOptions, attached = false): Promise<Child> {
+/** What {@linkcode createContainer} does, but its first process is not left to itself. */
+export async function createChild(
+  id: string,
+  options: CreateOptions,
+  { attached = false, stdio = [0, 1, 2], ...given }: ChildOptions = {},
+): Promise<Child> {
   checkId(id);
-  const { loadBundle } = await import("../bundle.ts");
-  const { imageOf } = await import("../image_of.ts");
-  const bundle = loadBundle(options.bundle ?? ".");
-  const overlay = annotatedOverlay(bundle.spec.annotations);
   using held = new DisposableStack();
   const parts = new AsyncDisposableStack();
   await using whole = new AsyncDisposableStack();
@@ -76,38 +90,20 @@ export async function createChild(id: string, options: CreateOptions, attached =
     });
     return entry;
   };
-  // What is mounted must be there when it is looked at.
-  const network = options.network ?? annotatedNetwork(bundle.spec);
-  const isPlaced = network !== undefined && needsConnection(network);
-  const early = options.notify || isPlaced ? claim() : undefined;
-  const { onWarning } = options;
-  const { cgroupManager = "cgroupfs" } = options;
-  const asked = {
-    bundle,
-    id,
-    overlay,
-    ...(onWarning && { onWarning }),
-    cgroupManager,
-    ...(attached && { newlines: "plain" as const }),
-    ...await inherited(options, options.notify ? early : undefined),
-  };
-  const connection = isPlaced ? await connect(id, network, options, parts) : undefined;
-  const made = imageOf({ ...asked, ...(network && { network, connection }) }, {
-    form: "detached",
-    attended: attached,
-  });
-  refuse(made, options, attached);
-  const entry = early ?? claim();
+  const source = await sourceOf(id, options, { given, attached, claim, parts });
+  const { bundle, made, connection } = source;
+  const entry = source.entry ?? claim();
   const intended: Omit<Record, "version"> = {
-    ...intendedRecord(id, bundle, made),
+    ...intendedRecord(id, bundle, made, stdioNames(stdio)),
     ...await hooksOf(made),
     ...(made.rdt && { resctrl: made.rdt.group.own }),
-    ...(made.request.keepKeys && { keepsKeys: true }),
+    ...(source.keepsKeys && { keepsKeys: true }),
     ...(connection && { network: connection.record }),
   };
   const { hooked } = made;
+  if (isThere(`${entry.path}/${GATE}`)) await endLeft(entry);
   await checkFit(intended); // what is written down as its own will be ended with it
-  entry.writeSpec(options.network ? withNetworkAnnotations(bundle.spec, options.network) : bundle.spec);
+  entry.writeSpecText(source.specText);
   // Before anything is done: from here on whoever deletes the container knows what there may be.
   entry.write(intended);
   const scope = await makeScope(id, made);
@@ -121,12 +117,17 @@ export async function createChild(id: string, options: CreateOptions, attached =
   }
   if (hooked) parts.defer(() => runPoststop(hooked, options));
   parts.defer(() => endNameless(entry));
-  const child = parts.use(await launchInto(entry, made, options));
+  const upper = source.upper?.();
+  if (upper) held.use(upper);
+  const child = parts.use(await launchInto(entry, made, { ...options, stdio, upper }));
+  const told = options.onStep && new (await import("./told.ts")).Told(options.onStep);
+  told?.launched(child);
   if (hooked) {
     const { runCreateHooks } = await import("../hooks.ts");
+    const connectIt = connectWhileBuilt(connection, child, hooked);
     child.onHooks(async (pid) => {
       entry.write({ ...intended, init: nameProcess(pid) }); // they may ask for its state
-      await connection?.attach(pid);
+      await connectIt(pid);
       await runCreateHooks(hooked, pid, child.ended);
     }, hooked.hooks);
   }
@@ -136,6 +137,10 @@ export async function createChild(id: string, options: CreateOptions, attached =
     child.onListener((fd, pid) => sendListener(fd, { ...listener, id, pid }));
   }
   await child.whenReady();
+  if (told) {
+    told.ready(child);
+    child.executed.then(() => told.executed(source.filterFlags), () => {});
+  }
   rdt?.joinRdt(made.rdt!.root, made.rdt!.group, child.pid);
   sendTerminal(child, options.consoleSocket);
   sendPidFd(child.pid, options.pidfdSocket, "standard");
@@ -146,29 +151,14 @@ export async function createChild(id: string, options: CreateOptions, attached =
   writeMoves(entry, record);
   scope?.letGo();
   whole.move(); // the container's own from here on
+  await source.keep?.(entry, record);
   return child;
 }
 
-/** Takes a place on the network, which is given back with the other parts of what does not come to be. */
-async function connect(
-  id: string,
-  network: NetworkOptions,
-  { root }: CreateOptions,
-  parts: AsyncDisposableStack,
-): Promise<Connection> {
-  const { placed } = await import("../connect.ts");
-  return parts.use(await placed(id, { ...network, root }));
-}
-
-/** What the program gets from who creates it, beside the bundle. */
-async function inherited(
-  { env = [], preserveFds, pivot, newKeyring }: CreateOptions,
-  entry: Entry | undefined,
-): Promise<Partial<SandboxOptions>> {
-  const same = { preserveFds, pivot, newKeyring };
-  if (!entry) return { ...(env.length > 0 && { env }), ...same };
-  const { NOTIFY_ENV, notifyMount } = await import("./notify.ts");
-  return { env: [...env, NOTIFY_ENV], mounts: [notifyMount(entry)], ...same };
+/** What a command has begun that left it to this one, and could not end: nobody has told it who init is. */
+async function endLeft(entry: Entry): Promise<void> {
+  const { endRemains } = await import("./salvage.ts");
+  await endRemains(entry);
 }
 
 /** Whoever killed the launcher has kept it from telling who init is. */
@@ -177,38 +167,15 @@ async function endNameless(entry: Entry): Promise<void> {
   await endWaiting(entry);
 }
 
-/** What takes somebody who stays. */
-function refuse(
-  { image, listener, request }: Made,
-  { consoleSocket }: CreateOptions,
-  attached: boolean,
-): void {
-  const hasTerminal = request.spec.process?.terminal ?? false;
-  if (hasTerminal && consoleSocket === undefined && !attached) {
-    throw new UsageError(
-      "Cannot give the program a terminal: name a socket that takes it by --console-socket",
-    );
-  }
-  if (!hasTerminal && consoleSocket !== undefined) {
-    throw new UsageError(
-      "Cannot use --console-socket: the program has no terminal, process.terminal is not true",
-    );
-  }
-  const call = listener && request.filter && forbidden(request.filter, request.host.arch, true);
-  if (call !== undefined) {
-    throw new UnsupportedError(
-      "/linux/seccomp",
-      `the filter does not allow ${call}, by which the container waits to be started when the agent has its listener`,
-      `allow ${call}`,
-    );
-  }
-  if (image.idsAt.length > 0) {
-    throw new UnsupportedError(
-      "a range of user ids",
-      "nobody would keep it for a detached container",
-      "use run",
-    );
-  }
+/** From what a container is made: what was kept of another one from the same bundle, or all anew. */
+async function sourceOf(id: string, options: CreateOptions, making: Making): Promise<Source> {
+  const asked = isUsual(options, making.given) && BUILD_ID !== ""
+    ? readAsked(id, options.bundle ?? ".", making.attached)
+    : undefined;
+  const kept = asked && findKept(asked);
+  if (kept) return kept;
+  const { newSource } = await import("./source.ts");
+  return await newSource(id, options, { ...making, asked });
 }
 
 /** @throws {LifecycleError} if a cgroup is there already and cannot be the container's. */
@@ -218,15 +185,7 @@ export async function checkFit({ groups }: Pick<Record, "groups">): Promise<void
   CgroupGroup.restore(groups, []).checkFit();
 }
 
-function isThere(path: string): boolean {
-  try {
-    return Deno.lstatSync(path) !== undefined;
-  } catch {
-    return false;
-  }
-}
-
-async function makeScope(id: string, { group }: Made): Promise<Scope | undefined> {
+async function makeScope(id: string, { group }: Pick<Made, "group">): Promise<Scope | undefined> {
   if (!group?.unit) return undefined;
   const { startScope } = await import("./scope.ts");
   return await startScope(id, group.unit, group.resources);
@@ -247,7 +206,7 @@ export async function makeGroup(
   });
 }
 
-async function hooksOf({ hooked }: Made): Promise<Pick<Record, "hooks">> {
+async function hooksOf({ hooked }: Pick<Made, "hooked">): Promise<Pick<Record, "hooks">> {
   if (!hooked) return {};
   const { laterHooks } = await import("./hooks.ts");
   return { hooks: laterHooks(hooked.hooks) };
@@ -258,13 +217,18 @@ async function runPoststop(hooked: Hooked, { onWarning }: CreateOptions): Promis
   for (const warning of await runPoststopHooks(hooked)) onWarning?.(warning);
 }
 
+interface Launching extends Pick<CreateOptions, "preserveFds">, Required<Pick<ChildOptions, "stdio">> {
+  readonly upper: Fd | undefined;
+}
+
 async function launchInto(
   entry: Entry,
-  { image, hooked }: Made,
-  { preserveFds: preserved }: CreateOptions,
+  { image, hooked }: Pick<Made, "image" | "hooked">,
+  { preserveFds: preserved, stdio: [stdin, stdout, stderr], upper }: Launching,
 ): Promise<Child> {
   const { launch } = await import("../launch/launch.ts");
   using gate = entry.makeGate();
   using starts = hooked?.hooks.startContainer?.length ? entry.makeStarts() : undefined;
-  return launch(image, { stdin: 0, stdout: 1, stderr: 2 }, { gate, starts, preserved });
+  const beside = upper && [upper];
+  return launch(image, { stdin, stdout, stderr }, { gate, starts, preserved, beside });
 }

@@ -51,10 +51,7 @@ async function remove(
     const container = { entry, record };
     if (!force) checkMove("delete", statusOf(container, true), id);
     await destroy(container);
-    if (record.hooks?.length) {
-      const { poststop } = await import("./hooks.ts");
-      for (const warning of await poststop(container)) onWarning?.(warning);
-    }
+    await runPoststop(container, onWarning);
   } else {
     // It was killed before it did anything, unless somebody has removed the record.
     const { endRemains } = await import("./salvage.ts");
@@ -64,9 +61,22 @@ async function remove(
 }
 
 /** Removes a container that the caller has the lock of. */
-export async function deleteLocked(container: Known): Promise<void> {
+export async function deleteLocked(
+  container: Known,
+  { onWarning }: Pick<DeleteOptions, "onWarning"> = {},
+): Promise<void> {
   await destroy(container);
+  await runPoststop(container, onWarning);
   container.entry.remove();
+}
+
+async function runPoststop(
+  container: Pick<Known, "entry" | "record">,
+  onWarning: DeleteOptions["onWarning"],
+): Promise<void> {
+  if (!container.record.hooks?.length) return;
+  const { poststop } = await import("./hooks.ts");
+  for (const warning of await poststop(container)) onWarning?.(warning);
 }
 
 async function destroy(container: Pick<Known, "entry" | "record">): Promise<void> {

@@ -5,7 +5,7 @@ import { LifecycleError, UnsupportedError, UsageError } from "../errors.ts";
 import { Execution } from "../exec/execution.ts";
 import { readSubGroups, subGroups, unifiedGroupOf } from "../exec/groups.ts";
 import { homeOf } from "../exec/home.ts";
-import { foreignNamespaces } from "../exec/namespaces.ts";
+import { foreignNamespaces, hasNewMounts } from "../exec/namespaces.ts";
 import type { ProcessOptions } from "../exec/process.ts";
 import { inWords } from "../exec/words.ts";
 import { cgroups, probeCaller } from "../host/probe.ts";
@@ -14,12 +14,14 @@ import type { Child } from "../launch/child.ts";
 import type { Image } from "../launch/image.ts";
 import { launch } from "../launch/launch.ts";
 import type { GroupDirectory } from "../plan/context.ts";
-import type { Process } from "../spec/config.ts";
+import type { Process, Spec } from "../spec/config.ts";
 import { hold } from "../state/liveness.ts";
 import { checkMove } from "../state/moves.ts";
 import type { StdioChoice } from "../supervise/ends.ts";
 import type { ListenerTarget } from "../supervise/seccomp_listener.ts";
 import { sendPidFd, sendTerminal } from "./console.ts";
+import type { Joined } from "./execs.ts";
+import type { OnStep } from "./told.ts";
 import { findContainer, groupOf, type Known, specOf, type StoreOptions } from "./container.ts";
 import { statusOf } from "./status.ts";
 
@@ -37,8 +39,12 @@ export interface ExecOptions extends StoreOptions, Omit<ProcessOptions, "args"> 
   readonly preserveFds?: readonly number[];
   /** Path of the Unix socket that gets a pidfd of it. */
   readonly pidfdSocket?: string | undefined;
+  /** The words of the command line that all this is from, up to the id: who gives the same again may do so without Deno. */
+  readonly line?: readonly string[];
   /** Hears its pid before it begins. */
   readonly onPid?: ((pid: number) => void | Promise<void>) | undefined;
+  /** Hears how far its start is, in runc's words. */
+  readonly onStep?: OnStep | undefined;
 }
 
 /** Options of {@linkcode execContainer}. */
@@ -72,14 +78,17 @@ export interface ExecDetachedOptions extends ExecOptions {
  */
 export async function execContainer(id: string, options: ExecContainerOptions): Promise<Execution> {
   using joining = await prepareToJoin(id, options);
-  const { image, beside, process, preserved, watch, keep } = joining;
+  const { image, beside, process, preserved, keep } = joining;
   const { stdin, stdout, stderr } = options;
-  const onPid = hearing(options);
+  const { watch, onPid } = options.onStep
+    ? await telling(joining, options)
+    : { watch: joining.watch, onPid: hearing(options) };
   const start = { id, image, beside, preserved, stdin, stdout, stderr, watch, onPid };
   try {
     const execution = await Execution.start(start);
     keep();
     if (isPlain(options)) await joining.keepSteps();
+    else if (options.newlines === "plain") await joining.keepFlagged(false);
     return execution;
   } catch (error) {
     throw inWords(error, process);
@@ -95,7 +104,10 @@ export async function execContainer(id: string, options: ExecContainerOptions): 
  */
 export async function execDetached(id: string, options: ExecDetachedOptions): Promise<number> {
   using joining = await prepareToJoin(id, options);
-  const { image, beside, process, preserved, watch, keep } = joining;
+  const { image, beside, process, preserved, keep } = joining;
+  const { watch, onPid } = options.onStep
+    ? await telling(joining, options)
+    : { watch: joining.watch, onPid: hearing(options) };
   if ((process.terminal ?? false) && options.consoleSocket === undefined) {
     throw new UsageError("cannot allocate tty if runc will detach without setting console socket");
   }
@@ -108,12 +120,13 @@ export async function execDetached(id: string, options: ExecDetachedOptions): Pr
     watch(child);
     await child.whenReady();
     sendTerminal(child, options.consoleSocket);
-    await hearing(options)?.(child.pid);
+    await onPid?.(child.pid);
     child.start();
     await child.executed;
     const { pid } = child;
     child.letGo();
     keep();
+    await joining.keepFlagged(true);
     return pid;
   } catch (error) {
     await child[Symbol.asyncDispose]();
@@ -128,14 +141,18 @@ interface Joining extends Disposable {
   readonly beside: readonly Fd[];
   readonly preserved: readonly number[];
   readonly watch: (child: Child) => void;
+  /** The processors that it begins with. */
+  readonly cpus: string | undefined;
   /** Keeps the image for the next command: to be called when the program is on its way. */
   readonly keep: () => void;
   /** Keeps the steps of running another program in the same way. */
   readonly keepSteps: () => Promise<void>;
+  /** The same for a command line with flags, when it was given before: most are not given again. */
+  readonly keepFlagged: (detached: boolean) => Promise<void>;
 }
 
 /** Options that say nothing of a program but its words, and of what is there anyhow. */
-const PLAIN = ["root", "args", "stdin", "stdout", "stderr", "newlines", "consoleSize"];
+const PLAIN = ["root", "args", "stdin", "stdout", "stderr", "newlines", "consoleSize", "line"];
 
 /** Whether a built command asks for what `runtime exec ID PROGRAM…` asks for, without flags. */
 function isPlain(options: ExecContainerOptions): boolean {
@@ -164,13 +181,15 @@ async function prepareToJoin(
   const beside = [stack.use(init)];
   const { pid } = container.record.init!;
   const namespaces = foreignNamespaces(pid);
-  if (!namespaces.includes("mount")) beside.push(stack.use(openPath(`/proc/${pid}/root`)));
   const text = container.entry.readSpec();
+  const ownRoot = !hasNewMounts(specIn(text));
+  if (ownRoot) beside.push(stack.use(openPath(`/proc/${pid}/root`)));
   const asked = await processAsked(options);
   const home = await homeFor(text, asked, pid);
   const preserved = options.preserveFds ?? [];
   const part = {
     namespaces,
+    ...(ownRoot && { ownRoot }),
     ...groupsOf(container, paths, pid),
     preserved: preserved.length,
     ...(container.record.keepsKeys && { keepKeys: true }),
@@ -196,15 +215,36 @@ async function prepareToJoin(
   const keep = (): void => {
     if (!listener && image !== known?.image) writeCached(key, { key, kinds: {}, image }, "execs");
   };
-  const keepSteps = async (): Promise<void> => {
+  const keepSteps = async (flagged?: Joined["flagged"]): Promise<void> => {
     if (beside.length > 1) return; // its root, which the steps know nothing of
     const { keepExecs } = await import("./execs.ts");
     const homeNow = (): Promise<string | undefined> => homeFor(text, asked, pid);
-    await keepExecs(id, options, { text, pid, home, homeNow, part });
+    await keepExecs(id, options, { text, pid, home, homeNow, part, options: asked, flagged });
+  };
+  const keepFlagged = async (detached: boolean): Promise<void> => {
+    const { line: words, process: whole, onStep } = options;
+    if (BUILD_ID === "" || words === undefined || onStep || image !== known?.image) return;
+    if (probeCaller().uid !== 0) return;
+    const { readLine } = await import("../plan/exec_line.ts");
+    const line = readLine(words);
+    const document = whole && "text" in whole ? new TextEncoder().encode(whole.text) : undefined;
+    if (line) await keepSteps({ line, document, detached });
   };
   const kept = stack.move();
   const dispose = (): void => kept.dispose();
-  return { image, process, beside, preserved, watch, keep, keepSteps, [Symbol.dispose]: dispose };
+  const cpus = (asked.process?.execCPUAffinity ?? processIn(text).execCPUAffinity)?.initial;
+  return {
+    image,
+    process,
+    beside,
+    preserved,
+    watch,
+    cpus,
+    keep,
+    keepSteps,
+    keepFlagged,
+    [Symbol.dispose]: dispose,
+  };
 }
 
 interface Made {
@@ -232,14 +272,17 @@ async function processAsked({ process, ...options }: ExecOptions): Promise<Asked
   return Object.fromEntries(given);
 }
 
-/** The process of a config.json, as it stands there; what is wrong with it is found when it is read for good. */
-function processIn(text: string): Partial<Process> {
+/** A config.json, as it stands there; what is wrong with it is found when it is read for good. */
+function specIn(text: string): Partial<Spec> {
   try {
-    const { process }: { process?: Process } = JSON.parse(text);
-    return process ?? {};
+    return JSON.parse(text);
   } catch {
     return {};
   }
+}
+
+function processIn(text: string): Partial<Process> {
+  return specIn(text).process ?? {};
 }
 
 function named(text: string, { process, args = [], cwd, terminal = false }: Asked): Named {
@@ -288,6 +331,27 @@ function handsOn(directory: string): boolean {
 function unifiedMount(): string | undefined {
   const read = (file: string): string => Deno.readTextFileSync(`/proc/self/${file}`);
   return cgroups(read("mountinfo"), read("cgroup")).find(({ version }) => version === 2)?.mountPoint;
+}
+
+/** Tells on the way how far it is. */
+async function telling(
+  { watch, cpus }: Joining,
+  options: ExecOptions,
+): Promise<{ readonly watch: Joining["watch"]; readonly onPid: NonNullable<ExecOptions["onPid"]> }> {
+  const { Told } = await import("./told.ts");
+  const told = new Told(options.onStep!);
+  let launched: Child;
+  return {
+    watch: (child): void => {
+      told.launched(launched = child);
+      watch(child);
+    },
+    onPid: async (pid): Promise<void> => {
+      told.ready(launched, cpus);
+      await hearing(options)?.(pid);
+      told.joins();
+    },
+  };
 }
 
 /** Tells the pid to all who asked for it, before the program begins. */

@@ -6,7 +6,7 @@ import { probeCaller } from "../host/probe.ts";
 import { offsetOf, withRoom } from "../launch/elf.ts";
 import { assembleTable } from "../launch/image.ts";
 import type { Arch } from "../plan/abi.ts";
-import { type ExecsRequest, planExecs } from "../plan/execs.ts";
+import { type ExecsRequest, type Flagged, planExecs } from "../plan/execs.ts";
 import { fitsGiven, GIVEN_ADDRESS, GIVEN_BYTES } from "../plan/given.ts";
 import { searchDirectories } from "../plan/process.ts";
 import type { Stamp } from "../plan/unaided.ts";
@@ -17,8 +17,10 @@ import { FORWARDED, signalNumber } from "../supervise/signals.ts";
 import { specOf, type StoreOptions } from "./container.ts";
 import { frozenFiles } from "./moves.ts";
 
-/** What a program was run by in a container: its words are all that differs in another one. */
-export interface Joined extends Omit<JoinOptions, "options"> {
+/** What a program was run by in a container: its words are all that differs in another one, if no document has them. */
+export interface Joined extends JoinOptions {
+  /** The flags that it was run by, if there were any. */
+  readonly flagged?: Omit<Flagged, "id"> | undefined;
   /** The text of the container's config.json. */
   readonly text: string;
   /** Its first process. */
@@ -44,13 +46,15 @@ export async function keepExecs(id: string, { root }: StoreOptions, joined: Join
       return;
     }
     const spec = await specOf({ entry });
+    const { flagged, options } = joined;
+    const given = flagged?.document === undefined;
     const { image, process, listener } = joinImage(spec, {
-      options: { args: ["given"] },
+      options: given ? { ...options, args: ["given"] } : options,
       home: joined.home,
-      part: { ...joined.part, given: true },
+      part: { ...joined.part, given },
     });
-    const directories = searchDirectories(process.env);
-    if (listener || !fitsGiven(directories)) return;
+    const directories = given ? searchDirectories(process.env) : [];
+    if (listener || process.terminal || !fitsGiven(directories)) return;
     const inode = inodeOfProcess(record.init.pid);
     if (inode === undefined) return;
     const { gid, openFiles } = probeCaller();
@@ -63,13 +67,14 @@ export async function keepExecs(id: string, { root }: StoreOptions, joined: Join
       caller: { gid, openFiles: openFiles.hard },
       ...placesOf(joined),
       passwd: await passwdOf(joined),
-      elf: withRoom(image.elf, GIVEN_ADDRESS, GIVEN_ADDRESS + GIVEN_BYTES),
+      elf: given ? withRoom(image.elf, GIVEN_ADDRESS, GIVEN_ADDRESS + GIVEN_BYTES) : image.elf,
       givenAt: offsetOf(GIVEN_ADDRESS),
       directories,
       signals: FORWARDED.map(signalNumber),
+      flagged: flagged && { ...flagged, id },
     });
     using alive = hold(record.init); // all this was about the very process
-    if (alive) entry.writeExecs(assembleTable(table));
+    if (alive) entry.writeExecs(assembleTable(table), flagged !== undefined);
   } catch {
     // What has changed, or cannot be looked at, is left to Deno.
   }

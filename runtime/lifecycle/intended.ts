@@ -1,13 +1,15 @@
 import { resolve } from "@std/path";
+import { isThere } from "../../ffi/look.ts";
 import type { Bundle } from "../bundle.ts";
 import type { Made } from "../image_of.ts";
 import { stdioNames } from "../state/descriptor_name.ts";
+import type { Spec } from "../spec/config.ts";
 import type { Record } from "../state/record.ts";
 
 /** The record of a container that is only intended: whoever deletes it knows by that what there may be. */
 export function intendedRecord(
   id: string,
-  { path, spec }: Bundle,
+  { path, spec }: Pick<Bundle, "path"> & { readonly spec: Pick<Spec, "root" | "annotations"> },
   made: Pick<Made, "group">,
   stdio: readonly string[] = stdioNames(),
 ): Omit<Record, "version"> {
@@ -42,12 +44,4 @@ function groupsOf({ group }: Pick<Made, "group">): Pick<Record, "groups" | "pare
 function missingAbove(directory: string): string[] {
   const parent = directory.slice(0, directory.lastIndexOf("/"));
   return isThere(parent) ? [] : [...missingAbove(parent), parent];
-}
-
-function isThere(path: string): boolean {
-  try {
-    return Deno.lstatSync(path) !== undefined;
-  } catch {
-    return false;
-  }
 }

@@ -35,17 +35,29 @@ const MOST_TEXT = 16 << 10;
  * processes away again without a trace, none has any.
  */
 export function writeMoves(entry: Entry, record: Omit<Record, "version">): void {
+  const { init } = record;
+  const inode = init && inodeOfProcess(init.pid);
+  if (!init || inode === undefined) return;
+  const moves = movesOf(record).filter((move) => move !== "kill" || !sharesPids(init.pid));
+  const table = movesTable(record, inode, moves);
+  if (table) entry.writeMoves(table);
+}
+
+/** The table of a container's moves; nothing if there can be none. */
+export function movesTable(
+  record: Omit<Record, "version">,
+  inode: bigint,
+  moves: readonly MoveName[],
+): Uint8Array<ArrayBuffer> | undefined {
   const { init, groups } = record;
-  if (!init || Object.keys(record).some((key) => !KNOWN.has(key))) return;
-  const inode = inodeOfProcess(init.pid);
-  if (inode === undefined) return;
+  if (!init || Object.keys(record).some((key) => !KNOWN.has(key))) return undefined;
   const texts = {
     created: stateText(stateWith(record, "created")),
     running: stateText(stateWith(record, "running")),
     paused: stateText(stateWith(record, "paused")),
     stopped: stateText(stateWith(record, "stopped")),
   };
-  if (texts.running.length > MOST_TEXT) return;
+  if (texts.running.length > MOST_TEXT) return undefined;
   const plan = planMoves({
     arch: Deno.build.arch as Arch,
     id: record.id,
@@ -57,9 +69,9 @@ export function writeMoves(entry: Entry, record: Omit<Record, "version">): void 
     files: FILES,
     gate: GATE,
     executeMs: EXECUTE_MS,
-    moves: movesOf(record).filter((move) => move !== "kill" || !sharesPids(init.pid)),
+    moves,
   });
-  entry.writeMoves(assembleTable(plan));
+  return assembleTable(plan);
 }
 
 /** The files that say whether a container is frozen, by a 1. */
@@ -71,7 +83,7 @@ export function frozenFiles(groups: Record["groups"]): string[] {
 }
 
 /** Whether the end of a process leaves others of its container: SIGKILL then goes to all. */
-function sharesPids(pid: number): boolean {
+export function sharesPids(pid: number): boolean {
   try {
     return Deno.readLinkSync(`/proc/${pid}/ns/pid`) === Deno.readLinkSync("/proc/self/ns/pid");
   } catch {

@@ -47,7 +47,7 @@ export class AttachedContainer implements AsyncDisposable {
 
   /** Makes a container, whose program waits to be started; throws as `createContainer` does. */
   static async create(id: string, options: AttachOptions): Promise<AttachedContainer> {
-    return new AttachedContainer(id, options, await createChild(id, options, true));
+    return new AttachedContainer(id, options, await createChild(id, options, { attached: true }));
   }
 
   /** Lets the program begin; throws as `startContainer` does, and `LaunchError` if it cannot be executed. */

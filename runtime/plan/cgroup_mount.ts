@@ -50,7 +50,7 @@ export function cgroupMount(
       for (const alias of name.split(",")) before.push(op(one, "symlinkat", [name, slot(fd), alias]));
     }
   }
-  if (RDONLY !== undefined) inside.push(setAttributes(does, slot(fd), { set: { RDONLY } }));
+  if (RDONLY !== undefined) before.push(setAttributes(does, slot(fd), { set: { RDONLY } }));
   return { before, inside };
 }
 

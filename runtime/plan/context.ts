@@ -9,7 +9,13 @@ import type { Beneath } from "./sources.ts";
 export type Root =
   /** The directories as they are, or under an overlay whose upper layer is a tmpfs of `sizeBytes`. */
   | { readonly kind: "directory"; readonly path: string }
-  | { readonly kind: "overlay"; readonly lowers: readonly string[]; readonly sizeBytes: number }
+  | {
+    readonly kind: "overlay";
+    readonly lowers: readonly string[];
+    readonly sizeBytes: number;
+    /** Whether that tmpfs comes by a descriptor behind all others, with files in it already. */
+    readonly isKept?: boolean;
+  }
   /** A new tmpfs with these entries in it, in order: nothing of it exists on the host. */
   | { readonly kind: "scratch"; readonly sizeBytes: number; readonly entries: readonly Entry[] };
 
@@ -56,6 +62,8 @@ export interface PlanRequest {
   readonly sources: ReadonlyMap<string, Kind>;
   /** The sources of mounts and of the root that must lie beneath a directory, by path. */
   readonly beneath?: ReadonlyMap<string, Beneath> | undefined;
+  /** Whether a bind that names flags has only those: without it flags of the source stay unless they are cleared by name. */
+  readonly clearsFlags?: boolean | undefined;
   /** How files looked that the spec was completed from, by their paths. */
   readonly seen?: Readonly<Record<string, string>>;
   readonly filter?: Filter | undefined;
@@ -72,6 +80,8 @@ export interface PlanRequest {
     readonly version: string;
     /** Whether its network namespace is connected first. */
     readonly connected?: boolean;
+    /** What it does not reach, whatever it is connected with. */
+    readonly unreachable?: readonly UnreachableBlock[];
   } | undefined;
   /** How many descriptors the program gets beside stdin, stdout and stderr: they are its 3 and those above. */
   readonly preserved?: number | undefined;
@@ -95,6 +105,16 @@ export interface PlanRequest {
   readonly attended?: boolean | undefined;
 }
 
+/** Addresses that a sandbox is kept from. */
+export interface UnreachableBlock {
+  /** How it is written. */
+  readonly text: string;
+  readonly family: 4 | 6;
+  /** The first address, as its 4 or 16 bytes. */
+  readonly address: readonly number[];
+  readonly prefixLength: number;
+}
+
 /** A cgroup that init is to be in, by its directory on the host. */
 export interface GroupDirectory {
   readonly directory: string;
@@ -108,6 +128,8 @@ export interface Steps {
   readonly launcher?: readonly Op[];
   /** By the launcher, when init's user namespace is there: slot `init:userns` is its descriptor. */
   readonly mapped?: readonly Op[];
+  /** By the launcher with the host's rights, when init asks for it. */
+  readonly served?: readonly Op[];
   /** By init, while the host's files can still be reached. */
   readonly before?: readonly Op[];
   /** By init, inside the new root. */
@@ -127,6 +149,15 @@ export interface Context extends PlanRequest {
   readonly given?: boolean | undefined;
 }
 
+/**
+ * Whether a sandbox without a mount namespace of its own has mounts all the same, or a root that nobody may write to: its root is
+ * a tree of mounts that lies in no namespace. Nobody else sees anything of it, and the last process takes it along.
+ */
+export function hasDetachedRoot({ spec, namespace }: Pick<Context, "spec" | "namespace">): boolean {
+  if (namespace("mount") === "joined") return true;
+  return namespace("mount") === "shared" && (spec.mounts?.length ?? 0) > 0;
+}
+
 /** Answers the common questions about a request once. */
 export function context(request: PlanRequest): Context {
   const ways = new Map(
@@ -137,5 +168,7 @@ export function context(request: PlanRequest): Context {
   const namespace = (type: NamespaceType): "new" | "joined" | "shared" => ways.get(type) ?? "shared";
   const { host, spec } = request;
   const idRange = spec.linux?.uidMappings?.some(({ hostID }) => hostID === UNASSIGNED_ID) ?? false;
-  return { ...request, arch: host.arch, namespace, launcherOpens: host.privileged, idRange };
+  // In a namespace that is joined paths lead where they lead in there, and only its mounts can be copied.
+  const launcherOpens = host.privileged && namespace("mount") !== "joined";
+  return { ...request, arch: host.arch, namespace, launcherOpens, idRange };
 }

@@ -1,8 +1,11 @@
 import { type Arch, O } from "./abi.ts";
+import { findCaller, type Place } from "./caller.ts";
+import { compareDocument, compareLine, type LineWord } from "./exec_line.ts";
 import { findAlive, findFirst, findThawed, type FirstProcess, readFile } from "./first_process.ts";
 import { GIVEN_BYTES, giveWords } from "./given.ts";
 import { AT, AT_FDCWD, RESOLVE } from "./kernel.ts";
 import { flags, jump, mark, named, type Op, op, type Plan, slot, type Struct, text, zeros } from "./op.ts";
+import { namePidFile, writePidFile } from "./pid_file.ts";
 import { MESSAGE, MESSAGE_BYTES } from "./protocol.ts";
 import {
   connectLauncher,
@@ -20,9 +23,8 @@ import {
 
 /** The number that the stub of the executable gives to `exec ID PROGRAM…`, behind that of a rerun. */
 export const EXEC = 6;
-
-/** What there is only one of as long as it is there. */
-type Place = Pick<Stamp, "inode" | "device">;
+/** The same for `exec FLAGS ID …`. */
+export const EXEC_FLAGGED = 7;
 
 /** What the steps of running further programs in a container are made from. */
 export interface ExecsRequest {
@@ -49,6 +51,19 @@ export interface ExecsRequest {
   readonly directories: readonly string[];
   /** Numbers of the signals that are meant for the program. */
   readonly signals: readonly number[];
+  /** What stood on the command line, where there were flags. */
+  readonly flagged?: Flagged | undefined;
+}
+
+/** A command line with flags. */
+export interface Flagged {
+  /** The words before the id. */
+  readonly line: readonly LineWord[];
+  readonly id: string;
+  /** The content of the file that the whole process is from: then the image has the words already. */
+  readonly document?: Uint8Array | undefined;
+  /** Whether the command ends when the program has begun. */
+  readonly detached: boolean;
 }
 
 const OPENED = [
@@ -63,7 +78,6 @@ const OPENED = [
   "signals",
   "program:process",
 ];
-const RLIMIT_NOFILE = named("RLIMIT_NOFILE", 7);
 const [F_ADD_SEALS, SHRINK_AND_GROW] = [named("F_ADD_SEALS", 1033), named("SHRINK|GROW", 6)];
 const IGNORED: Struct = {
   struct: "sigaction",
@@ -79,7 +93,7 @@ const CACHED = 0x20;
 const CLD_EXITED = 1;
 
 /**
- * The steps of `exec ID PROGRAM…` when a program was run in that container before: they check that it is still what the
+ * The steps of `exec [FLAGS] ID PROGRAM…` when a program was run in that container before: they check that it is still what the
  * image was made from, put the words of the command line into it, start it, pass on signals and wait for the program's
  * end. Who walks through them is the executable itself, before it loads anything.
  *
@@ -97,37 +111,27 @@ function* steps(request: ExecsRequest): Iterable<Op> {
     yield op("start nothing yet", "let", [0], { into: pid });
   }
   yield* holdSignals(request.signals, "directory");
-  yield* findCaller(request);
+  const { flagged } = request;
+  const { line = [], id = "", document, detached = false } = flagged ?? {};
+  if (flagged) yield* compareLine(line, id, document === undefined);
+  if (document) yield* compareDocument(document);
+  yield* isStill("/proc/self/exe", [AT_FDCWD, "/proc/self/exe", 0], request.executable);
+  const own = Object.entries(request.namespaces).map(([name, { own }]) => [name, own]);
+  yield* findCaller({ ...request.caller, namespaces: Object.fromEntries(own) });
   yield* findContainer(request);
-  yield* makeImage(request.elf, fill(request));
+  yield* makeImage(request.elf, document ? [] : fill(request));
   yield* connectLauncher();
+  const tellsPid = line.some((word) => typeof word !== "string" && word.path === "pidFile");
+  if (tellsPid) yield* namePidFile();
   yield* startLauncher(["process"]);
   yield* hearOfLauncher();
-  yield* hearOfProgram();
-  yield* wait();
+  yield* hearOfProgram(tellsPid ? [...writePidFile()] : []);
+  if (detached) yield op("leave the program to itself", "exit_group", [0], { label: "wait" });
+  else yield* wait();
+  yield* endLost();
   yield mark("stopped");
   yield mark("paused");
   yield* leave(["launcher", "program"], [...OPENED, "directory"]);
-}
-
-function* findCaller({ executable, caller, namespaces }: ExecsRequest): Iterable<Op> {
-  yield* isStill("/proc/self/exe", [AT_FDCWD, "/proc/self/exe", 0], executable);
-  yield op("find the caller's group", "getegid", [], { into: "gid" });
-  yield* isSame("find the caller's group", "gid", caller.gid);
-  const limit = zeros(16, "rlimit");
-  const does = "find the caller's limit of open files";
-  yield op(does, "prlimit64", [0, RLIMIT_NOFILE, 0, limit]);
-  yield op(does, "load", [{ inside: limit, offset: 8 }, 0], { into: "hard" });
-  yield* isSame(does, "hard", caller.openFiles);
-  for (const [name, { own }] of Object.entries(namespaces)) {
-    const path = `/proc/self/ns/${name}`;
-    yield* isStill(path, [AT_FDCWD, path, 0], own);
-  }
-}
-
-function* isSame(does: string, name: string, value: number): Iterable<Op> {
-  yield op(does, "let", [slot(name), -1, value], { zero: `same:${name}`, positive: "fail" });
-  yield mark(`same:${name}`);
 }
 
 function* findContainer(request: ExecsRequest): Iterable<Op> {
@@ -203,8 +207,8 @@ function* hearOfLauncher(): Iterable<Op> {
   yield op(does, "let", [slot("status")], { zero: "hear", positive: "fail" });
 }
 
-/** Opens the gate for the program that was told of; the end of the socket says that it has begun. */
-function* hearOfProgram(): Iterable<Op> {
+/** Opens the gate for the program that was told of, behind `tell`; the end of the socket says that it has begun. */
+function* hearOfProgram(tell: readonly Op[]): Iterable<Op> {
   const does = "hear of the program";
   const message = zeros(MESSAGE_BYTES, "message");
   yield op(does, "read", [slot("status:read"), message, MESSAGE_BYTES], {
@@ -217,6 +221,7 @@ function* hearOfProgram(): Iterable<Op> {
   yield op(does, "let", [slot("what"), -MESSAGE.ready, 1], { zero: "ready", positive: "fail" });
   yield op(does, "load", [{ inside: message, offset: 8 }, 0], { label: "cloned", into: "program" });
   yield op("hold the program", "pidfd_open", [slot("program"), 0], { into: "program:process" });
+  yield* tell;
   yield op("outlive who waits at the gate", "rt_sigaction", [named("SIGPIPE", 13), IGNORED, 0, 8]);
   yield op("open the start gate", "write", [slot("gate:write"), text("\0"), 1]);
   yield jump("hear");
@@ -242,6 +247,10 @@ function* wait(): Iterable<Op> {
   yield op("tell of its signal", "let", [slot("status"), 128, 1], { label: "killed", into: "status" });
   yield op("end", "exit_group", [slot("status")], { label: "exited", failed: "lost" });
   yield* passSignal();
+}
+
+/** Nobody can wait for the program, or learn whether it has begun. */
+function* endLost(): Iterable<Op> {
   yield mark("lost");
   yield* end("program", "lost:ended");
   yield op("say what happened", "write", [2, LOST, LOST.bytes.length], { failed: "lost:told" });

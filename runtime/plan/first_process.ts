@@ -46,8 +46,8 @@ export function* findAlive(): Iterable<Op> {
   });
 }
 
-/** A process of another boot is none. */
-function* compareBoot(bootId: string): Iterable<Op> {
+/** A process of another boot is none: goes on with `stopped`. */
+export function* compareBoot(bootId: string): Iterable<Op> {
   const does = "compare the boot";
   const expected = new TextEncoder().encode(bootId);
   const found = zeros(expected.length + 8, "boot id");

@@ -1,7 +1,9 @@
+import type { Arch } from "./abi.ts";
 import type { Context, Steps } from "./context.ts";
 import { resolve } from "./files.ts";
 import { AT_FDCWD } from "./kernel.ts";
 import { attach, cloneMount, newFileSystem, setAttributes } from "./mount_ops.ts";
+import { Memo } from "./memo.ts";
 import { mark, type Op, op, slot } from "./op.ts";
 
 /** What lies over a masked directory. */
@@ -18,21 +20,35 @@ export const EMPTY = {
 export function maskedPaths({ spec, arch }: Context): Steps {
   const paths = spec.linux?.maskedPaths ?? [];
   if (paths.length === 0) return {};
+  // Nothing else decides over them, and most bundles have the same.
+  return masks.take([arch, paths], () => maskSteps(paths, arch));
+}
+
+const masks = new Memo<Steps>();
+
+function maskSteps(paths: readonly string[], arch: Arch): Steps {
   const does = "prepare to mask paths";
   const before = [
     ...newFileSystem(does, EMPTY, "empty"),
     cloneMount(does, AT_FDCWD, "/dev/null", false, "null"),
-    op(does, "let", [slot("empty")], { into: "empty:next" }),
-    op(does, "let", [slot("null")], { into: "null:next" }),
+    op(does, "let", [slot("empty")], { into: "empty:fresh" }),
+    op(does, "let", [slot("null")], { into: "null:fresh" }),
   ];
   const inside = paths.flatMap((path, index) => {
     const does = `mask "${path}"`;
     const [file, done] = [`mask:${index}:file`, `mask:${index}:done`];
-    const last = index === paths.length - 1;
-    // A detached mount cannot be copied by every kernel; one that is attached can. So each use prepares the next.
+    // A detached mount cannot be copied by every kernel; one that is attached can. So the first use takes it, and each other one
+    // a copy of it. None is left over: to close that takes the kernel as long as half of all other steps together.
     const use = (what: "empty" | "null"): Op[] => [
-      attach(does, `${what}:next`, "target"),
-      ...(last ? [] : [cloneMount(does, slot(what), "", false, `${what}:next`)]),
+      op("is it still there?", "let", [slot(`${what}:fresh`)], { positive: `mask:${index}:${what}` }),
+      cloneMount(does, slot(what), "", false, "copy"),
+      { ...attach(does, "copy", "target"), zero: done },
+      {
+        ...attach(does, `${what}:fresh`, "target"),
+        label: `mask:${index}:${what}`,
+        into: `${what}:fresh`,
+        zero: done,
+      },
     ];
     return [
       resolve(does, path, "target", { arch, kind: "directory" }, {
@@ -41,7 +57,6 @@ export function maskedPaths({ spec, arch }: Context): Steps {
         failed: file,
       }),
       ...use("empty"),
-      op("go on", "let", [0], { zero: done }),
       resolve(does, path, "target", { arch }, { label: file }),
       ...use("null"),
       mark(done),

@@ -5,6 +5,7 @@ import { message, sendDescriptor } from "./message.ts";
 import { type Bytes, flags, mark, named, type Op, op, slot, type Struct, text, zeros } from "./op.ts";
 import { HOOK_END, INSIDE_HOOKS, type InsideHook, MESSAGE, START_FD, STATUS_FD } from "./protocol.ts";
 import { O } from "./abi.ts";
+import { unreachable } from "./unreachable.ts";
 import { PID_ROOM, pipe } from "./userns.ts";
 
 const SIGCHLD = 17;
@@ -42,6 +43,7 @@ export function* createHooks(context: Context): Iterable<Op> {
     yield op("end, nobody runs the hooks", "exit_group", [1], { label: "unhooked" });
     yield mark("hooked");
   }
+  yield* unreachable(context);
   yield* insideHooks(context, "createContainer", "creating", [context.bundle, rootfsOf(context)]);
 }
 

@@ -28,6 +28,8 @@ export interface JoinRequest
   readonly initGroup?: string | undefined;
   /** Whether the program has every CPU that its cgroups leave it, unless it asks for some; else those of the caller. */
   readonly everyCpu?: boolean;
+  /** Whether init's root is another one than that of its mount namespace: a descriptor of it comes behind that of init. */
+  readonly ownRoot?: boolean | undefined;
   /** Whether the users of the sandbox are nobody's on the host: pipes are opened to them. */
   readonly ownUsers: boolean;
   /** How many descriptors the program gets beside stdin, stdout and stderr. */
@@ -165,7 +167,7 @@ function enter(all: Context, namespaces: readonly NamespaceType[]): Op {
 /** What becomes the program: it is inside from its first moment. */
 function* joined(all: Context, request: JoinRequest): Iterable<Op> {
   yield mark("joined");
-  if (all.namespace("mount") === "shared") {
+  if (request.ownRoot) {
     const does = "enter the sandbox's root";
     yield op(does, "fchdir", [besideFd(all, "init:root")]);
     yield op(does, "chroot", ["."]);

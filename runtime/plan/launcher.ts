@@ -18,6 +18,7 @@ import { flags, mark, named, type Op, op, slot, type Struct, text, zeros } from 
 import { message } from "./message.ts";
 import { GATE_FD, MESSAGE, STATUS_FD } from "./protocol.ts";
 import { shareStdio } from "./stdio.ts";
+import { connectServed, serve } from "./served.ts";
 import { needsHelpers, runIdHelpers } from "./id_helpers.ts";
 import { isTracked, type Tracker, tracker } from "./tracker.ts";
 import {
@@ -44,10 +45,12 @@ export interface Opening {
   readonly opened: readonly Op[];
   /** Maps the ids of their files, when init has its own. */
   readonly mapped: readonly Op[];
+  /** Does for init what only the host's rights allow, when it asks. */
+  readonly served: readonly Op[];
 }
 
 /** The launcher's steps up to the birth of init, whose own begin at label `init`. */
-export function* launcher(context: Context, { opened, mapped }: Opening): Iterable<Op> {
+export function* launcher(context: Context, { opened, mapped, served }: Opening): Iterable<Op> {
   const { spec } = context;
   yield op("name the process", "prctl", [named("PR_SET_NAME", 15), "ai-sandbox", 0, 0, 0]);
   if (context.form === "supervised") {
@@ -68,7 +71,7 @@ export function* launcher(context: Context, { opened, mapped }: Opening): Iterab
   yield* opened;
   yield* join(context);
   yield* timeOffsets(context);
-  yield* birth(context, mapped);
+  yield* birth(context, mapped, served.length > 0 ? [...serve(served)] : []);
 }
 
 function* join({ spec, host }: Context): Iterable<Op> {
@@ -112,7 +115,7 @@ export function writeOffsets(lines: string): Iterable<Op> {
   return writeFile("set the time offsets", AT_FDCWD, "/proc/self/timens_offsets", text(lines), lines.length);
 }
 
-function* birth(context: Context, mapped: readonly Op[]): Iterable<Op> {
+function* birth(context: Context, mapped: readonly Op[], served: readonly Op[]): Iterable<Op> {
   const { spec, form, host } = context;
   const fresh: Record<string, number> = {};
   for (const { type, path } of spec.linux?.namespaces ?? []) {
@@ -123,6 +126,7 @@ function* birth(context: Context, mapped: readonly Op[]): Iterable<Op> {
   }
   const userns = context.namespace("user") === "new";
   if (userns) yield* pipe("make a pipe to init", "mapped");
+  if (served.length > 0) yield* connectServed();
   const parent = form === "standalone" ? {} : { PARENT: CLONE.PARENT };
   const signal = form === "standalone" ? SIGCHLD : 0;
   const tracked = isTracked(context) ? tracker(context) : undefined;
@@ -164,9 +168,11 @@ function* birth(context: Context, mapped: readonly Op[]): Iterable<Op> {
     yield op("let init go on", "write", [slot("mapped:write"), text("m"), 1]);
     yield op("let init go on", "close", [slot("mapped:write")]);
   }
-  if (form === "standalone") yield* supervise(tracked);
-  else if (form === "detached") yield* depart();
-  else yield* guard(context, tracked);
+  if (form === "standalone") {
+    yield* served;
+    yield* supervise(tracked);
+  } else if (form === "detached") yield* depart(served);
+  else yield* guard(context, tracked, served);
 }
 
 /**
@@ -223,12 +229,13 @@ export function* awaitEither(): Iterable<Op> {
  * Tells the supervisor who init is, then waits for init's end or the supervisor's: init may have cleared its parent
  * death signal, but nobody inside can reach this process.
  */
-function* guard(context: Context, tracked: Tracker | undefined): Iterable<Op> {
+function* guard(context: Context, tracked: Tracker | undefined, served: readonly Op[]): Iterable<Op> {
   if (tracked) {
     yield { ...message("report that a cgroup is to be removed", MESSAGE.tracked, 0), failed: "unguarded" };
   }
   // A supervisor that is gone already may have opened the start gate: init must not begin unguarded.
   yield { ...message("report init", MESSAGE.cloned, slot("init:pid")), failed: "unguarded" };
+  yield* served;
   yield op("close the status socket", "close", [STATUS_FD]);
   if (context.groups?.length) {
     // It outlives init until the supervisor has read the groups, who may first read the program's output to its end.

@@ -1,7 +1,8 @@
 import { MOUNT_ATTR, MOUNT_ATTR_ATIME, PROPAGATION } from "./kernel.ts";
+import { Memo } from "./memo.ts";
 
 /** Mount attributes by name, as mount_setattr(2) takes them. */
-export type Attributes = Record<string, number>;
+export type Attributes = Readonly<Record<string, number>>;
 
 /** What the option strings of one mount ask for. */
 export interface MountOptions {
@@ -56,9 +57,16 @@ export function knownMountOptions(): string[] {
   return [...new Set([...words, ...words.map((word) => `r${word}`), ...others])].sort();
 }
 
+/** What was read before: the mounts of a bundle are asked about again and again. */
+const known = new Memo<MountOptions>();
+
 /** Reads the options of a mount; later ones win over earlier ones. */
-export function mountOptions(options: readonly string[], type?: string): MountOptions {
-  const [set, clear, setAll, clearAll]: Attributes[] = [{}, {}, {}, {}];
+export function mountOptions(options: readonly string[], type: string = ""): MountOptions {
+  return known.take([type, options], () => readOptions(options, type));
+}
+
+function readOptions(options: readonly string[], type: string): MountOptions {
+  const [set, clear, setAll, clearAll]: Record<string, number>[] = [{}, {}, {}, {}];
   let bind = type === "bind" || type === "rbind";
   let recursive = type === "rbind";
   let [remount, copyUp] = [false, false];
@@ -91,10 +99,10 @@ export function mountOptions(options: readonly string[], type?: string): MountOp
     }
   }
   return {
-    set: set!,
-    clear: clear!,
-    setAll: setAll!,
-    clearAll: clearAll!,
+    set: Object.freeze(set!),
+    clear: Object.freeze(clear!),
+    setAll: Object.freeze(setAll!),
+    clearAll: Object.freeze(clearAll!),
     ...(propagation && { propagation }),
     ...(idmap && { idmap }),
     bind,
@@ -107,8 +115,8 @@ export function mountOptions(options: readonly string[], type?: string): MountOp
 
 /** A later option takes back an earlier one: `ro,rw` ends writable. */
 function apply(
-  set: Attributes,
-  clear: Attributes,
+  set: Record<string, number>,
+  clear: Record<string, number>,
   [sets, clears]: readonly [readonly string[], readonly string[]],
 ): void {
   for (const name of clears) {

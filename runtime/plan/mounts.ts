@@ -1,4 +1,5 @@
 import type { Mount } from "../spec/config.ts";
+import { bindAttributes } from "./bind_flags.ts";
 import { cgroupMount } from "./cgroup_mount.ts";
 import { type Context, type Steps } from "./context.ts";
 import { connectDevices, isDevDirectory, populateDev } from "./devices.ts";
@@ -14,11 +15,13 @@ import {
   sourcePath,
 } from "./mount_ops.ts";
 import { labelOf } from "./mount_label.ts";
+import { Memo } from "./memo.ts";
 import { type MountOptions, mountOptions } from "./mount_options.ts";
 import { named, type Op, slot } from "./op.ts";
 import { copyUp } from "./overlay.ts";
 import { pathInRoot } from "./rootfs.ts";
 import { openSource } from "./sources.ts";
+import { askToMap } from "./served.ts";
 import { mapMountIds, mapMountIdsAs } from "./userns.ts";
 
 /** File systems that must be mounted exactly where they are asked for: the kernel's own files are looked for there. */
@@ -30,6 +33,7 @@ export function mounts(context: Context): Steps {
   return {
     launcher: parts.flatMap((part) => part.launcher ?? []),
     mapped: parts.flatMap((part) => part.mapped ?? []),
+    served: parts.flatMap((part) => part.served ?? []),
     before: parts.flatMap((part) => part.before ?? []),
     inside: parts.flatMap((part) => part.inside ?? []),
   };
@@ -44,6 +48,24 @@ function oneMount(context: Context, mount: Mount, index: number): Steps {
   const does = `mount ${options.bind ? `"${mount.source}"` : type} on "${destination}"`;
   if (type === "cgroup" || type === "cgroup2") return cgroupMount(context, mount, options, fd, target);
   if (options.bind) return bind(context, mount, options, { does, fd, target });
+  if (isDevDirectory(context, mount) || options.copyUp || labelOf(context, type).length > 0) {
+    return fileSystem(context, mount, options, { does, fd, target });
+  }
+  // Nothing else decides over these, and most bundles have the same.
+  const words = [context.arch, index, destination, type, mount.source, mount.options];
+  return plain.take(words, () => fileSystem(context, mount, options, { does, fd, target }));
+}
+
+/** The steps of new file systems that depend on nothing but themselves. */
+const plain = new Memo<Steps>();
+
+function fileSystem(
+  context: Context,
+  mount: Mount,
+  options: MountOptions,
+  { does, fd, target }: Names,
+): Steps {
+  const { destination, type = "none" } = mount;
   const isDev = isDevDirectory(context, mount);
   // A read-only /dev is made read-only when its devices are in it.
   const { RDONLY, ...writable } = options.set;
@@ -84,18 +106,23 @@ function bind(context: Context, mount: Mount, options: MountOptions, { does, fd,
   // runc that takes a shared root to ask for.
   const spreads = context.spec.linux?.rootfsPropagation?.endsWith("shared") ?? false;
   const first = spreads ? undefined : named("MS_SLAVE", PROPAGATION.SLAVE);
+  const asked = insidePath === undefined
+    ? undefined
+    : askForMaps(context, mount, options, { does, fd, target });
   const open = [
     ...(insidePath === undefined
       ? openSource(context, does, source, { recursive: options.recursive, into: fd })
       : openInside(context, insidePath, options.recursive, { does, fd, target })),
-    ...idMaps(context, mount, options, { does, fd, target }),
-    ...optionAttributes(does, slot(fd), options, first),
+    ...(asked?.inside ?? idMaps(context, mount, options, { does, fd, target })),
+    ...bindAttributes(context, does, fd, { words: mount.options ?? [], options, first }),
   ];
   const place = resolveOrCreate(`find the place of "${mount.destination}"`, mount.destination, target, {
     arch: context.arch,
     kind,
   });
-  if (insidePath !== undefined) return { inside: [...open, ...place, attach(does, fd, target)] };
+  if (insidePath !== undefined) {
+    return { served: asked?.served ?? [], inside: [...open, ...place, attach(does, fd, target)] };
+  }
   const inside = [...place, attach(does, fd, target)];
   if (!context.launcherOpens) return { before: open, inside };
   return { launcher: open, mapped: mount.uidMappings ? [] : mapFiles(context, does, fd), inside };
@@ -113,19 +140,41 @@ function* openInside(
   yield cloneMount(does, slot(source), "", recursive, fd);
 }
 
-function* idMaps(context: Context, mount: Mount, options: MountOptions, { does, fd }: Names): Iterable<Op> {
-  if (!options.idmap && !mount.uidMappings || (context.idRange && !mount.uidMappings)) return;
-  // Without maps of its own the mount takes those of the sandbox.
-  const { spec } = context;
+/** Whether the ids of a mount are mapped. */
+function isMapped({ idRange }: Context, { uidMappings }: Mount, { idmap }: MountOptions): boolean {
+  return uidMappings !== undefined || (idmap !== undefined && !idRange);
+}
+
+/** Without maps of its own the mount takes those of the sandbox. */
+function mapsOf({ spec }: Context, mount: Mount, { idmap }: MountOptions): Parameters<typeof askToMap>[2] {
   const uids = mount.uidMappings ?? spec.linux?.uidMappings ?? [];
   const gids = mount.gidMappings ?? spec.linux?.gidMappings ?? [];
+  return { uids, gids, recursive: idmap === "ridmap" };
+}
+
+/** Init of a new user namespace has no right to map what the host's file systems have: who has opens nothing inside. */
+function askForMaps(
+  context: Context,
+  mount: Mount,
+  options: MountOptions,
+  { does, fd }: Names,
+): ReturnType<typeof askToMap> | undefined {
+  if (!isMapped(context, mount, options)) return undefined;
+  if (!context.launcherOpens || context.namespace("user") !== "new") return undefined;
+  return askToMap(does, fd, mapsOf(context, mount, options));
+}
+
+function* idMaps(context: Context, mount: Mount, options: MountOptions, { does, fd }: Names): Iterable<Op> {
+  if (!isMapped(context, mount, options)) return;
+  const { spec } = context;
+  const { uids, gids, recursive } = mapsOf(context, mount, options);
   const joined = spec.linux?.namespaces?.find(({ type }) => type === "user")?.path;
   if (joined !== undefined && uids.length + gids.length === 0) {
     // Which maps the namespace has that it joins only the kernel knows.
-    yield* mapMountIdsAs(does, fd, joined, options.idmap === "ridmap");
+    yield* mapMountIdsAs(does, fd, joined, recursive);
     return;
   }
-  yield* mapMountIds(does, fd, { uids, gids, recursive: options.idmap === "ridmap" });
+  yield* mapMountIds(does, fd, { uids, gids, recursive });
 }
 
 function* remount(

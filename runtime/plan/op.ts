@@ -101,13 +101,15 @@ export interface Op {
 export type Rest = Omit<Op, "does" | "call" | "args">;
 
 /** A step: `op("set the host name", "sethostname", ["box", 3])`. */
-export function op(does: string, call: Call, args: readonly Arg[], rest: Rest = {}): Op {
-  return { does, call, args, ...rest };
+export function op(does: string, call: Call, args: readonly Arg[], rest?: Rest): Op {
+  return rest ? { does, call, args, ...rest } : { does, call, args };
 }
+
+const NOTHING: readonly Arg[] = [0];
 
 /** Does nothing, but can be jumped to. */
 export function mark(label: string): Op {
-  return op("go on", "let", [0], { label });
+  return { does: "go on", call: "let", args: NOTHING, label };
 }
 
 /** Goes on with `label`. */

@@ -22,10 +22,14 @@ export function* overlay(
   tmpfs: string,
   into: string,
 ): Iterable<Op> {
-  for (const name of ["upper", "work"]) yield op(does, "mkdirat", [slot(tmpfs), name, named("0755", 0o755)]);
+  // Where the root's upper layer is kept they are there.
+  const rest = context.root.kind === "overlay" && context.root.isKept ? { ignore: ["EEXIST"] } as const : {};
+  for (const name of ["upper", "work"]) {
+    yield op(does, "mkdirat", [slot(tmpfs), name, named("0755", 0o755)], rest);
+  }
   for (const [index, lower] of lowers.entries()) {
     const name = `lower${index}`;
-    yield op(does, "mkdirat", [slot(tmpfs), name, named("0755", 0o755)]);
+    yield op(does, "mkdirat", [slot(tmpfs), name, named("0755", 0o755)], rest);
     yield openOwn(context, tmpfs, name, "target");
     yield attach(does, lower, "target");
   }

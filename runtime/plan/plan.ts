@@ -1,6 +1,6 @@
 import { bareInit, bareLauncher } from "./bare.ts";
 import { joinGroups } from "./cgroup_join.ts";
-import { type Context, context, type PlanRequest } from "./context.ts";
+import { type Context, context, hasDetachedRoot, type PlanRequest } from "./context.ts";
 import { otherDevices } from "./devices.ts";
 import { end } from "./end.ts";
 import { resolveOrCreate } from "./files.ts";
@@ -16,6 +16,7 @@ import { applyLabels, labelKeys, openLabels } from "./security_labels.ts";
 import { dumpable, leaveKeys, resetSignals } from "./process.ts";
 import { createHooks, hasEarlyHooks } from "./hooks.ts";
 import { becomeProgram } from "./program.ts";
+import { reportNames } from "./reports.ts";
 import { finishRoot, rootfs } from "./rootfs.ts";
 import { sysctls, userLimits } from "./sysctls.ts";
 import { terminal } from "./terminal.ts";
@@ -51,7 +52,7 @@ export function plan(request: PlanRequest): Plan {
   const mapped = [...(root.mapped ?? []), ...(mounted.mapped ?? [])];
   return ofSections(
     all,
-    launcher(all, { opened, mapped }),
+    launcher(all, { opened, mapped, served: mounted.served ?? [] }),
     init(all, { root, mounted, masks, devices }),
   );
 }
@@ -72,62 +73,79 @@ type Parts = Record<
   { before?: readonly Op[]; inside?: readonly Op[] }
 >;
 
-function* init(all: Context, { root, mounted, masks, devices }: Parts): Iterable<Op> {
+function init(all: Context, { root, mounted, masks, devices }: Parts): Op[] {
+  const ops: Op[] = [];
+  // By hand: where generators hand on what other ones yield, each step passes through all of them.
+  const add = (some: Iterable<Op> = []): void => {
+    for (const one of some) ops.push(one);
+  };
   const { spec, form } = all;
   const { process: program } = spec;
-  const own = all.namespace("mount") === "new";
-  yield diesWithLauncher(all) ? { ...deathSignal(), label: "init" } : mark("init");
-  yield* joinGroups(all);
-  if (form === "detached") yield everyCpu();
-  if (all.namespace("user") === "new") yield* becomeRoot(all);
-  if (all.namespace("user") === "joined") yield* becomeJoinedRoot(all);
-  yield op("leave the launcher's session", "setsid", []);
-  yield* resetSignals();
-  yield* labelKeys(all);
-  if (!all.keepKeys) yield leaveKeys();
-  if (all.namespace("network") === "new") yield* bringLoopbackUp();
+  const own = all.namespace("mount") === "new" || hasDetachedRoot(all);
+  ops.push(diesWithLauncher(all) ? { ...deathSignal(), label: "init" } : mark("init"));
+  add(joinGroups(all));
+  if (form === "detached") ops.push(everyCpu());
+  const ownUsers = all.namespace("user") === "new";
+  if (all.namespace("user") === "joined") add(becomeJoinedRoot(all));
+  ops.push(op("leave the launcher's session", "setsid", []));
+  add(resetSignals());
+  // The rights are there from the first step on; while init does what takes no ids, the launcher maps them.
+  if (ownUsers) {
+    add(settings(all));
+    add(becomeRoot(all));
+  }
+  add(labelKeys(all));
+  if (!all.keepKeys) ops.push(leaveKeys());
+  if (!ownUsers) add(settings(all));
+  add(reportNames(all));
+  const offsets = offsetLines(all);
+  if (offsets !== undefined && ownUsers) {
+    ops.push(op("make a time namespace", "unshare", [named("CLONE_NEWTIME", CLONE.NEWTIME)]));
+    // The change of user gave /proc/self to the host's root; nobody else is in this user namespace yet.
+    ops.push(dumpable("set the time offsets", 1));
+    add(writeOffsets(offsets));
+    ops.push(dumpable("set the time offsets", 0));
+  }
+  ops.push(op("make files with exactly the modes asked for", "umask", [0]));
+  if (own) {
+    add(mounted.before);
+    add(masks.before);
+    add(devices.before);
+  }
+  add(openLabels(all));
+  const early = hasEarlyHooks(all);
+  if (!early) add(sysctls(all));
+  add(root.before);
+  if (!early) add(root.inside);
+  if (own) {
+    add(mounted.inside);
+    add(devices.inside);
+  }
+  if (early) {
+    add(createHooks(all));
+    // Some are about what hooks bring, such as devices of a network.
+    add(sysctls(all));
+    add(root.inside);
+  }
+  if (program?.terminal && form !== "standalone") add(terminal(all));
+  if (own) add(directory(all));
+  if (own) add(readonlyPaths(all));
+  if (own) add(masks.inside);
+  add(finishRoot(all));
+  add(userLimits(all));
+  add(applyLabels(all));
+  add(becomeProgram(all));
+  return ops;
+}
+
+/** The settings of its new namespaces. */
+function* settings({ spec, namespace }: Context): Iterable<Op> {
+  if (namespace("network") === "new") yield* bringLoopbackUp();
   for (const [call, name] of [["sethostname", spec.hostname], ["setdomainname", spec.domainname]] as const) {
     if (name !== undefined) {
       yield op(`set the ${call.slice(3, -4)} name to "${name}"`, call, [name, byteLength(name)]);
     }
   }
-  const offsets = offsetLines(all);
-  if (offsets !== undefined && all.namespace("user") === "new") {
-    yield op("make a time namespace", "unshare", [named("CLONE_NEWTIME", CLONE.NEWTIME)]);
-    // The change of user gave /proc/self to the host's root; nobody else is in this user namespace yet.
-    yield dumpable("set the time offsets", 1);
-    yield* writeOffsets(offsets);
-    yield dumpable("set the time offsets", 0);
-  }
-  yield op("make files with exactly the modes asked for", "umask", [0]);
-  if (own) {
-    yield* mounted.before ?? [];
-    yield* masks.before ?? [];
-    yield* devices.before ?? [];
-  }
-  yield* openLabels(all);
-  const early = hasEarlyHooks(all);
-  if (!early) yield* sysctls(all);
-  yield* root.before ?? [];
-  if (!early) yield* root.inside ?? [];
-  if (own) {
-    yield* mounted.inside ?? [];
-    yield* devices.inside ?? [];
-  }
-  if (early) {
-    yield* createHooks(all);
-    // Some are about what hooks bring, such as devices of a network.
-    yield* sysctls(all);
-    yield* root.inside ?? [];
-  }
-  if (program?.terminal && form !== "standalone") yield* terminal(all);
-  if (own) yield* directory(all);
-  if (own) yield* readonlyPaths(all);
-  if (own) yield* masks.inside ?? [];
-  yield* finishRoot(all);
-  yield* userLimits(all);
-  yield* applyLabels(all);
-  yield* becomeProgram(all);
 }
 
 /** Waits until the ids are mapped, then takes the user namespace's root for the work to come, or another id it has. */

@@ -20,6 +20,8 @@ export const MESSAGE = {
   hooks: 8,
   hookOutput: 9,
   started: 10,
+  /** Longer than the others: its value is the length of a name, which follows, and behind that what is reported of it. */
+  report: 11,
   /** With {@linkcode HOOK_END} added. */
   hookFailed: 16,
 } as const;
@@ -31,3 +33,5 @@ export const INSIDE_HOOKS = ["createContainer", "startContainer"] as const;
 export type InsideHook = (typeof INSIDE_HOOKS)[number];
 /** A message is two u64: what, and its value (a pid, a descriptor, an errno). */
 export const MESSAGE_BYTES = 16;
+/** What a message with a report may have at most. */
+export const REPORT_BYTES = 4096;

@@ -1,5 +1,6 @@
-import { type Arch, O, O_DIRECTORY, O_NOFOLLOW } from "./abi.ts";
+import type { Arch } from "./abi.ts";
 import { AT, AT_FDCWD } from "./kernel.ts";
+import { findKinds, type Kinds } from "./kinds.ts";
 import { flags, jump, mark, named, type Op, op, type Plan, slot, text, zeros } from "./op.ts";
 import { MESSAGE, MESSAGE_BYTES } from "./protocol.ts";
 import {
@@ -28,8 +29,8 @@ export interface RerunRequest {
   readonly config: Stamp;
   /** The executable that made it. */
   readonly executable: Stamp;
-  /** What must lie at the paths that the image depends on: `root` is a directory to which no link leads, a stamp that very file. */
-  readonly kinds: Readonly<Record<string, "root" | "directory" | "file" | "nothing" | Stamp>>;
+  /** What must lie at the paths that the image depends on. */
+  readonly kinds: Kinds;
   /** The image, of the supervised form. */
   readonly elf: Uint8Array<ArrayBuffer>;
   /** Numbers of the signals that are meant for the program. */
@@ -86,31 +87,7 @@ function* looks({ arch, bundle, directory, config, executable, kinds }: RerunReq
   yield* isStill("the bundle", [slot("bundle"), "", flags("AT_", { EMPTY_PATH: AT.EMPTY_PATH })], directory);
   yield* isStill(bundle, [AT_FDCWD, bundle, 0], directory);
   yield* isStill("config.json", [slot("bundle"), "config.json", 0], config);
-  const how = { PATH: O.PATH, DIRECTORY: O_DIRECTORY[arch], CLOEXEC: O.CLOEXEC };
-  for (const [path, kind] of Object.entries(kinds)) {
-    const does = `find "${path}"`;
-    if (typeof kind === "object") {
-      const noFollow = flags("AT_", { SYMLINK_NOFOLLOW: AT.SYMLINK_NOFOLLOW });
-      yield* isStill(`"${path}"`, [AT_FDCWD, path, noFollow], kind);
-      continue;
-    }
-    if (kind === "file") yield op(does, "faccessat2", [AT_FDCWD, path, 0, 0]);
-    const noFollow = kind === "root" || kind === "nothing" ? { NOFOLLOW: O_NOFOLLOW[arch] } : {};
-    const opened = kind === "nothing" ? { PATH: O.PATH, CLOEXEC: O.CLOEXEC } : how;
-    const next = `not:${path}`;
-    const isOther = { ignored: next, zero: "fail", positive: "fail" };
-    yield op(does, "openat", [AT_FDCWD, path, flags("O_", { ...opened, ...noFollow }), 0], {
-      into: "file",
-      ...(kind === "file" && { ignore: ["ENOTDIR"], ...isOther }),
-      ...(kind === "nothing" && { ignore: ["ENOENT"], ...isOther }),
-    });
-    if (kind === "file" || kind === "nothing") {
-      yield mark(next);
-      continue;
-    }
-    yield op(does, "close", [slot("file")]);
-    yield op(does, "let", [-1], { into: "file" });
-  }
+  yield* findKinds(kinds, arch);
 }
 
 /** Hears who init is, that it is ready, and by the end of the socket that it has become the program. */

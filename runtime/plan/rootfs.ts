@@ -1,13 +1,14 @@
 import { O, O_DIRECTORY, O_NOFOLLOW } from "./abi.ts";
 import { UnsupportedError } from "../errors.ts";
 import type { Spec } from "../spec/config.ts";
-import type { Context, Entry, Root, Steps } from "./context.ts";
+import { type Context, type Entry, hasDetachedRoot, type Root, type Steps } from "./context.ts";
 import { AT_FDCWD, MNT_DETACH, MOUNT_ATTR, PROPAGATION } from "./kernel.ts";
 import { hasEarlyHooks, rootfsOf } from "./hooks.ts";
 import { labelOf } from "./mount_label.ts";
 import { attach, mapFiles, newFileSystem, setAttributes } from "./mount_ops.ts";
 import { flags, mark, named, type Op, op, slot, text } from "./op.ts";
 import { openOwn, overlay } from "./overlay.ts";
+import { firstPreserved } from "./preserved.ts";
 import { openSource } from "./sources.ts";
 
 /** The path from the root on, of what lies in a root file system that is used as it is. */
@@ -26,6 +27,7 @@ const PLACE = "/proc";
 /** The steps that make the new root; slot `root` is its descriptor when they are done. */
 export function rootfs(context: Context): Steps {
   const { root } = context;
+  if (hasDetachedRoot(context)) return detached(context);
   if (context.namespace("mount") !== "new") return { inside: [...chroot(context)] };
   const open: Op[] = [];
   const mapped: Op[] = [];
@@ -57,7 +59,9 @@ export function rootfs(context: Context): Steps {
         mapped.push(...mapFiles(context, opens, into));
       }
       before.push(
-        ...tmpfs(context, "mount the upper layer", root.sizeBytes, "tmpfs"),
+        ...(root.isKept
+          ? [takeUpper(context, "tmpfs")]
+          : tmpfs(context, "mount the upper layer", root.sizeBytes, "tmpfs")),
         attach("mount the upper layer", "tmpfs", "place"),
         ...overlay(context, does, root.lowers.map((_, index) => `lower:${index}`), "tmpfs", "root"),
       );
@@ -139,6 +143,12 @@ function* tmpfs(context: Context, does: string, sizeBytes: number, into: string)
   yield* newFileSystem(does, { type: "tmpfs", source: "ai-sandbox", data, set: {} }, into);
 }
 
+/** Whoever begins the container anew has put the files there that it had written. */
+function takeUpper(context: Context, into: string): Op {
+  const fd = firstPreserved(context) + (context.preserved ?? 0);
+  return op("take the upper layer", "let", [named("upper", fd)], { into });
+}
+
 /** The options of a file system in memory that takes at most so many bytes. */
 export function tmpfsData(sizeBytes: number): { readonly key: string; readonly value: string }[] {
   // An inode takes about 1 KiB of the kernel's memory, which the size does not count.
@@ -179,6 +189,23 @@ function* scratchEntry({ arch }: Context, entry: Entry): Iterable<Op> {
   }
 }
 
+/** A copy of the root's tree, which nothing is mounted on but what the spec asks for: Linux 6.15 lets mounts lie in there. */
+function detached(context: Context): Steps {
+  const path = context.root.kind === "directory" ? context.root.path : "/";
+  const does = `copy the tree of "${path}"`;
+  const propagation = { propagation: named("MS_PRIVATE", PROPAGATION.PRIVATE), recursive: true };
+  const open = [
+    ...openSource(context, does, path, { recursive: true, into: "root" }),
+    setAttributes(does, slot("root"), propagation),
+  ];
+  const inside = [
+    op("enter the root", "fchdir", [slot("root")]),
+    op("change the root", "chroot", ["."]),
+    op("enter the root", "chdir", ["/"]),
+  ];
+  return context.launcherOpens ? { launcher: open, inside } : { before: open, inside };
+}
+
 /** Without a mount namespace of its own the sandbox gets the directory as its root, nothing more. */
 function* chroot({ root, arch }: Context): Iterable<Op> {
   const path = root.kind === "directory" ? root.path : "/";
@@ -197,8 +224,9 @@ export function hasNoDevices({ mounts = [], process, linux }: Spec): boolean {
 }
 
 /** What is done to the root when everything is mounted: its propagation, and read-only if the spec says so. */
-export function* finishRoot({ spec, namespace }: Context): Iterable<Op> {
-  if (namespace("mount") !== "new") return;
+export function* finishRoot(context: Context): Iterable<Op> {
+  const { spec, namespace } = context;
+  if (namespace("mount") !== "new" && !hasDetachedRoot(context)) return;
   const word = spec.linux?.rootfsPropagation;
   if (word !== undefined) {
     const recursive = word.startsWith("r");

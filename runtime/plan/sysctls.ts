@@ -5,6 +5,7 @@ import { hasEarlyHooks } from "./hooks.ts";
 import { newFileSystem } from "./mount_ops.ts";
 import { mountOptions } from "./mount_options.ts";
 import { flags, mark, type Op, op, slot, text } from "./op.ts";
+import { reportSysctl, reportUserLimit } from "./reports.ts";
 
 /**
  * Kernel parameters go through a proc of our own that is mounted nowhere, or not yet: nothing in the rootfs can stand in
@@ -24,6 +25,7 @@ export function* sysctls(context: Context): Iterable<Op> {
     const path = "sys/" + (key.includes("/") ? key : key.replaceAll(".", "/"));
     const bytes = text(value);
     yield* writeFile(`set ${key} to "${value}"`, slot("sysctl"), path, bytes, bytes.bytes.length);
+    yield* reportSysctl(context, key, value, path); // before the next one may change it
   }
   if (limits.length === 0) return;
   // While nothing is mounted on it: what is opened in there later is reached from here.
@@ -43,11 +45,14 @@ function writableProc({ spec }: Context): string | undefined {
 
 /** When everything is mounted: a mount that hangs nowhere yet counts as a mount namespace. */
 export function* userLimits(context: Context): Iterable<Op> {
-  for (const [key, value] of limitsOfUsers(context)) yield* userLimit(key, String(value));
+  for (const [key, value] of limitsOfUsers(context)) {
+    yield* userLimit(key, String(value));
+    yield* reportUserLimit(context, key);
+  }
 }
 
 /** None without a user namespace of its own: they would be limits of the host. */
-function limitsOfUsers({ confinement, namespace }: Context): [string, number][] {
+export function limitsOfUsers({ confinement, namespace }: Context): [string, number][] {
   return namespace("user") === "new" ? Object.entries(confinement?.userLimits ?? {}) : [];
 }
 

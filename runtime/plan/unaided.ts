@@ -1,7 +1,7 @@
 /** What the executable does by itself, before it loads anything: steps that several commands have in common. */
 
 import { O } from "./abi.ts";
-import { AT, CLONE, SIGKILL } from "./kernel.ts";
+import { AT, AT_FDCWD, CLONE, SIGKILL } from "./kernel.ts";
 import { type Arg, type Bytes, flags, mark, named, type Op, op, slot, zeros } from "./op.ts";
 import { FIRST_FREE_FD, GATE_FD, STATUS_FD } from "./protocol.ts";
 import { CLONE_ARGS_BYTES, cloneArgs, pipe, SIGCHLD, twoDescriptors } from "./userns.ts";
@@ -71,6 +71,15 @@ export function* isStill(
   }
 }
 
+/** Looks whether a file has this size, before it is opened: what has none may be a fifo. */
+export function* hasSize(does: string, path: Arg, sizeBytes: number): Iterable<Op> {
+  const info = zeros(STATX.bytes, "statx");
+  yield op(does, "statx", [AT_FDCWD, path, 0, STATX_MASK, info]);
+  yield op(does, "load", [{ inside: info, offset: STATX.size }, 0], { into: "word" });
+  yield op(does, "let", [slot("word"), -sizeBytes, 1], { zero: `${does}:size`, positive: "fail" });
+  yield mark(`${does}:size`);
+}
+
 /**
  * Signals that are meant for the program wait until somebody can pass them on. Looks before for the streams, whose numbers
  * none of ours may have.
@@ -117,11 +126,16 @@ export function* makeImage(elf: Uint8Array, fill: Iterable<Op> = []): Iterable<O
 
 /** Makes the status socket and the start gate, as `launch()` in runtime/launch/launch.ts does. */
 export function* connectLauncher(): Iterable<Op> {
+  yield* makeStatus();
+  yield* pipe("make the start gate", "gate");
+}
+
+/** Makes the status socket alone. */
+export function* makeStatus(): Iterable<Op> {
   const ends = zeros(16, "int[2]");
   const kind = named("SOCK_SEQPACKET|SOCK_CLOEXEC", 5 | O.CLOEXEC);
   yield op("make the status socket", "socketpair", [named("AF_UNIX", 1), kind, 0, ends]);
   yield* twoDescriptors("make the status socket", ends, "status");
-  yield* pipe("make the start gate", "gate");
 }
 
 /**
@@ -195,10 +209,15 @@ export function* end(who: string, next: string): Iterable<Op> {
   yield mark(next);
 }
 
-/** What was started is ended, what was opened is closed, and Deno begins. */
-export function* leave(started: readonly string[], opened: readonly string[]): Iterable<Op> {
+/** What was started is ended, what was done is undone, what was opened is closed, and Deno begins. */
+export function* leave(
+  started: readonly string[],
+  opened: readonly string[],
+  undo: Iterable<Op> = [],
+): Iterable<Op> {
   yield mark("fail");
   for (const who of started) yield* end(who, `no ${who}`);
+  yield* undo;
   for (const fd of opened) {
     yield op("close what was opened", "close", [slot(fd)], { ignore: ["EBADF"], failed: "leave" });
   }

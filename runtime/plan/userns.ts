@@ -139,6 +139,13 @@ export function* openUserNamespace(pid: string, into: string): Iterable<Op> {
   ], { into });
 }
 
+/** How the ids of a mount are mapped, and whether those of what is mounted below it are, too. */
+export interface MountMaps {
+  readonly uids: readonly IdMapping[];
+  readonly gids: readonly IdMapping[];
+  readonly recursive: boolean;
+}
+
 /**
  * Maps the ids of the detached mount of slot `mount`: a process that only waits holds a user namespace with these
  * maps while mount_setattr(MOUNT_ATTR_IDMAP) takes it over.
@@ -146,11 +153,7 @@ export function* openUserNamespace(pid: string, into: string): Iterable<Op> {
 export function* mapMountIds(
   does: string,
   mount: string,
-  maps: {
-    readonly uids: readonly IdMapping[];
-    readonly gids: readonly IdMapping[];
-    readonly recursive: boolean;
-  },
+  maps: MountMaps,
 ): Iterable<Op> {
   const name = `${mount}:idmap`;
   const [pid, holder, go] = [`${name}:pid`, `${name}:holder`, `${name}:go`];

@@ -1,11 +1,10 @@
 import { SpecError, UnsupportedError } from "../errors.ts";
-import { filterOf } from "../filters.ts";
 import type { Host } from "../host/facts.ts";
 import { RANGE_IDS } from "../id_range.ts";
-import { type Confinement, type Filter, UNASSIGNED_ID } from "../plan/context.ts";
+import { type Confinement, UNASSIGNED_ID } from "../plan/context.ts";
 import { mountOptions } from "../plan/mount_options.ts";
 import type { Mount, Spec } from "../spec/config.ts";
-import { policyFilters } from "./filters.ts";
+import { compiledFilters } from "./compiled.ts";
 import { observingFilter } from "./observing.ts";
 import type { Policy } from "./policy.ts";
 
@@ -149,20 +148,6 @@ export function confinement(
     rlimits: policy.rlimits.limits.filter(({ type }) => !asked.some((each) => each.type === type)) as Rlimits,
     userLimits: policy.userLimits?.limits ?? {},
   };
-}
-
-const filters = new WeakMap<Policy, Filter[]>();
-
-/** What the kernel runs to keep a policy; compiled once. @throws {UnsupportedError} without libseccomp. */
-export function compiledFilters(policy: Policy, host: Pick<Host, "arch">): readonly Filter[] {
-  let compiled = filters.get(policy);
-  if (!compiled) {
-    compiled = policyFilters(policy, { supervised: true }).map((each) =>
-      filterOf(each, host, `policy ${policy.name}`)
-    );
-    filters.set(policy, compiled);
-  }
-  return compiled;
 }
 
 function kills({ seccomp: { groups } }: Policy): boolean {

@@ -50,6 +50,7 @@ function facts(policy: Policy): Map<string, string> {
     files,
     ports,
     oomScoreAdj,
+    resources,
   } = policy;
   const { calls, exceptions } = outcomes(policy);
   const all = new Map<string, string>([
@@ -76,6 +77,9 @@ function facts(policy: Policy): Map<string, string> {
     put(`TCP port to ${use}`, (ports?.[use] ?? []).map(String), "allow");
   }
   for (const { type, soft, hard } of rlimits.limits) all.set(`limit ${type}`, `${soft}:${hard}`);
+  for (const key of ["memoryBytes", "pids", "cpus"] as const) {
+    if (resources?.[key] !== undefined) all.set(`resource ${key}`, `${resources[key]}`);
+  }
   for (const [key, value] of Object.entries(userLimits?.limits ?? {})) {
     all.set(`limit user.${key}`, `${value}`);
   }

@@ -25,6 +25,7 @@ import {
   type Policy,
   type PolicyRlimit,
   type PortRules,
+  type ResourceLimits,
   type When,
 } from "./policy.ts";
 
@@ -66,6 +67,13 @@ const group = exact<CallGroup>({
   when: list(when, 6),
 });
 
+/** The kernel gives no less than a hundredth of a CPU (sched-bwc.rst). */
+const cpus: Shape<number> = (value, at) => {
+  return typeof value === "number" && value >= 0.01 && value <= 8192
+    ? value
+    : at.mismatch(value, "a number of CPUs from 0.01 to 8192");
+};
+
 const path = textLike(/^\/.*$/s, "an absolute path");
 const paths = need(list(path, 4096));
 const ports = need(list(integer(0, 65_535), 1024));
@@ -93,6 +101,12 @@ const POLICY: Fields<PolicyText> = {
     limits: need(
       list(exact<PolicyRlimit>({ type: need(oneOf(RLIMITS)), soft: need(limit), hard: need(limit) }), 32),
     ),
+    reason,
+  }),
+  resources: exact<ResourceLimits>({
+    memoryBytes: integer(1 << 20, Number.MAX_SAFE_INTEGER),
+    pids: integer(1, 4_194_304),
+    cpus,
     reason,
   }),
   oomScoreAdj: exact({ least: need(integer(-1000, 1000)), reason }),

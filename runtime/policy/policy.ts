@@ -74,6 +74,18 @@ export interface PortRules {
   readonly reason: string;
 }
 
+/** The most that a sandbox takes of the machine, kept by a cgroup. Whoever starts it may say otherwise by options. */
+export interface ResourceLimits {
+  /** Memory of all its processes together, with swap. */
+  readonly memoryBytes?: number;
+  /** How many processes and threads there may be. */
+  readonly pids?: number;
+  /** How many CPUs, parts of one too. */
+  readonly cpus?: number;
+  /** Why. */
+  readonly reason: string;
+}
+
 /** What a sandbox may do at most, and why: data that is written in JSON or YAML. */
 export interface Policy {
   /** Small letters, digits and `-`. */
@@ -100,6 +112,8 @@ export interface Policy {
   readonly readonlyPaths: { readonly paths: readonly string[]; readonly reason: string };
   /** Upper bounds of resource limits. */
   readonly rlimits: { readonly limits: readonly PolicyRlimit[]; readonly reason: string };
+  /** The most of the machine; refused where no cgroup can be made for it. Without it, as the bundle says. */
+  readonly resources?: ResourceLimits;
   /** The least that `oom_score_adj` is; as the bundle says without it. */
   readonly oomScoreAdj?: { readonly least: number; readonly reason: string };
   /** Limits of the user namespace, files of /proc/sys/user; they need one of the sandbox's own. */

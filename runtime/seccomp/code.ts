@@ -2,12 +2,16 @@
 
 export const LOAD = 0x20; // BPF_LD | BPF_W | BPF_ABS
 export const AND = 0x54; // BPF_ALU | BPF_AND | BPF_K
-const JUMP = 0x05; // BPF_JMP | BPF_JA
+export const JUMP = 0x05; // BPF_JMP | BPF_JA
 export const JUMP_EQUAL = 0x15;
 export const JUMP_ABOVE = 0x25;
 export const JUMP_NOT_BELOW = 0x35;
 export const JUMP_BITS = 0x45;
 export const RETURN = 0x06; // BPF_RET | BPF_K
+
+/** BPF_MAXINSNS: the kernel takes no longer filter. */
+export const MAX_INSTRUCTIONS = 4096;
+export const INSTRUCTION_BYTES = 8;
 
 /** Where things are in `struct seccomp_data`; arguments are 64 bits, on our machines the low half first. */
 export const [NR_OFFSET, ARCH_OFFSET, ARGS_OFFSET] = [0, 4, 16];

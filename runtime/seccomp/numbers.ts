@@ -38,7 +38,6 @@ export const FLAGS: Record<SeccompFlag, number> = {
   SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: 0x20,
 };
 export const FLAG_NEW_LISTENER = 8;
-export const FLAG_TSYNC_ESRCH = 0x10;
 
 /** `SCMP_ARCH_*`: `AUDIT_ARCH_*`, except that x32 has a token of its own. */
 export const ARCHES: Record<SeccompArch, number> = {

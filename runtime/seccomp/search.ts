@@ -112,9 +112,10 @@ function search(
   end: number = runs.length,
 ): void {
   if (end - first === 1) return emitVerdict(runs[first]!.verdict);
+  if (isShort(runs, first, end)) return searchShort(code, runs, emitVerdict, first, end);
   const middle = (first + end) >> 1;
   const { from } = runs[middle]!;
-  const below = size(middle - first);
+  const below = size(runs, first, middle);
   if (below <= MAX_SKIP) {
     code.emit(JUMP_NOT_BELOW, from, below);
     search(code, runs, emitVerdict, first, middle);
@@ -127,9 +128,49 @@ function search(
   search(code, runs, emitVerdict, middle, end);
 }
 
-/** How many instructions {@linkcode search} makes of `count` runs. */
-function size(count: number): number {
-  if (count === 1) return 1;
-  const below = size(count >> 1);
-  return below + size(count - (count >> 1)) + (below <= MAX_SKIP ? 1 : 2);
+/** Where all comparisons reach all answers, each answer stands behind them once: half the instructions. */
+function searchShort(
+  code: Code,
+  runs: readonly Run[],
+  emitVerdict: (verdict: Verdict) => void,
+  first: number,
+  end: number,
+): void {
+  const comparisons = end - first - 1;
+  const answers = new Map<Verdict, number>();
+  for (const verdict of verdictsOf(runs, first, end)) answers.set(verdict, comparisons + answers.size);
+  let at = 0;
+  const compare = (first: number, end: number): void => {
+    const middle = (first + end) >> 1;
+    const next = ++at;
+    const place = (from: number, to: number, comparison: number): number =>
+      (to - from === 1 ? answers.get(runs[from]!.verdict)! : comparison) - next;
+    const above = place(middle, end, next + middle - first - 1);
+    code.emit(JUMP_NOT_BELOW, runs[middle]!.from, above, place(first, middle, next));
+    if (middle - first > 1) compare(first, middle);
+    if (end - middle > 1) compare(middle, end);
+  };
+  compare(first, end);
+  for (const verdict of answers.keys()) emitVerdict(verdict);
+}
+
+function verdictsOf(runs: readonly Run[], first: number, end: number): Set<Verdict> {
+  return new Set(runs.slice(first, end).map(({ verdict }) => verdict));
+}
+
+function shortSize(runs: readonly Run[], first: number, end: number): number {
+  return end - first - 1 + verdictsOf(runs, first, end).size;
+}
+
+function isShort(runs: readonly Run[], first: number, end: number): boolean {
+  return shortSize(runs, first, end) <= MAX_SKIP;
+}
+
+/** How many instructions {@linkcode search} makes. */
+function size(runs: readonly Run[], first: number, end: number): number {
+  if (end - first === 1) return 1;
+  if (isShort(runs, first, end)) return shortSize(runs, first, end);
+  const middle = (first + end) >> 1;
+  const below = size(runs, first, middle);
+  return below + size(runs, middle, end) + (below <= MAX_SKIP ? 1 : 2);
 }

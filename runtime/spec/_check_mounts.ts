@@ -28,11 +28,22 @@ export const MOUNT_RULES: readonly Rule[] = [
   },
 ];
 
+/**
+ * In the host's own or in one that is joined the root can be a tree of mounts that lies in no namespace, if a user namespace does
+ * not forbid that.
+ */
 function* mountsNeedANewMountNamespace(spec: Spec): Iterable<Issue> {
   const mount = namespaceOf(spec, "mount");
-  if (spec.mounts?.length && !isNew(mount)) {
+  if (mount === undefined && !namespaceOf(spec, "user")) return;
+  if (spec.mounts?.length && !mayMount(spec)) {
     yield { pointer: "/mounts", message: `Cannot mount anything: ${notNew("mount", mount)}` };
   }
+}
+
+/** Whether there is a mount namespace beside the host's, in which the sandbox has the right to mount. */
+function mayMount(spec: Spec): boolean {
+  const mount = namespaceOf(spec, "mount");
+  return isNew(mount) || (mount !== undefined && !isNew(namespaceOf(spec, "user")));
 }
 
 function* destinationsStayInside({ mounts }: Spec): Iterable<Issue> {
@@ -86,7 +97,7 @@ function* idmapNeedsAMapping(spec: Spec): Iterable<Issue> {
 function* coveredPaths(spec: Spec, field: "maskedPaths" | "readonlyPaths", verb: string): Iterable<Issue> {
   const paths = spec.linux?.[field] ?? [];
   const mount = namespaceOf(spec, "mount");
-  if (paths.length > 0 && !isNew(mount)) {
+  if (paths.length > 0 && !mayMount(spec)) {
     yield { pointer: `/linux/${field}`, message: `Cannot ${verb} a path: ${notNew("mount", mount)}` };
   }
   for (const [index, path] of paths.entries()) {
@@ -97,7 +108,7 @@ function* coveredPaths(spec: Spec, field: "maskedPaths" | "readonlyPaths", verb:
 
 function* propagationNeedsANewMountNamespace(spec: Spec): Iterable<Issue> {
   const mount = namespaceOf(spec, "mount");
-  if (spec.linux?.rootfsPropagation === undefined || isNew(mount)) return;
+  if (spec.linux?.rootfsPropagation === undefined || mayMount(spec)) return;
   yield {
     pointer: "/linux/rootfsPropagation",
     message: `Cannot change the propagation of the root: ${notNew("mount", mount)}`,

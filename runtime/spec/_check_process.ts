@@ -3,7 +3,7 @@
 import type { Issue } from "../errors.ts";
 import { harmless, quote } from "./problems.ts";
 import { environment, isAbsolute, isNew, isNumberList, namespaceOf, type Rule } from "./_rule.ts";
-import { CAPABILITIES, CAPABILITY_SETS } from "./config.ts";
+import { CAPABILITY_SETS, isCapability } from "./config.ts";
 import type { Capabilities, CapabilitySet, IdMapping, Spec, User } from "./config.ts";
 
 /** As an id this means "no change" to the kernel. */
@@ -128,11 +128,6 @@ export function* notGranted({ process }: Spec): Iterable<Issue> {
 /** Short enough for a message, and unable to steer the reader's terminal. */
 function quoteless(name: string): string {
   return harmless(name.slice(0, 64));
-}
-
-/** Whether Linux has a capability of this name. */
-function isCapability(name: string): boolean {
-  return (CAPABILITIES as readonly string[]).includes(name);
 }
 
 function* outside(sets: Capabilities = {}, inner: CapabilitySet, outer: CapabilitySet): Iterable<Issue> {

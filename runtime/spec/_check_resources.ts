@@ -186,3 +186,11 @@ function* rdtIsOneDirectory({ linux }: Spec): Iterable<Issue> {
     };
   }
 }
+
+/** What runc warns of: no kernel of today limits its own memory apart, which the limit of all memory contains. */
+export function* notLimited({ linux }: Spec): Iterable<Issue> {
+  const { kernel } = linux?.resources?.memory ?? {};
+  if (kernel === undefined || Number(kernel) === 0 || Number(kernel) === -1) return;
+  const message = "Kernel memory settings are ignored and will be removed";
+  yield { pointer: "/linux/resources/memory/kernel", message };
+}

@@ -5,7 +5,7 @@ import { DOCUMENT_RULES } from "./_check_document.ts";
 import { MOUNT_RULES } from "./_check_mounts.ts";
 import { NAMESPACE_RULES } from "./_check_namespaces.ts";
 import { notGranted, PROCESS_RULES } from "./_check_process.ts";
-import { RESOURCE_RULES } from "./_check_resources.ts";
+import { notLimited, RESOURCE_RULES } from "./_check_resources.ts";
 import { SCHEDULING_RULES } from "./_check_scheduling.ts";
 import { SECCOMP_RULES } from "./_check_seccomp.ts";
 import { SYSCTL_RULES } from "./_check_sysctl.ts";
@@ -63,10 +63,10 @@ export function parseSpec(bytes: Uint8Array | string, path: string): Spec {
 
 /**
  * Says what of a valid spec will not be granted and must be told to the user, as the specification demands:
- * capabilities that Linux does not have, and ambient ones that are not permitted and inheritable.
+ * capabilities that Linux does not have, ambient ones that are not permitted and inheritable, and limits of kernel memory.
  */
 export function specWarnings(spec: Spec): Issue[] {
-  return [...notGranted(spec)];
+  return [...notGranted(spec), ...notLimited(spec)];
 }
 
 function checkAll(spec: Spec, problems: Problems): void {

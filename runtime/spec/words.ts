@@ -51,6 +51,10 @@ export const CAPABILITIES = [
 ] as const;
 /** The name of a capability. */
 export type CapabilityName = (typeof CAPABILITIES)[number];
+/** Whether Linux has a capability of this name. */
+export function isCapability(name: string): name is CapabilityName {
+  return (CAPABILITIES as readonly string[]).includes(name);
+}
 
 /** The five sets of capabilities of a process. */
 export const CAPABILITY_SETS = ["bounding", "permitted", "effective", "inheritable", "ambient"] as const;

@@ -62,8 +62,9 @@ export interface Record {
 export interface NetworkRecord {
   /** Where the network is kept. */
   readonly directory: string;
-  readonly address: string;
-  /** Which lease of the address it is. */
+  /** Nothing for one that pasta connects. */
+  readonly address?: string;
+  /** Which lease of the address it is, or which pasta. */
   readonly token: string;
 }
 
@@ -114,8 +115,8 @@ const record: Shape<Record> = object<Record>({
   keepsKeys: flag,
   network: object<NetworkRecord>({
     directory: need(plainPath),
-    address: need(textLike(/^\d{1,3}(\.\d{1,3}){3}$/, "an address")),
-    token: need(text(64)),
+    address: textLike(/^\d{1,3}(\.\d{1,3}){3}$/, "an address"),
+    token: need(textLike(/^[0-9a-f-]{1,64}$/, "a token")),
   }),
 });
 

@@ -23,17 +23,22 @@ import { decodeRecord, encodeRecord, type Record, unreadable } from "./record.ts
 
 /** Below the directory of the user; the stub of the executable knows that root's is `/run`. */
 const DIRECTORY = "ai-sandbox/containers";
-const [RECORD, SPEC, MOVES, EXECS, STARTS] = ["record.json", "config.json", "moves", "execs", "starts"];
+const [RECORD, SPEC, STARTS] = ["record.json", "config.json", "starts"];
+const [MOVES, EXECS, FLAGGED] = ["moves", "execs", "flagged"];
 /** What is known of a container, in the files of its directory: the steps of running further programs go by it. */
 export const KEPT_BY: readonly string[] = [RECORD, SPEC];
 /** The fifo at which the first process waits. */
 export const GATE = "exec.fifo";
+/** The files that are made with a container. */
+export const NAMES = { record: RECORD, spec: SPEC, moves: MOVES, gate: GATE } as const;
 /** All that is in the directory of a container, in the order in which it is removed: the record last. */
 export const FILES: readonly string[] = [
   MOVES,
   `${MOVES}.new`,
   EXECS,
   `${EXECS}.new`,
+  FLAGGED,
+  `${FLAGGED}.new`,
   GATE,
   STARTS,
   SPEC,
@@ -93,13 +98,20 @@ export class Entry implements Disposable {
   write(record: Omit<Record, "version">): void {
     removeAt(this.#directory, MOVES);
     removeAt(this.#directory, EXECS);
+    removeAt(this.#directory, FLAGGED);
     writeFileAt(this.#directory, RECORD, encodeRecord(record));
   }
 
   /** Keeps the config.json that the container is made from: what becomes of the bundle's later does not matter. */
   writeSpec(spec: Spec): void {
+    this.writeSpecText(exactJson(spec));
+  }
+
+  /** The same of one whose text is there. */
+  writeSpecText(text: string): void {
     removeAt(this.#directory, EXECS);
-    writeFileAt(this.#directory, SPEC, exactJson(spec));
+    removeAt(this.#directory, FLAGGED);
+    writeFileAt(this.#directory, SPEC, text);
   }
 
   /** The text of the config.json that the container was made from. @throws {LifecycleError} if it is missing. */
@@ -119,9 +131,9 @@ export class Entry implements Disposable {
     putFileAt(this.#directory, MOVES, table);
   }
 
-  /** Keeps the steps of running further programs, until something else is known of the container. */
-  writeExecs(table: Uint8Array<ArrayBuffer>): void {
-    putFileAt(this.#directory, EXECS, table);
+  /** Keeps the steps of running further programs, by a command line with flags or without, until something else is known. */
+  writeExecs(table: Uint8Array<ArrayBuffer>, flagged: boolean): void {
+    putFileAt(this.#directory, flagged ? FLAGGED : EXECS, table);
   }
 
   /** A new start gate, which the caller can both read and open. */

@@ -88,7 +88,8 @@ async function runHook(kind: HookKind, index: number, hook: Hook, options: HookO
   if (ending.code !== 0) fail({ kind: "code", code: ending.code! });
 }
 
-function ownEnvironment(): string[] {
+/** The environment of a hook that names none. */
+export function ownEnvironment(): string[] {
   return Object.entries(Deno.env.toObject()).map(([name, value]) => `${name}=${value}`);
 }
 

@@ -38,10 +38,14 @@ export function restoredUpper({ path, manifest }: Images, { root, spec }: Pick<P
   if (!Object.hasOwn(manifest.seals, INDEX)) throw unusable(`${path}/${INDEX}`, "it has no seal");
   using parts = new DisposableStack();
   const tmpfs = parts.use(newTmpfs("ai-sandbox", tmpfsData(root.sizeBytes)));
+  const { ids } = rulesOf(spec);
+  // Its root may be who mounts the overlay, and nobody else inside.
+  const owner = { uid: ids.outside("uid", 0) ?? 0, gid: ids.outside("gid", 0) ?? 0, mode: 0o755 };
   for (const name of ["upper", "work", "lower0"]) {
     makeDirectoryAt(tmpfs, name);
-    setOwnerAt(tmpfs, name, { uid: 0, gid: 0, mode: 0o755 });
+    setOwnerAt(tmpfs, name, owner);
   }
+  setOwnerAt(tmpfs, ".", owner);
   using upper = openBelow(tmpfs, "upper", O_PATH_DIRECTORY);
   using data = open(`${path}/${DATA}`, O_NOFOLLOW);
   const index = `${path}/${INDEX}`;

@@ -1,5 +1,6 @@
 import { UsageError } from "../../runtime/errors.ts";
-import { type CheckpointOptions, writeCheckpoint } from "../checkpoint.ts";
+import { writeCheckpoint } from "../checkpoint.ts";
+import type { CheckpointOptions } from "../checkpoint_options.ts";
 import { findCriu } from "../installed.ts";
 import { MANIFEST } from "../manifest.ts";
 import type { FileSeal, Manifest } from "../manifest.ts";
@@ -37,8 +38,11 @@ export async function createSnapshot(
       "Cannot keep a snapshot both compressed and as what differs from its parent: choose one",
     );
   }
+  if (options.light && (incremental || compress)) {
+    throw new UsageError("Cannot keep a light snapshot compressed or as what differs: it holds no memory");
+  }
   const store = new SnapshotStore(options);
-  const { version } = findCriu(options.criu);
+  const { version } = options.light ? { version: "" } : findCriu(options.criu);
   const { sealNow } = await import("../seal_now.ts");
   using locked = await store.lock(); // for all of it: what begins with a dot is nobody's then
   locked.sweep();

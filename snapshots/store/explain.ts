@@ -10,6 +10,7 @@ import { sourceOf } from "../external_mounts.ts";
 import { findCriu } from "../installed.ts";
 import { kernelRelease, missingFeatures } from "../machine.ts";
 import type { Manifest } from "../manifest.ts";
+import { kindOf } from "../open_images.ts";
 import { memoryOptions } from "../memory/which.ts";
 import { bundleOf, checkSnapshot } from "./check.ts";
 import { type Snapshot, SnapshotStore, type SnapshotStoreOptions } from "./store.ts";
@@ -70,13 +71,16 @@ export async function explainSnapshot(name: string, options: ExplainOptions = {}
     if (Deno.uid() !== 0) throw new Error("it takes root");
     return { why: "root" };
   });
-  await look("CRIU", () => {
-    const { version, program } = findCriu(options.criu);
-    return {
-      differs: version !== snapshot.criu,
-      why: `${version || program}, written by ${snapshot.criu || "another"}`,
-    };
-  });
+  const isLight = kindOf(snapshot.path) === "light";
+  if (!isLight) {
+    await look("CRIU", () => {
+      const { version, program } = findCriu(options.criu);
+      return {
+        differs: version !== snapshot.criu,
+        why: `${version || program}, written by ${snapshot.criu || "another"}`,
+      };
+    });
+  }
   if (manifest) await lookAtHost(manifest, look);
   await look("id", () => {
     const id = options.id ?? snapshot.container;
@@ -96,19 +100,24 @@ interface Found {
 type Look = (what: string, found: () => Promise<Found> | Found) => Promise<void>;
 
 async function lookAtHost(manifest: Manifest, look: Look): Promise<void> {
+  const isLight = manifest.kind === "light";
   await look("kind", () => {
     if (manifest.kind === "pre") throw new Error("it holds only memory");
-    return { why: "processes, memory and files" };
+    return {
+      why: isLight ? "light: files and environment, its program begins anew" : "processes, memory and files",
+    };
   });
   await look("architecture", () => {
     if (manifest.arch !== Deno.build.arch) throw new Error(`it is of a machine of ${manifest.arch}`);
     return { why: manifest.arch };
   });
-  await look("processor", () => {
-    const missing = missingFeatures(manifest.cpu);
-    if (missing.length > 0) throw new Error(`this one lacks ${missing.join(", ")}`);
-    return { why: "it has all features of that one" };
-  });
+  if (!isLight) {
+    await look("processor", () => {
+      const missing = missingFeatures(manifest.cpu);
+      if (missing.length > 0) throw new Error(`this one lacks ${missing.join(", ")}`);
+      return { why: "it has all features of that one" };
+    });
+  }
   await look("kernel", () => {
     const now = kernelRelease();
     return {

@@ -34,7 +34,7 @@ export interface SnapshotRecord {
   readonly parent?: string;
   /** The snapshot that has the pages which this one does not hold itself. */
   readonly base?: string;
-  /** Version of the CRIU that has written it. */
+  /** Version of the CRIU that has written it; empty for a light one, which none has a part in. */
   readonly criu: string;
   /** SHA-256 of its manifest, which has those of all other files. */
   readonly manifest: string;

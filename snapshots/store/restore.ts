@@ -1,9 +1,12 @@
 import { loadBundle } from "../../runtime/bundle.ts";
+import { UnsupportedError } from "../../runtime/errors.ts";
 import { checkId } from "../../runtime/state/container_id.ts";
+import { descend } from "../descend.ts";
 import { findCriu } from "../installed.ts";
-import { openImages } from "../open_images.ts";
-import { refuseLazyPages } from "../options.ts";
-import { type RestoredContainer, restoreInto } from "../restore.ts";
+import { kindOf, openImages, openLightImages } from "../open_images.ts";
+import { pagesOf } from "../pager/option.ts";
+import { restoreInto } from "../restore.ts";
+import type { RestoredContainer } from "../restored_container.ts";
 import { OWN_STDIO, type Stdio } from "../restore_externals.ts";
 import type { RestoreOptions } from "../restore_options.ts";
 import { bundleOf } from "./check.ts";
@@ -36,17 +39,29 @@ export async function restoreFound(
   stdio: Stdio,
 ): Promise<RestoredContainer> {
   checkId(id);
-  refuseLazyPages(options);
-  const criu = findCriu(options.criu);
   const bundle = loadBundle(await bundleOf(snapshot, options.bundle));
-  using whole = await lockedWhole(snapshot, new SnapshotStore(options));
-  const restored = await restoreInto(id, {
-    criu,
-    images: await openImages(whole.path),
-    bundle: () => bundle,
-    options,
-    stdio,
-    logPath: options.workPath, // in the snapshot it would be written anew with each restore
+  const wanted = { id, bundle, options, stdio };
+  const restored = await descend(wanted, {
+    kind: () => kindOf(snapshot.path),
+    full: async () => {
+      if (options.lazyPages) {
+        const reason = "the memory of a snapshot is brought back at once";
+        throw new UnsupportedError("--lazy-pages", reason, "leave it out, or restore from a directory");
+      }
+      const criu = findCriu(options.criu);
+      using whole = await lockedWhole(snapshot, new SnapshotStore(options));
+      const images = await openImages(whole.path);
+      using pages = await pagesOf(images, options);
+      return await restoreInto(id, {
+        ...wanted,
+        criu,
+        images,
+        pages,
+        bundle: () => bundle,
+        logPath: options.workPath, // in the snapshot it would be written anew with each restore
+      });
+    },
+    light: () => openLightImages(snapshot.path),
   });
   noteOrigin(id, snapshot.id, options);
   return restored;

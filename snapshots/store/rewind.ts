@@ -5,7 +5,7 @@ import { takeFd } from "../../ffi/process.ts";
 import { descriptorName } from "../../runtime/state/descriptor_name.ts";
 import { hold } from "../../runtime/state/liveness.ts";
 import type { Record } from "../../runtime/state/record.ts";
-import type { RestoredContainer } from "../restore.ts";
+import type { RestoredContainer } from "../restored_container.ts";
 import type { Stdio } from "../restore_externals.ts";
 import { explainSnapshot } from "./explain.ts";
 import { restoreFound, type RestoreSnapshotOptions } from "./restore.ts";

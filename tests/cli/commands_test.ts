@@ -185,7 +185,7 @@ Deno.test("run --result writes every field of the record", async () => {
     oomKilled: false,
     timedOut: false,
   });
-  ok(wallMs >= 300 && wallMs < 5_000 && cpuUserMs + cpuSystemMs < 300, JSON.stringify(result));
+  ok(wallMs >= 300 && wallMs < 20_000 && cpuUserMs + cpuSystemMs < 300, JSON.stringify(result));
   ok(peakMemoryBytes > 100_000 && peakMemoryBytes < 100_000_000, JSON.stringify(result));
   ok(Date.parse(startedAt) >= began - 1 && Date.parse(endedAt) - Date.parse(startedAt) >= 300);
   deepEqual([...Deno.readDirSync(here.path)].map(({ name }) => name), ["result.json"]);

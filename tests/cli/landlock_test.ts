@@ -342,7 +342,7 @@ for (const [change, script] of Object.entries(CHANGES)) {
       const command = sh(`cd ${directory} && ${script}`);
       await host.cli([...FALLBACK, "--", ...command]);
       deepEqual(listing(directory), before, `in ${directory}`);
-      await host.bothWays(command);
+      await host.plain(command);
       ok(String(listing(directory)) !== String(before), "without a sandbox nothing happens either");
     }
   });
@@ -375,7 +375,7 @@ fallbackTest("the fall-back keeps other processes from signals and changed limit
   await using victim = await Bystander.start(AS_STRANGER);
   const probe =
     `kill -0 ${victim.pid} && echo reached; prlimit --pid ${victim.pid} --nofile=64:64 && echo limited
-    renice -n 5 -p ${victim.pid} >/dev/null && echo reniced; taskset -pc 0 ${victim.pid} >/dev/null && echo pinned`;
+    renice -n 19 -p ${victim.pid} >/dev/null && echo reniced; taskset -pc 0 ${victim.pid} >/dev/null && echo pinned`;
   deepEqual(await host.bothWays(sh(probe)), ["reached\nlimited\nreniced\npinned\n", ""]);
   const { stdout } = await host.cli([...FALLBACK, "--", ...sh(`kill -9 ${victim.pid} -1; echo $?`)]);
   match(Deno.readTextFileSync(`/proc/${victim.pid}/status`), /^State:\s*S/m, stdout);

@@ -73,7 +73,7 @@ rerunTest(
     const left = Deno.readTextFileSync(`/proc/${command.pid}/task/${command.pid}/children`).trim().split(" ");
     command.kill("SIGKILL");
     await finish(command);
-    for (let tries = 0; left.some(isThere) && tries < 100; tries++) {
+    for (let tries = 0; left.some(isThere) && tries < 1000; tries++) {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
     deepEqual(left.filter(isThere), []);

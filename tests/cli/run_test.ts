@@ -129,13 +129,13 @@ Deno.test("run --timeout ends everything with 124", async () => {
   });
   deepEqual([said.code, said.stdout], [124, "begun\n"]);
   equal(said.stderr, "runtime: the sandbox was killed: its time was up; allow more with --timeout\n");
-  ok(said.ms < 5_000, `it took ${said.ms} ms`);
+  ok(said.ms < 20_000, `it took ${said.ms} ms`);
 });
 
 Deno.test("run --timeout does not keep a program waiting that is done", async () => {
   const said = await cli(["run", "--timeout", "1m", "--", "true"]);
   equal(said.code, 0);
-  ok(said.ms < 5_000);
+  ok(said.ms < 20_000);
 });
 
 for (

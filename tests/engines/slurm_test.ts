@@ -66,7 +66,7 @@ engineTest(SLURM, async ({ machine, runtime, step }) => {
       return state + await machine.output(["ls", "/run/slurm-runtime"]) + await machine.traces("n1.root.");
     };
     let left;
-    for (const end = Date.now() + 10_000; (left = await look()) !== "idle" && Date.now() < end;);
+    for (const end = Date.now() + 60_000; (left = await look()) !== "idle" && Date.now() < end;);
     equal(left, "idle");
   });
 });

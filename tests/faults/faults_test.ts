@@ -1,6 +1,5 @@
 import { deepEqual, ok } from "node:assert/strict";
-import { build } from "../../tools/build.ts";
-import { ROOT } from "../helpers/cli.ts";
+import { builtRuntime } from "../helpers/built.ts";
 import { containerTest } from "../helpers/container_test.ts";
 import { describe } from "./outcomes.ts";
 import { sweepInParts } from "./parts.ts";
@@ -15,21 +14,15 @@ containerTest(
   "no fault at any sampled system call of any command leaves anything or makes it lie",
   async () => {
     console.log(`seed ${SEED}`);
-    const output = Deno.makeTempFileSync({ prefix: "runtime-" });
     const outcomes: Outcome[] = [];
-    try {
-      await build({ entry: `${ROOT}/cli/main.ts`, output });
-      await sweepInParts({
-        program: [output],
-        sample: SAMPLE,
-        seed: SEED,
-        parts: navigator.hardwareConcurrency,
-        only: [],
-        hear: (outcome) => outcomes.push(outcome),
-      });
-    } finally {
-      Deno.removeSync(output);
-    }
+    await sweepInParts({
+      program: [await builtRuntime()],
+      sample: SAMPLE,
+      seed: SEED,
+      parts: navigator.hardwareConcurrency,
+      only: [],
+      hear: (outcome) => outcomes.push(outcome),
+    });
     deepEqual(outcomes.filter(({ problems }) => problems.length > 0).map(describe), []);
     const hit = outcomes.filter((outcome) => outcome.hit).length;
     ok(hit >= 300, `only ${hit} points were hit`);

@@ -143,7 +143,7 @@ async function soon(
 }
 
 async function hasInit({ root }: Containers): Promise<void> {
-  for (const end = Date.now() + 10_000; Date.now() < end;) {
+  for (const end = Date.now() + 30_000; Date.now() < end;) {
     try {
       if (JSON.parse(Deno.readTextFileSync(`${root}/${BOX}/record.json`)).init) return;
     } catch {

@@ -34,10 +34,15 @@ export interface Choice {
   readonly point?: string | undefined;
 }
 
+const CLEAR_TRIES = 3;
+
 /** Tries points and tells what came of each. */
 export async function* sweep(world: World, choice: Choice): AsyncGenerator<Outcome> {
   const baselines = new Map<Kind, Baseline>();
-  for (const kind of ["plain", "hooks", "terminal"] as const) {
+  // Else the first baseline would wait for all that there is to go, and for what the first command of all brings along.
+  await world.state();
+  world.settle();
+  for (const kind of ["plain", "hooks", "terminal", "usual"] as const) {
     if (!chosen(choice).some((each) => kindOf(each) === kind)) continue;
     world.become(kind);
     baselines.set(kind, await baselineOf(world, kind));
@@ -120,8 +125,9 @@ async function attempt(world: World, baseline: Baseline, { scenario, point }: Ca
   world.become(kindOf(scenario));
   try {
     await prepare(world, scenario.before);
-  } catch {
-    world.clear(); // of what the point before has left
+  } catch (error) {
+    console.error(`${scenario.name} ${nameOf(point)} is prepared again: ${error}`);
+    await clear(world); // what the next create would find there, and join, is left to others by its delete
     await prepare(world, scenario.before);
   }
   if (scenario.cold) world.forgetKept();
@@ -137,7 +143,18 @@ async function attempt(world: World, baseline: Baseline, { scenario, point }: Ca
   if (code !== 0) problems.push(`delete --force ended with ${code}: ${stderr.trim()}`);
   const left = await world.left();
   problems.push(...left.map((one) => `left: ${one}`));
-  if (left.length > 0 || code !== 0) world.clear();
+  if (left.length > 0 && stderr !== "") problems.push(`delete --force said: ${stderr.trim()}`);
+  if (left.length > 0 || code !== 0) await clear(world);
   world.forget();
   return { scenario: scenario.name, point: nameOf(point), hit: said.hit, code: said.code, problems };
+}
+
+/** Removes by hand what is left, until nothing is: on a busy machine those that were killed take long to end. */
+async function clear(world: World): Promise<void> {
+  for (let tries = 1;; tries++) {
+    world.clear();
+    const left = await world.left();
+    if (left.length === 0) return;
+    if (tries === CLEAR_TRIES) throw new Error(`Cannot clear up for the next point: ${left.join(", ")}`);
+  }
 }

@@ -8,16 +8,16 @@ import { buildInjector, type Call, type Fault, injected, type Point, readLog } f
 
 const PR_SET_CHILD_SUBREAPER = 36;
 /** How long a command may take with a fault, and any other. */
-const [LIMIT_S, TIMEOUT_MS] = [30, 40_000];
+const [LIMIT_S, TIMEOUT_MS] = [90, 120_000];
 /** How long what is on its way out may take. */
-const WAIT_MS = 3_000;
+const WAIT_MS = 20_000;
 /** How often orphans that have ended are waited for. */
 const REAP_MS = 20;
 /** What the runtime keeps for later commands. */
 export const CACHE = "/run/ai-sandbox";
 
-/** What containers are made from: `hooks` has one of each kind, `terminal` a program with a terminal. */
-export type Kind = "plain" | "hooks" | "terminal";
+/** What containers are made from: `hooks` has one of each kind, `terminal` a program with a terminal; `usual` leaves the cgroup to us. */
+export type Kind = "plain" | "hooks" | "terminal" | "usual";
 
 /** Keeps the latest terminal that was sent to a socket, and writes what comes out of it to a file. */
 const ENGINE = `
@@ -113,25 +113,24 @@ export class World implements Disposable {
     // runc never removes groups above its own.
     const below = this.#program[0]?.endsWith("runc") ? "" : `/${this.id}-above`;
     if (kind === "terminal") this.#engine ??= engine(this.console, this.#consoleSaid);
-    Deno.writeTextFileSync(
-      `${this.bundle.path}/config.json`,
-      JSON.stringify({
-        ...spec,
-        root: { path: "rootfs", readonly: true },
-        process: { ...spec.process, terminal: kind === "terminal", args, env: ["PATH=/bin"], rlimits: [] },
-        ...(kind === "hooks" &&
-          { hooks: Object.fromEntries(HOOKS.map((each) => [each, [{ path: "/bin/true" }]])) }),
-        linux: {
-          ...spec.linux,
-          seccomp: {
-            defaultAction: "SCMP_ACT_ALLOW",
-            syscalls: [{ names: ["add_key"], action: "SCMP_ACT_ERRNO" }],
-          },
-          cgroupsPath: `${below}/${this.id}`,
-          resources: { memory: { limit: 64 << 20 }, pids: { limit: 20 }, cpu: { shares: 512 } },
+    const config = JSON.stringify({
+      ...spec,
+      root: { path: "rootfs", readonly: true },
+      process: { ...spec.process, terminal: kind === "terminal", args, env: ["PATH=/bin"], rlimits: [] },
+      ...(kind === "hooks" &&
+        { hooks: Object.fromEntries(HOOKS.map((each) => [each, [{ path: "/bin/true" }]])) }),
+      linux: {
+        ...spec.linux,
+        seccomp: {
+          defaultAction: "SCMP_ACT_ALLOW",
+          syscalls: [{ names: ["add_key"], action: "SCMP_ACT_ERRNO" }],
         },
-      }),
-    );
+        ...(kind !== "usual" && { cgroupsPath: `${below}/${this.id}` }),
+        resources: { memory: { limit: 64 << 20 }, pids: { limit: 20 }, cpu: { shares: 512 } },
+      },
+    });
+    const file = `${this.bundle.path}/config.json`;
+    if (read(file) !== config) Deno.writeTextFileSync(file, config); // what is kept goes by the file
   }
 
   /** What there is now is there before everything: only what comes later is left over. */
@@ -232,7 +231,7 @@ export class World implements Disposable {
   async left(): Promise<string[]> {
     for (const end = performance.now() + WAIT_MS;;) {
       const left = this.#census().filter((one) => !this.#before.includes(one));
-      if (left.length === 0 || performance.now() > end) return left;
+      if (left.length === 0 || performance.now() > end) return left.map(withMembers);
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
   }
@@ -291,6 +290,19 @@ export class World implements Disposable {
     this.bundle[Symbol.dispose]();
     libc.prctl(PR_SET_CHILD_SUBREAPER, 0n, 0n, 0n, 0n);
   }
+}
+
+/** What is left, and for a cgroup who is in it. */
+function withMembers(one: string): string {
+  const group = /^cgroup (.*)$/.exec(one)?.[1];
+  if (group === undefined) return one;
+  const [pids, events, stat] = ["procs", "events", "stat"].map((file) => words(`${group}/cgroup.${file}`));
+  const members = pids!.map((pid) => `${pid} ${nameOf(Number(pid))}`);
+  return `${one} with ${members.join(", ") || "nobody"}; ${[...events!, ...stat!].join(" ")}`;
+}
+
+function words(path: string): string[] {
+  return read(path).split(/\s+/).filter((word) => word !== "");
 }
 
 /** Children of this process, theirs and so on; those that have ended are taken on the way. */

@@ -174,8 +174,10 @@ const PLANS: Readonly<Record<string, PlanRequest>> = {
     },
   }),
   "attested": requestOf({
+    hostname: "box",
     process: PROCESS,
     linux: {
+      sysctl: { "net.ipv4.ip_forward": "1" },
       namespaces: [{ type: "user" }, { type: "pid" }, { type: "mount" }],
       uidMappings: USER.uidMappings,
       gidMappings: USER.gidMappings,
@@ -238,13 +240,14 @@ const JOINS: Readonly<Record<string, JoinRequest>> = {
     filter: { program: new Uint8Array(8), flags: 0, notify: true },
     preserved: 2,
   },
-  // All that a policy adds, another group of init's, CPUs, and no root of its own.
+  // All that a policy adds, another group of init's, CPUs, and a root that no mount namespace has.
   "join_policy": {
     ...MEMBERS,
     spec: specOf({
       process: { ...PROCESS, oomScoreAdj: 500, execCPUAffinity: { initial: "0", final: "0-1" } },
     }),
     namespaces: ["user", "pid"],
+    ownRoot: true,
     initGroup: "/sys/fs/cgroup/unified/box/deeper",
     landlock: RULES,
     confinement: CONFINEMENT,

@@ -3,7 +3,10 @@ import { libc } from "../../ffi/libc.ts";
 import { reap } from "../../ffi/process.ts";
 
 const PR_SET_CHILD_SUBREAPER = 36;
-const WAIT_MS = 3_000;
+/** Far longer than it takes on a busy machine. */
+const WAIT_MS = 30_000;
+/** The directory of what the runtime keeps for later commands; what is in it is looked at by the tests of that. */
+const KEPT = /\/run\/ai-sandbox$/;
 const SHARED = ["/run", "/dev/shm", "/tmp", "/var/tmp", "/var/run"];
 
 /**
@@ -23,17 +26,30 @@ export async function leavesNothing<T>(
   try {
     const before = census(directories);
     const result = await body();
-    const deadline = Date.now() + waitMs;
-    let after = census(directories);
-    while (differences(before, after).length > 0 && Date.now() < deadline) {
-      await new Promise((resolve) => setTimeout(resolve, 20));
-      after = census(directories);
-    }
-    deepEqual(differences(before, after), []);
+    deepEqual(await lasting(before, waitMs, directories), []);
     return result;
   } finally {
     libc.prctl(PR_SET_CHILD_SUBREAPER, 0n, 0n, 0n, 0n);
   }
+}
+
+/**
+ * What is different from an earlier census, and stays so.
+ *
+ * @param waitMs How long what is on its way out may take.
+ */
+export async function lasting(
+  before: readonly string[],
+  waitMs: number,
+  directories: readonly string[] = [],
+): Promise<string[]> {
+  const deadline = Date.now() + waitMs;
+  let found = differences(before, census(directories));
+  while (found.length > 0 && Date.now() < deadline) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    found = differences(before, census(directories));
+  }
+  return found;
 }
 
 /** What has come, and what the body has taken away. */
@@ -61,7 +77,7 @@ export function census(directories: readonly string[]): string[] {
     ...cgroups("/sys/fs/cgroup", 6).filter((path) => groups.some((name) => path.includes(base(name))))
       .filter((path) => !OTHER_RUN.test(path)),
     ...SHARED.flatMap((path) => list(path).map((entry) => `${path}/${entry.name}`)).filter((path) =>
-      path.includes("ai-sandbox") && !path.includes("ai-sandbox-test-")
+      path.includes("ai-sandbox") && !path.includes("ai-sandbox-test-") && !KEPT.test(path)
     ),
     ...directories.flatMap(files),
   ];
@@ -80,6 +96,14 @@ function* descendants(parent: number): Iterable<number> {
       yield* descendants(pid);
     }
   }
+}
+
+/**
+ * Takes the end of programs that were left to this process: a container waits for those who joined it from outside. All
+ * commands that were started here must be over.
+ */
+export function reapOrphans(): void {
+  for (const _ of descendants(Deno.pid));
 }
 
 function* namespaces(pid: number): Iterable<string> {

@@ -2,12 +2,15 @@ import { fromFileUrl } from "@std/path";
 
 /** The checkout. */
 export const ROOT = fromFileUrl(new URL("../..", import.meta.url)).replace(/\/$/, "");
+const MAIN = "cli/main.ts";
 /** How the command line is started from sources, which keeps no images and no steps between commands. */
-export const SOURCES: readonly string[] = [Deno.execPath(), "run", "--quiet", "-A", `${ROOT}/cli/main.ts`];
+export const SOURCES: readonly string[] = [Deno.execPath(), "run", "--quiet", "-A", `${ROOT}/${MAIN}`];
 const BUILT = Deno.env.get("AI_SANDBOX_TEST_RUNTIME");
 /** How the command line is started: as it was built for a run of the whole suite, else from sources. */
 export const RUNTIME: readonly string[] = BUILT ? [BUILT] : SOURCES;
-const TIMEOUT_MS = 30_000;
+/** Whether the command line loads packages of npm when it is started. */
+export const needsPackages: boolean = !BUILT;
+const TIMEOUT_MS = 60_000;
 
 /** How a run of the command line ended, and what it said. */
 export interface Said {
@@ -138,8 +141,12 @@ export async function helloBundle(directory: Temporary): Promise<string> {
   return path;
 }
 
-/** Puts a program, the command line as a rule, into one file that a user who cannot read the checkout or its cache can run. */
-export async function bundled(directory: Temporary, entry = "cli/main.ts"): Promise<readonly string[]> {
+/**
+ * A program, the command line as a rule, as one file that a user who cannot read the checkout or its cache can run: the
+ * built one, or one in `directory`.
+ */
+export async function bundled(directory: Temporary, entry = MAIN): Promise<readonly string[]> {
+  if (BUILT && entry === MAIN) return [BUILT];
   const file = `${directory.path}/cli.js`;
   const args = ["bundle", "--quiet", "--platform", "deno", "--output", file, `${ROOT}/${entry}`];
   const { success, stderr } = await new Deno.Command(Deno.execPath(), { args, cwd: ROOT }).output();

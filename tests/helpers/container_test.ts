@@ -19,6 +19,6 @@ export function containerTest(name: string, body: () => Promise<void>): void {
   Deno.test({
     name,
     ignore: reason !== undefined,
-    fn: (test) => naming(test, () => leavesNothing([], body, { waitMs: 10_000 })),
+    fn: (test) => naming(test, () => leavesNothing([], body, { waitMs: 30_000 })),
   });
 }

@@ -1,3 +1,4 @@
+import { kill, reap } from "../../ffi/process.ts";
 import { starterSpec } from "../../runtime/starter_spec.ts";
 import type { Spec } from "../../runtime/spec/config.ts";
 import { RUNTIME } from "./cli.ts";
@@ -6,6 +7,7 @@ import { TestBundle } from "./launch_bundle.ts";
 /** A name that nobody else on this kernel has: the cgroup of a container is called so. */
 export const BOX = `box-${Deno.pid}`;
 const TIMEOUT_MS = 60_000;
+const SIGKILL = 9;
 
 /** How a command ended and what it said. */
 export interface Answer {
@@ -21,12 +23,14 @@ export interface Answer {
 export class Containers implements AsyncDisposable {
   readonly bundle: TestBundle = new TestBundle();
   readonly root: string;
-  readonly program: readonly string[];
+  /** What the commands are begun by. */
+  program: readonly string[];
   /** What the bundle runs unless it is written anew. */
   args: readonly string[] = ["/bin/sleep", "300"];
   #runs = 0;
 
-  constructor(program: readonly string[] = RUNTIME) {
+  /** @param id Of the container that is deleted at the end, whatever has failed. */
+  constructor(program: readonly string[] = RUNTIME, readonly id: string = BOX) {
     this.program = program;
     this.root = `${this.bundle.path}/containers`;
     this.write(this.args);
@@ -99,16 +103,22 @@ export class Containers implements AsyncDisposable {
 
   /** Waits until a container has a status. */
   async until(id: string, status: string): Promise<void> {
-    for (const end = Date.now() + 10_000; await this.status(id) !== status;) {
+    for (const end = Date.now() + 30_000; await this.status(id) !== status;) {
       if (Date.now() > end) throw new Error(`Container ${id} did not become ${status}`);
     }
   }
 
   /** What a failed test left must not disturb the next. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.run("delete", "--force", BOX);
+    await this.run("delete", "--force", this.id);
     this.bundle[Symbol.dispose]();
   }
+}
+
+/** Ends a program that `exec --detach` has left to this process: its container waits for that, too. */
+export function endLeft(pid: number): void {
+  kill(pid, SIGKILL);
+  reap(pid, true);
 }
 
 function text(file: string): string {

@@ -3,7 +3,7 @@ import { Sandbox } from "../../mod.ts";
 import { Fixture } from "../soak/fixture.ts";
 import { census } from "./census.ts";
 
-const PATIENCE_MS = 5_000;
+const PATIENCE_MS = 30_000;
 
 /** What can be left here, and is no other program's. */
 const holdings = (): string[] => census([]).filter((line) => /^(process|descriptor|namespace) /.test(line));

@@ -1,7 +1,7 @@
 import { BOX } from "./containers.ts";
 import { SnapshotBox } from "./snapshot_box.ts";
 
-const WAIT_MS = 20_000;
+const WAIT_MS = 60_000;
 
 /** A container that forks are made of, and the forks: what they print, and their end. */
 export class ForkBox extends SnapshotBox {

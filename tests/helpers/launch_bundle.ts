@@ -13,7 +13,7 @@ import { starterSpec } from "../../runtime/starter_spec.ts";
 import type { Linux, Mount, NamespaceType, Process, Spec } from "../../runtime/spec/config.ts";
 
 const [O_RDONLY, O_RDWR, O_CREAT] = [0, 2, 0o100];
-const TIMEOUT_MS = 20_000;
+const TIMEOUT_MS = 60_000;
 
 /** What `runc spec --rootless` mounts, without cgroup and message queues. */
 export const MOUNTS: readonly Mount[] = starterSpec({ rootless: true }).mounts!
@@ -46,6 +46,8 @@ export interface RunOptions {
   readonly root?: Root;
   readonly filter?: Filter;
   readonly landlock?: boolean;
+  /** As a bundle under no policy is run. */
+  readonly trusted?: boolean;
   /** Runs when init waits at the start gate. */
   readonly ready?: (child: Child) => void;
   /** Runs when the program has begun. */
@@ -116,12 +118,14 @@ export class TestBundle implements Disposable {
     options: RunOptions = {},
   ): Promise<Outcome> {
     this.write(command, part);
-    const { overlay = { kind: "none" }, root, filter, landlock = false, ready, during } = options;
+    const { overlay = { kind: "none" }, root, filter, landlock = false, trusted = false, ready, during } =
+      options;
     const plain = request(loadBundle(this.path), {
       host: probeHost(),
       overlay,
       root,
       filter,
+      trusted,
       form: "supervised",
     });
     const image = assemble(plan(withLandlock(plain, { landlock })));

@@ -3,7 +3,7 @@ import { Sandbox } from "../../mod.ts";
 /** Makes a sandbox with a network policy by the library, and prints what it heard of it: `network_library.ts ROOT`. */
 const FETCH = `
 import urllib.request
-print(urllib.request.urlopen("http://192.0.2.2/x", timeout=3).read().decode())
+print(urllib.request.urlopen("http://192.0.2.2/x", timeout=30).read().decode())
 try: urllib.request.urlopen("http://192.0.2.53/y", timeout=3)
 except Exception: pass
 `;
@@ -13,6 +13,7 @@ s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.connect(("192.0.2.2", 80
 print(address, [line.split()[2] for line in open("/etc/hosts") if line.startswith(address + " ")])
 `;
 const verdicts: string[] = [];
+const isRefused = (each: string): boolean => /^(packet|connect) deny/.test(each);
 const network = {
   root: Deno.args[0],
   policy: { allow: ["192.0.2.2:80"] },
@@ -31,7 +32,10 @@ let said = "";
   sandbox.start();
   said = await new Response(sandbox.stdout).text();
   await sandbox.wait();
-  await new Promise((resolve) => setTimeout(resolve, 500)); // refused packets are told of in portions
+  // Refused packets are told of in portions.
+  for (const end = Date.now() + 20_000; !verdicts.some(isRefused) && Date.now() < end;) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
 }
 // One after the other, which have the same plan.
 const names: string[] = [];

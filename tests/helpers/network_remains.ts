@@ -1,7 +1,7 @@
 import type { NetworkWorld } from "./network_world.ts";
 
 /** How long the kernel may take to end a namespace, and a device with it. */
-const GONE_MS = 10_000;
+const GONE_MS = 30_000;
 
 /** What is left of sandboxes on the machine of a world, and in the directory of its network. */
 export async function remains(world: NetworkWorld): Promise<string[]> {

@@ -1,3 +1,4 @@
+import { cgroups } from "../../runtime/host/probe.ts";
 import { RUNTIME, Temporary } from "./cli.ts";
 
 /** How a program in a place ended, and what it said. */
@@ -24,7 +25,7 @@ export class Place implements AsyncDisposable {
     const args = ["-n", "sleep", `${MOST_S}`];
     const keeper = new Deno.Command("unshare", { args, stdin: "null", stdout: "null" }).spawn();
     const own = Deno.readLinkSync("/proc/self/ns/net");
-    for (const end = Date.now() + 10_000; Date.now() < end;) {
+    for (const end = Date.now() + 30_000; Date.now() < end;) {
       if (Deno.readTextFileSync(`/proc/${keeper.pid}/comm`).trim() === "sleep") break;
       await new Promise((resolve) => setTimeout(resolve, 2));
     }
@@ -220,25 +221,83 @@ export class NetworkWorld implements AsyncDisposable {
 
   /** The proxy of a network is in a session of its own: it ends here, by its pid, if it did not end with its last sandbox. */
   async #endProxy(): Promise<void> {
+    const found = this.proxies();
+    const groups = new Set(found.flatMap(groupsOf));
+    for (const pid of found) kill(pid); // who watches it, too
+    for (const pid of found) await ended(pid);
+    // Who watches it would have removed them.
+    await Promise.all([...groups].map(gone));
+  }
+
+  /** The proxy of the machine's network, and before it who watches it. */
+  proxies(): number[] {
+    const found: number[] = [];
     for (const { name } of Deno.readDirSync("/proc")) {
       if (!/^\d+$/.test(name)) continue;
       try {
         const isHere =
           Deno.readLinkSync(`/proc/${name}/ns/net`) === Deno.readLinkSync(`/proc/${this.host.pid}/ns/net`);
         const words = Deno.readTextFileSync(`/proc/${name}/cmdline`).split("\0");
-        if (isHere && words.includes("network-proxy")) await endAndAwait(Number(name));
+        if (isHere && words.includes("network-proxy")) found.push(Number(name));
       } catch (error) {
         if (!(error instanceof Deno.errors.NotFound) && !(error instanceof Deno.errors.PermissionDenied)) {
           throw error;
         }
       }
     }
+    // Numbers begin anew some time: the younger one is no larger then.
+    const parents = new Map(found.map((pid) => [pid, parentOf(pid)]));
+    return found.sort((one, other) =>
+      parents.get(one) === other ? 1 : parents.get(other) === one ? -1 : one - other
+    );
   }
 }
 
-async function endAndAwait(pid: number): Promise<void> {
-  Deno.kill(pid, "SIGKILL");
-  for (const end = Date.now() + 5_000; Date.now() < end;) {
+function parentOf(pid: number): number {
+  try {
+    const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
+    return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
+  } catch {
+    return 0; // it has ended
+  }
+}
+
+/** The cgroups of a process that are those of a proxy. */
+export function groupsOf(pid: number): string[] {
+  const [mountinfo, own] = ["self/mountinfo", `${pid}/cgroup`].map((name) => {
+    try {
+      return Deno.readTextFileSync(`/proc/${name}`);
+    } catch {
+      return ""; // it has ended
+    }
+  });
+  return cgroups(mountinfo!, own!).map(({ mountPoint, own }) => `${mountPoint}${own}`)
+    .filter((path) => /\/aisbx\w+-proxy$/.test(path));
+}
+
+/** Removes a cgroup, which the kernel may need a moment for after the last process. */
+async function gone(path: string): Promise<void> {
+  for (const end = Date.now() + 5_000;;) {
+    try {
+      return Deno.removeSync(path);
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return;
+      if (Date.now() > end) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  }
+}
+
+function kill(pid: number): void {
+  try {
+    Deno.kill(pid, "SIGKILL");
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error; // it has ended
+  }
+}
+
+async function ended(pid: number): Promise<void> {
+  for (const end = Date.now() + 30_000; Date.now() < end;) {
     try {
       if (/^\d+ \(.*\) [ZX]/s.test(Deno.readTextFileSync(`/proc/${pid}/stat`))) return;
     } catch {

@@ -87,14 +87,15 @@ export class ForbiddenHost implements Disposable {
     return start(args, await this.options());
   }
 
+  /** A program there without any sandbox. */
+  async plain(command: readonly string[]): Promise<Said> {
+    const env = { TMPDIR: this.tmp };
+    return await cli(command, { cwd: this.work, wrapper: FORBIDDEN, program: [], env });
+  }
+
   /** What a program prints there without any sandbox, and with `run --fallback landlock`. */
   async bothWays(command: readonly string[], flags: readonly string[] = []): Promise<[string, string]> {
-    const plain = await cli(command, {
-      cwd: this.work,
-      wrapper: FORBIDDEN,
-      program: [],
-      env: { TMPDIR: this.tmp },
-    });
+    const plain = await this.plain(command);
     const kept = await this.cli(["run", "--fallback", "landlock", ...flags, "--", ...command]);
     return [plain.stdout, kept.stdout];
   }

@@ -1,8 +1,10 @@
 """Makes attempts: reads a JSON list of them, does all at once, and prints what each got. Every attempt is
-{resolve: [names], to: [address, port], send: [pieces in latin1], tls: {sni, alpn, hello}} or {udp: …}, {dns: …}, {icmp: …}."""
+{resolve: [names], to: [address, port], send: [pieces in latin1], tls: {sni, alpn, hello}} or {udp: …}, {dns: …}, {icmp: …}.
+A piece {until: text, times: 1} waits for an answer. Who expects something, or is patient, waits long for it."""
 import json, os, socket, ssl, struct, sys, threading, time
 DNS = "192.0.2.53"
 TIMEOUT = float(os.environ.get("TIMEOUT", "1.5"))
+PATIENCE = 30
 def family(a): return socket.AF_INET6 if ":" in a else socket.AF_INET
 def query(name, kind=1, ident=None, extra=b"", flags=0x100, raw=None):
     labels = raw if raw is not None else b"".join(bytes([len(l)]) + l.encode("latin1") for l in name.split(".") if l) + b"\0"
@@ -23,9 +25,9 @@ def addresses(data):
         if kind == 28: found.append(socket.inet_ntop(socket.AF_INET6, data[at:at + 16]))
         at += size
     return found
-def ask(name, kind=1, server=DNS, tcp=False, **more):
+def ask(name, kind=1, server=DNS, tcp=False, wait=TIMEOUT, **more):
     message = query(name, kind, **more)
-    s = socket.socket(family(server), socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM); s.settimeout(TIMEOUT)
+    s = socket.socket(family(server), socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM); s.settimeout(wait)
     with s:
         s.connect((server, 53))
         if tcp:
@@ -33,10 +35,11 @@ def ask(name, kind=1, server=DNS, tcp=False, **more):
             return s.recv(struct.unpack(">H", s.recv(2, socket.MSG_WAITALL))[0], socket.MSG_WAITALL)
         s.send(message); return s.recv(4096)
 def attempt(a):
-    for name in a.get("resolve", []): ask(name)
+    wait = PATIENCE if a.get("expect") or a.get("patient") else TIMEOUT
+    for name in a.get("resolve", []): ask(name, wait=wait)
     if "dns" in a:
         d = a["dns"]; raw = d.get("raw"); extra = d.get("extra", "").encode("latin1")
-        data = ask(d.get("name", ""), d.get("type", 1), d.get("server", DNS), d.get("tcp", False), raw=raw.encode("latin1") if raw is not None else None, extra=extra, flags=d.get("flags", 0x100))
+        data = ask(d.get("name", ""), d.get("type", 1), d.get("server", DNS), d.get("tcp", False), wait, raw=raw.encode("latin1") if raw is not None else None, extra=extra, flags=d.get("flags", 0x100))
         return "rcode %d %s" % (data[3] & 15, " ".join(addresses(data)))
     if "udp" in a:
         s = socket.socket(family(a["udp"][0]), socket.SOCK_DGRAM); s.settimeout(TIMEOUT)
@@ -50,8 +53,8 @@ def attempt(a):
             data = body[:2] + struct.pack(">H", ~total & 0xffff) + body[4:]
         s.sendto(data, (a["raw"], 0)); return s.recv(4096).decode("latin1")
     to = tuple(a["to"])
-    if to[0] == "resolved": to = (addresses(ask(a["resolve"][-1]))[0], to[1])
-    s = socket.socket(family(to[0])); s.settimeout(TIMEOUT)
+    if to[0] == "resolved": to = (addresses(ask(a["resolve"][-1], wait=wait))[0], to[1])
+    s = socket.socket(family(to[0])); s.settimeout(wait)
     with s:
         s.connect(to)
         if "tls" in a:
@@ -62,7 +65,16 @@ def attempt(a):
         got = b""
         for index, piece in enumerate(a["send"]):
             if index: time.sleep(0.05)
-            s.sendall(piece.encode("latin1"))
+            if isinstance(piece, dict):
+                s.settimeout(PATIENCE)
+                while got.count(piece["until"].encode("latin1")) < piece.get("times", 1):
+                    data = s.recv(65536)
+                    if not data: break
+                    got += data
+                s.settimeout(wait)
+                continue
+            try: s.sendall(piece.encode("latin1"))
+            except OSError: break  # what was said before it was closed is there still, perhaps
         try:
             while True:
                 data = s.recv(65536)
@@ -70,6 +82,8 @@ def attempt(a):
                 got += data
                 if a.get("expect") and a["expect"].encode("latin1") in got: break
         except socket.timeout: pass
+        except OSError:
+            if not got: raise
         return got.decode("latin1")
 attempts = json.load(sys.stdin)
 results = [None] * len(attempts)

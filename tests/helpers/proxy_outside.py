@@ -1,5 +1,5 @@
 """Servers outside: they write down whatever arrives. `proxy_outside.py LOG CERTIFICATE KEY NAMES` (NAMES as JSON: name to addresses)."""
-import json, os, socket, ssl, struct, sys, threading
+import base64, hashlib, json, os, socket, ssl, struct, sys, threading
 log = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 certificate, key, names = sys.argv[2], sys.argv[3], json.loads(sys.argv[4])
 def note(**what): os.write(log, (json.dumps(what) + "\n").encode())
@@ -25,6 +25,9 @@ def serve_stream(c, local, server_name=None):
             note(kind="tcp", to=local[0], port=local[1], sni=server_name, data=data.decode("latin1"))
             if seen[:4] in (b"GET ", b"POST", b"PUT ", b"HEAD", b"DELE", b"OPTI", b"PATC", b"CONN", b"UPGR", b"TRAC"):
                 first = seen.split(b"\n", 1)[0]
+                if b" /101" in first:  # what was not asked for
+                    c.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: other\r\nConnection: Upgrade\r\n\r\n"); continue
+                if b" /ws" in first: return serve_socket(c, local, seen, first)
                 while told < answers(seen):
                     told += 1
                     if b" /redirect" in first: c.sendall(b"HTTP/1.1 302 Found\r\nLocation: http://denied.test/away\r\nContent-Length: 0\r\n\r\n")
@@ -36,6 +39,20 @@ def serve_stream(c, local, server_name=None):
                         for _ in range(1 << 8): c.sendall(piece)
                     else: c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello\n")
             else: c.sendall(b"hello " + data)
+
+def serve_socket(c, local, seen, first):
+    """Goes over to WebSocket, or says something else where the path tells it to, and sends back what comes."""
+    name, low = b"sec-websocket-key: ", seen.lower()
+    key = seen[low.index(name) + len(name):].split(b"\r\n")[0] if name in low else b""
+    accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+    if b"/ws-wrong" in first: accept = accept[::-1]
+    more = b"Sec-WebSocket-Protocol: other\r\n" if b"/ws-protocol" in first else b""
+    c.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + accept + b"\r\n" + more + b"\r\nwelcome")
+    while True:
+        try: data = c.recv(65536)
+        except Exception: return
+        if not data: return
+        note(kind="socket", to=local[0], port=local[1], data=data.decode("latin1")); c.sendall(b"echo:" + data)
 
 def listen(port, context=None, address="::"):
     s = socket.socket(socket.AF_INET6)

@@ -17,6 +17,16 @@ export interface Seen {
   readonly sni?: string;
 }
 
+/** A credential that stands for itself by a placeholder, for the host that is inspected. */
+export const CREDENTIAL: NetworkPolicy["credentials"][number] = {
+  id: "token",
+  placeholder: "placeholder-1",
+  env: undefined,
+  from: { env: "NONE" },
+  hosts: ["inspected.test"],
+  headers: ["authorization"],
+};
+
 const helper = (name: string): string => fromFileUrl(new URL(name, import.meta.url));
 
 /** What a name server outside says; `turns` says one thing after the other. */
@@ -59,6 +69,7 @@ export function rule(
     paths: more.paths ?? [],
     headers: more.headers ?? {},
     inspect: more.inspect ?? false,
+    ...(more.websocket === undefined ? {} : { websocket: more.websocket }),
   };
 }
 
@@ -114,7 +125,7 @@ export class ProxyWorld implements AsyncDisposable {
   }
 
   async #start(policy: NetworkPolicy, credentials: Readonly<Record<string, string>>): Promise<void> {
-    await this.#certificates();
+    await makeCertificates(this.path);
     const files = [`${this.path}/outside.jsonl`, `${this.path}/outside.pem`, `${this.path}/outside.key`];
     const server = this.#world.outside.start([
       "python3",
@@ -142,26 +153,20 @@ export class ProxyWorld implements AsyncDisposable {
     if (certificate) Deno.writeTextFileSync(`${this.path}/box-ca.pem`, certificate);
   }
 
+  /** Starts one more server outside, which says when it is ready. */
+  async startOutside(args: readonly string[]): Promise<void> {
+    const ready = this.#world.outside.start(args, { stderr: "inherit" }).stdout.getReader();
+    if (!(await ready.read()).value) throw new Error(`Cannot start ${args.join(" ")}`);
+    await ready.cancel();
+  }
+
   /** Serves the files of a directory outside, at port 8000 of all addresses there. */
   async serveFiles(directory: string): Promise<void> {
     const args = ["python3", "-m", "http.server", "8000", "--bind", "::", "--directory", directory];
     this.#world.outside.start(args, { stdout: "null", stderr: "null" });
     const look =
-      `for i in $(seq 200); do curl -s -o /dev/null http://192.0.2.2:8000/ && exit 0; sleep 0.05; done; exit 1`;
+      `for i in $(seq 600); do curl -s -o /dev/null http://192.0.2.2:8000/ && exit 0; sleep 0.05; done; exit 1`;
     await this.#world.outside.output("sh", "-c", look);
-  }
-
-  async #certificates(): Promise<void> {
-    const names = Object.keys(NAMES).map((name) => `DNS:${name}`).join(",");
-    const script = `cd "$1"
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout outside-ca.key -out outside-ca.pem -subj /CN=outside -days 2
-openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout outside.key -out outside.csr -subj /CN=server
-printf 'subjectAltName=%s\\nextendedKeyUsage=serverAuth\\n' "$2" > outside.ext
-openssl x509 -req -in outside.csr -CA outside-ca.pem -CAkey outside-ca.key -CAcreateserial -days 2 -extfile outside.ext -out outside.pem`;
-    const { success, stderr } = await new Deno.Command("sh", {
-      args: ["-ec", script, "sh", this.path, names],
-    }).output();
-    if (!success) throw new Error(new TextDecoder().decode(stderr));
   }
 
   async #answer<Answer>(): Promise<Answer> {
@@ -187,7 +192,7 @@ openssl x509 -req -in outside.csr -CA outside-ca.pem -CAkey outside-ca.key -CAcr
       "sh",
       helper("proxy_client.py"),
       file,
-    ]);
+    ], { env: { TIMEOUT: place === this.box ? "1.5" : "3" } }); // nothing is refused there, only slow
     if (code !== 0) throw new Error(stderr);
     return JSON.parse(stdout);
   }
@@ -210,11 +215,25 @@ openssl x509 -req -in outside.csr -CA outside-ca.pem -CAkey outside-ca.key -CAcr
   }
 }
 
+/** Makes an authority and a certificate of it for all names, as `outside-ca.pem`, `outside.pem` and `outside.key`. */
+export async function makeCertificates(path: string): Promise<void> {
+  const names = Object.keys(NAMES).map((name) => `DNS:${name}`).join(",");
+  const script = `cd "$1"
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout outside-ca.key -out outside-ca.pem -subj /CN=outside -days 2
+openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout outside.key -out outside.csr -subj /CN=server
+printf 'subjectAltName=%s\\nextendedKeyUsage=serverAuth\\n' "$2" > outside.ext
+openssl x509 -req -in outside.csr -CA outside-ca.pem -CAkey outside-ca.key -CAcreateserial -days 2 -extfile outside.ext -out outside.pem`;
+  const { success, stderr } = await new Deno.Command("sh", {
+    args: ["-ec", script, "sh", path, names],
+  }).output();
+  if (!success) throw new Error(new TextDecoder().decode(stderr));
+}
+
 function lines<Line>(path: string): Line[] {
   try {
-    return Deno.readTextFileSync(path).split("\n").filter((line) => line !== "").map((line) =>
-      JSON.parse(line)
-    );
+    const text = Deno.readTextFileSync(path);
+    const whole = text.slice(0, text.lastIndexOf("\n") + 1); // the last line may just be written
+    return whole.split("\n").filter((line) => line !== "").map((line) => JSON.parse(line));
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return [];
     throw error;

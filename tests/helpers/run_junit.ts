@@ -8,6 +8,8 @@ export interface Case {
   /** Where it was registered, counted from 1. */
   readonly line: number;
   readonly outcome: "passed" | "failed" | "skipped";
+  /** Why it failed: the message of the error, of each step's if the test has some. */
+  readonly reason?: string;
 }
 
 /** The tests of a report without their steps: a failed step has failed its test already. */
@@ -22,13 +24,33 @@ export function readJunit(xml: string): Case[] {
       : /<skipped\b/.test(body)
       ? "skipped"
       : "passed";
-    cases.push({ file: read("classname"), name: read("name"), line: Number(read("line")), outcome });
+    const reason = body.match(/<(?:failure|error)\b[^>]*>(.*?)<\/(?:failure|error)>/s)?.[1];
+    cases.push({
+      file: read("classname"),
+      name: read("name"),
+      line: Number(read("line")),
+      outcome,
+      ...(reason !== undefined && { reason: message(unescape(reason)) }),
+    });
   }
-  return cases.filter((one) => !isStep(one, cases));
+  return cases.filter((one) => !isStep(one, cases)).map((one) => {
+    const steps = cases.filter((step) => step.reason !== undefined && stepOf(step, one));
+    const reason = steps.map((step) => `${step.name}: ${step.reason}`).join("\n");
+    return steps.length > 0 ? { ...one, reason } : one;
+  });
+}
+
+/** An error without the calls that led to it. */
+function message(error: string): string {
+  return error.split(/\n\s+at /)[0]!;
+}
+
+function stepOf(step: Case, test: Case): boolean {
+  return step.file === test.file && step.name.startsWith(test.name + " > ");
 }
 
 function isStep(one: Case, cases: readonly Case[]): boolean {
-  return cases.some((other) => other.file === one.file && one.name.startsWith(other.name + " > "));
+  return cases.some((other) => stepOf(one, other));
 }
 
 function unescape(text: string): string {

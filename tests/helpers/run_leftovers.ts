@@ -32,6 +32,9 @@ export function look(mark: string): Machine {
   return { mounts: new Set(mounts()), cgroups: new Set(emptyCgroups("/sys/fs/cgroup", 8)), processes };
 }
 
+/** A command line can be pages long. */
+const NAME_COLUMNS = 160;
+
 /** Names what is in `after` and was not in `before`, and belongs to the run. */
 export function leftovers(before: Machine, after: Machine): string[] {
   const old = new Set([...before.processes.values()].map(({ pid }) => pid));
@@ -42,7 +45,7 @@ export function leftovers(before: Machine, after: Machine): string[] {
   return [
     ...[...after.mounts].filter((one) => !before.mounts.has(one)).map((one) => `mount ${one}`),
     ...[...after.cgroups].filter((one) => !before.cgroups.has(one)).map((one) => `cgroup ${one}`),
-    ...processes.map(([, { pid, name }]) => `process ${pid} (${name})`),
+    ...processes.map(([, { pid, name }]) => `process ${pid} (${name.slice(0, NAME_COLUMNS)})`),
   ];
 }
 
@@ -57,7 +60,7 @@ function* mounts(): Iterable<string> {
 function* emptyCgroups(dir: string, depth: number): Iterable<string> {
   for (const name of list(dir)) {
     const path = `${dir}/${name}`;
-    if (/ai-sandbox|\/box-\d/.test(path) && read(`${path}/cgroup.procs`) === "") yield path;
+    if (/ai-sandbox|\/box-\d|\/aisbx\w+-proxy$/.test(path) && read(`${path}/cgroup.procs`) === "") yield path;
     if (depth > 0) yield* emptyCgroups(path, depth - 1);
   }
 }

@@ -5,7 +5,7 @@ import { type Answer, BOX, Containers } from "./containers.ts";
 import { containerTest } from "./container_test.ts";
 import { skip } from "./skip.ts";
 
-const WAIT_MS = 20_000;
+const WAIT_MS = 60_000;
 
 /** A test that checkpoints containers; it needs a CRIU that works on this kernel. */
 export function snapshotTest(name: string, body: () => Promise<void>): void {

@@ -8,11 +8,12 @@ import { launch } from "../../runtime/launch/launch.ts";
 import { type Op, op, type Plan, text, zeros } from "../../runtime/plan/op.ts";
 import { plan } from "../../runtime/plan/plan.ts";
 import { compileFilter } from "../../runtime/seccomp.ts";
+import { OCI_VERSION } from "../../runtime/spec/state.ts";
 import type { TestBundle } from "../helpers/launch_bundle.ts";
 import { launchTest } from "../helpers/launch_leaks.ts";
 
 const O_RDWR = 2;
-const TIMEOUT_MS = 10_000;
+const TIMEOUT_MS = 60_000;
 const ASKING = {
   defaultAction: "SCMP_ACT_ALLOW",
   listenerPath: "/nobody",
@@ -94,5 +95,45 @@ launchTest("launch() hears of init's listener before it hears of init", async (b
     child.start(); // init will be in front of the gate, ready or not
     await child.executed;
     equal(taken.join(), `${child.pid}`);
+  });
+});
+
+/** The plan of a sandbox that waits for its network. */
+function connectedPlan(bundle: TestBundle): Plan {
+  bundle.write("exit 7", { process: { noNewPrivileges: true } });
+  const asked = request(loadBundle(bundle.path), {
+    host: probeHost(),
+    overlay: { kind: "none" },
+    form: "supervised",
+  });
+  return plan({ ...asked, hooked: { id: "connected", version: OCI_VERSION, connected: true } });
+}
+
+launchTest(
+  "Child.letOn() lets init go on that need not ask, and nobody runs hooks for it",
+  async (bundle) => {
+    await launched(connectedPlan(bundle), async (child) => {
+      let asked = 0;
+      child.onBirth(() => child.letOn());
+      child.onHooks(() => Promise.resolve(void asked++), {});
+      await child.whenReady();
+      child.start();
+      await child.executed;
+      equal(asked, 0);
+    });
+  },
+);
+
+launchTest("Child.letOn() lets init go on that has asked, too", async (bundle) => {
+  await launched(connectedPlan(bundle), async (child) => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    child.onHooks(async () => {
+      child.letOn();
+      await promise;
+    }, {});
+    await child.whenReady();
+    resolve();
+    child.start();
+    await child.executed;
   });
 });

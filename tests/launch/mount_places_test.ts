@@ -1,5 +1,6 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import type { Mount } from "../../runtime/spec/config.ts";
+import { INSIDE_SCRIPT, insideMaps } from "../helpers/inside_maps.ts";
 import { MOUNTS, USER_NAMESPACE } from "../helpers/launch_bundle.ts";
 import { launchTest } from "../helpers/launch_leaks.ts";
 import { HostTmpfs, mountAt, parseMountInfo } from "../helpers/launch_mountinfo.ts";
@@ -156,6 +157,10 @@ launchTest(
     equal(Deno.statSync(`${source}/by-root`).uid, 0);
   },
 );
+
+launchTest("launch() maps what is mounted inside only, in a user namespace too", async (bundle) => {
+  equal(await bundle.output(INSIDE_SCRIPT, insideMaps(bundle)), "65534 65534\n5 6\n65534 65534\n7 8");
+});
 
 launchTest(
   "launch() gives every bind mount of a namespace of the host the host's own files",

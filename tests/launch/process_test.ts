@@ -158,9 +158,11 @@ launchTest("launch() kills everything in the sandbox with init", async (bundle) 
   let pids: number[] = [];
   await bundle.run("sleep 60 & sleep 60 & wait", {}, {
     during: async (child) => {
-      await new Promise((resolve) => setTimeout(resolve, 50));
-      const text = Deno.readTextFileSync(`/proc/${child.pid}/task/${child.pid}/children`).trim();
-      pids = text.split(" ").map(Number);
+      for (const end = performance.now() + 30_000; pids.length < 2 && performance.now() < end;) {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        const text = Deno.readTextFileSync(`/proc/${child.pid}/task/${child.pid}/children`).trim();
+        pids = text.split(" ").filter((word) => word !== "").map(Number);
+      }
       child.signal(9);
     },
   });

@@ -36,7 +36,7 @@ async function gone(words: string): Promise<boolean> {
 
 /** How many there are when there are `count`, or have not become so many. */
 async function settled(words: string, count: number): Promise<number> {
-  for (const end = performance.now() + 3000; performance.now() < end;) {
+  for (const end = performance.now() + 30_000; performance.now() < end;) {
     if (running(words).length === count) return count;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }

@@ -245,7 +245,7 @@ containerTest("a user without rights has containers too, below XDG_RUNTIME_DIR",
 });
 
 async function waitFor(done: () => boolean): Promise<void> {
-  for (const end = Date.now() + 10_000; !done();) {
+  for (const end = Date.now() + 30_000; !done();) {
     if (Date.now() > end) throw new Error("What the program was to do did not come about");
     await new Promise((resolve) => setTimeout(resolve, 10));
   }

@@ -28,7 +28,7 @@ async function begin(runtime: Containers, id: string): Promise<void> {
   runtime.write(["/bin/sh", "-c", `${work}; : >/ready; exec sleep 300`], { linux });
   await runtime.output("run", "--detach", "--bundle", runtime.bundle.path, id);
   const ready = `${runtime.bundle.rootfs}/ready`;
-  for (const end = Date.now() + 20_000; !isThere(ready) && Date.now() < end;) {
+  for (const end = Date.now() + 60_000; !isThere(ready) && Date.now() < end;) {
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }

@@ -1,6 +1,6 @@
 import { deepEqual, equal, match } from "node:assert/strict";
 import { RUNTIME } from "../helpers/cli.ts";
-import { BOX, Containers } from "../helpers/containers.ts";
+import { BOX, Containers, endLeft } from "../helpers/containers.ts";
 import { containerTest } from "../helpers/container_test.ts";
 import { USER_NAMESPACE } from "../helpers/launch_bundle.ts";
 import { starterSpec } from "../../runtime/starter_spec.ts";
@@ -64,6 +64,7 @@ containerTest("exec gives what flags and a process document ask for", async () =
     ),
     "1000\n1001 5 6\nb=c /home/u\n/bin\n",
   );
+  equal(await exec("--additional-gids", "5", "--additional-gids", "6", BOX, "id", "-G"), "0 5 6\n");
   match(await exec("--user", "77", BOX, "sh", "-c", "echo $HOME; id -g"), /^\/\n0\n$/);
   match(await exec("-e", "HOME=/elsewhere", BOX, "sh", "-c", "echo $HOME"), /^\/elsewhere\n$/);
   // The capability is one that the bundle does not have.
@@ -94,6 +95,15 @@ containerTest("exec gives what flags and a process document ask for", async () =
   );
 });
 
+containerTest("exec --no-new-privs holds for the program alone", async () => {
+  await using containers = await running({
+    process: processOf({ args: ["/bin/sleep", "300"], noNewPrivileges: false }),
+  });
+  const show = ["grep", "NoNewPrivs", "/proc/self/status"];
+  equal(await containers.output("exec", "--no-new-privs", BOX, ...show), "NoNewPrivs:\t1\n");
+  equal(await containers.output("exec", BOX, ...show), "NoNewPrivs:\t0\n");
+});
+
 containerTest("exec --detach leaves the program to whoever inherits it, and tells its pid", async () => {
   await using containers = await running();
   const pidFile = `${containers.bundle.path}/pid`;
@@ -104,6 +114,7 @@ containerTest("exec --detach leaves the program to whoever inherits it, and tell
   equal(all.includes(Number(pid)) && all.length === 2, true);
   equal(new Set(all.map((each) => Deno.readTextFileSync(`/proc/${each}/cgroup`))).size, 1);
   equal(containers.said(1).stdout, "out\n");
+  endLeft(Number(pid));
 });
 
 /** Inherits what ends meanwhile, as a monitor of engines does, and says with which status. */
@@ -164,7 +175,9 @@ containerTest("exec sends a terminal and a pidfd to the sockets that are named",
     engines.map(async (each) => new TextDecoder().decode((await each.output()).stdout)),
   );
   match(typed!, /^\/dev\/ptmx\n(.*\r\n)*\/dev\/pts\/0\r\n(.*\r\n)*got typed\r\n/);
-  equal(held, `setns\n['Pid:\\t${Deno.readTextFileSync(pidFile!)}\\n']\n`);
+  const pid = Deno.readTextFileSync(pidFile!);
+  equal(held, `setns\n['Pid:\\t${pid}\\n']\n`);
+  endLeft(Number(pid));
 });
 
 containerTest("exec --tty passes our terminal on: raw, as large, and with its new size", async () => {
@@ -425,7 +438,7 @@ containerTest(
 );
 
 async function waitFor(done: () => boolean): Promise<void> {
-  for (const end = Date.now() + 20_000; !done();) {
+  for (const end = Date.now() + 30_000; !done();) {
     if (Date.now() > end) throw new Error("What was to come about did not");
     await new Promise((resolve) => setTimeout(resolve, 10));
   }

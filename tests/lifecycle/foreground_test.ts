@@ -29,6 +29,11 @@ containerTest(
     containers.write(["/bin/sh", "-c", "echo up; exec sleep 300"]);
     const { answer, child } = containers.begin("run", "--bundle", ".", BOX);
     while (containers.said(0).stdout !== "up\n") await new Promise((resolve) => setTimeout(resolve, 20));
+    const { pid } = JSON.parse(await containers.output("state", BOX));
+    // A shell that is just about to become another program may note a signal and forget it.
+    while (Deno.readTextFileSync(`/proc/${pid}/comm`) !== "sleep\n") {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
     child.kill("SIGTERM");
     equal((await answer).code, 143);
   },

@@ -1,6 +1,6 @@
 /** What engines and conformance suites find as they find it with runc: whatever a spec leaves open. */
 
-import { deepEqual, equal, match } from "node:assert/strict";
+import { deepEqual, equal, match, ok } from "node:assert/strict";
 import type { Spec } from "../../runtime/spec/config.ts";
 import { containerTest } from "../helpers/container_test.ts";
 import { BOX, Containers } from "../helpers/containers.ts";
@@ -36,23 +36,23 @@ for (
     [["PATH=/bin", "HOME=/x"], "/x"],
   ] as const
 ) {
-  containerTest(
-    "a signal that was sent past the runtime ends a container that waits to be started",
-    async () => {
-      await using containers = new Containers();
-      for (const signal of ["SIGTERM", "SIGHUP", "SIGUSR2"] as const) {
-        await containers.output("create", BOX);
-        Deno.kill(JSON.parse(await containers.output("state", BOX)).pid, signal);
-        await containers.until(BOX, "stopped");
-        await containers.output("delete", BOX);
-      }
-    },
-  );
-
   containerTest(`HOME is ${home} with ${env.join(" ")}`, async () => {
     equal(await printed("echo $HOME", () => process({ env })), `${home}\n`);
   });
 }
+
+containerTest(
+  "a signal that was sent past the runtime ends a container that waits to be started",
+  async () => {
+    await using containers = new Containers();
+    for (const signal of ["SIGTERM", "SIGHUP", "SIGUSR2"] as const) {
+      await containers.output("create", BOX);
+      Deno.kill(JSON.parse(await containers.output("state", BOX)).pid, signal);
+      await containers.until(BOX, "stopped");
+      await containers.output("delete", BOX);
+    }
+  },
+);
 
 containerTest("HOME is that of the user, and of who has none /", async () => {
   const as = (uid: number): Partial<Spec> => process({ env: ["PATH=/bin"], user: { uid, gid: 7 } });
@@ -180,6 +180,68 @@ containerTest("--debug says what is done, in the log if there is one", async () 
   equal(entry.level, "debug");
 });
 
+containerTest("--debug tells the steps of a start in runc's words", async () => {
+  await using boxes = new Containers();
+  const seccomp = { defaultAction: "SCMP_ACT_ALLOW", syscalls: [] } as const;
+  boxes.write(["/bin/true"], { linux: { ...starterSpec().linux, seccomp } });
+  const { stderr } = await boxes.run("--debug", "run", "--bundle", boxes.bundle.path, BOX);
+  const steps = [
+    /msg="nsexec\[\d+\]: => nsexec container setup"/,
+    /msg="child process in init\(\), \d+"/,
+    /msg="seccomp filter flags: 4"/,
+    /msg="init: closing the pipe to signal completion"/,
+  ];
+  const found = steps.map((each) => stderr.search(each));
+  deepEqual(found, found.toSorted((a, b) => a - b), stderr);
+  ok(!found.includes(-1), stderr);
+});
+
+containerTest(
+  "--debug tells of exec when the program is about to begin, and on which CPUs its launcher is",
+  async () => {
+    await using boxes = new Containers();
+    await boxes.output("run", "--detach", BOX);
+    const process = { cwd: "/", args: ["/bin/true"], execCPUAffinity: { initial: "0" } };
+    const file = `${boxes.bundle.path}/process.json`;
+    Deno.writeTextFileSync(file, JSON.stringify(process));
+    const { code, stderr } = await boxes.run("--debug", "exec", "--process", file, BOX);
+    equal(code, 0);
+    match(
+      stderr,
+      /nsexec container setup[^]*nsexec\[\d+\]: affinity: 0x1"[^]*child process in init\(\)[^]*setns_init: about to exec/,
+    );
+    const failing = await boxes.run("--debug", "exec", BOX, "/none");
+    ok(!failing.stderr.includes("about to exec"), failing.stderr);
+  },
+);
+
+containerTest(
+  "exec --cap warns of a capability that Linux does not have, and grants the others",
+  async () => {
+    await using boxes = new Containers();
+    boxes.write(["/bin/sleep", "100"], { process: { cwd: "/", args: ["/bin/sleep", "100"] } });
+    await boxes.output("run", "--detach", BOX);
+    const args = [
+      "exec",
+      "--cap",
+      "CAP_FLY",
+      "--cap",
+      "CAP_KILL",
+      "--cap",
+      "kill",
+      BOX,
+      "/bin/grep",
+      "CapEff",
+      "/proc/self/status",
+    ];
+    deepEqual(await boxes.run(...args), {
+      code: 0,
+      stdout: "CapEff:\t0000000000000020\n",
+      stderr: "runtime: ignoring unknown or unavailable capabilities: [CAP_FLY kill]\n",
+    });
+  },
+);
+
 containerTest("a program without its interpreter is one line in runc's words", async () => {
   await using boxes = new Containers();
   Deno.writeTextFileSync(`${boxes.bundle.rootfs}/run`, "#!/nowhere\n", { mode: 0o755 });
@@ -207,6 +269,17 @@ containerTest("capabilities that cannot be granted are warned of, and left out",
   match(stderr, /can't raise ambient capability CAP_CHOWN: /);
 });
 
+containerTest("a limit of kernel memory is warned of, and left out", async () => {
+  await using boxes = new Containers();
+  const memory = { limit: 2 ** 26, kernel: 2 ** 24 };
+  boxes.write(["/bin/echo", "ran"], { linux: { ...starterSpec().linux, resources: { memory } } });
+  deepEqual(await boxes.run("run", "--bundle", boxes.bundle.path, BOX), {
+    code: 0,
+    stdout: "ran\n",
+    stderr: "runtime: Kernel memory settings are ignored and will be removed\n",
+  });
+});
+
 containerTest("kill -9 reaches every process of a container without a pid namespace", async () => {
   await using boxes = new Containers();
   const namespaces = starterSpec().linux!.namespaces!.filter(({ type }) => type !== "pid");
@@ -217,8 +290,16 @@ containerTest("kill -9 reaches every process of a container without a pid namesp
   while ((await pids()).length < 2);
   await boxes.output("kill", BOX, "KILL");
   await boxes.until(BOX, "stopped");
-  for (const end = Date.now() + 5000; (await pids()).length > 0;) {
+  for (const end = Date.now() + 30_000; (await pids()).length > 0;) {
     if (Date.now() > end) throw new Error("some are left");
   }
   await boxes.output("delete", BOX);
+});
+
+containerTest("what config.json says for Windows alone is passed over", async () => {
+  await using boxes = new Containers();
+  const base = { ...starterSpec().process!, terminal: false, rlimits: [], args: ["/bin/id", "-u"] };
+  const user = { ...base.user, username: "ContainerAdministrator" };
+  boxes.write([], { process: { ...base, commandLine: "cmd /c ver", user } as typeof base });
+  equal(await boxes.output("run", BOX), "0\n");
 });

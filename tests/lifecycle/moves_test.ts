@@ -42,16 +42,22 @@ Deno.test("movesOf() leaves out what takes more than system calls", () => {
 });
 
 Deno.test("the stubs know what else is written down in TypeScript", () => {
-  for (const stub of Object.values(STUBS)) {
+  for (const [machine, stub] of Object.entries(STUBS)) {
     const text = String.fromCharCode(...Uint8Array.fromHex(stub));
+    // The place of a command is its number: that of EXEC_FLAGGED is no command's.
+    const [commands, directories] = machine === "x86_64"
+      ? [["run", "exec", "-", "create"], ["/run/ai-sandbox/recreates\0"]]
+      : [["run", "exec"], []];
     for (
       const each of [
         "/run/ai-sandbox/containers\0",
         MOVES_FORM,
-        `${[...Object.keys(MOVES), "run", "exec"].join("\0")}\0\0`,
+        `${[...Object.keys(MOVES), ...commands].join("\0")}\0\0`,
+        ...directories,
         "/run/ai-sandbox/runs\0",
         `${FILES[0]}\0`,
         `${FILES[2]}\0`,
+        `${FILES[4]}\0`,
       ]
     ) {
       ok(text.includes(each), each);
@@ -114,6 +120,11 @@ const LINES: readonly (readonly [args: string, said: "stopped" | "left"])[] = [
   ["--root ROOT exec box true", "left"],
   ["--root ROOT exec box --tty true", "left"],
   ["--root ROOT exec --tty box true", "left"],
+  ["--root ROOT exec --detach --env A=b box true", "left"],
+  ["--root ROOT exec --detach", "left"],
+  ["--root ROOT exec --detach=true box true", "left"],
+  ["--root ROOT exec --process", "left"],
+  ["--systemd-cgroup=true --root ROOT state box", "left"],
   ["state box", "left"],
 ];
 

@@ -54,6 +54,10 @@ containerTest("root of a user namespace has containers as an engine of a user ma
   );
   containers.write(["/bin/sh", "-c", "echo hi; cat /proc/self/uid_map"]);
   match(await asRoot(containers, '"$@" run box'), /^hi\n\s+0\s+0\s+65536\n$/);
+  containers.write(["/bin/sleep", "300"]);
+  const force = `"$@" run --detach box </dev/null >created 2>&1; ls "$XDG_RUNTIME_DIR/ai-sandbox/containers"
+    "$@" delete --force box; ls "$XDG_RUNTIME_DIR/ai-sandbox/containers"`;
+  equal(await asRoot(containers, force), "box\n"); // and not in root's own place
 });
 
 containerTest("root of a user namespace does not get limits that nobody keeps", async () => {

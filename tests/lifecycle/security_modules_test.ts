@@ -45,3 +45,20 @@ for (const [path, process, linux, says] of CASES) {
     equal(isThere(`${containers.root}/${BOX}`), false);
   });
 }
+
+for (
+  const [path, flag, value, says] of [
+    [APPARMOR, "--apparmor", "docker-default", "apparmor: config provided but apparmor not supported"],
+    [SELINUX, "--process-label", "a:b:c:s0", "selinux label is specified in config, but selinux is disabled"],
+  ] as const
+) {
+  containerTest(`exec ${flag} is refused where nobody would keep to it`, async () => {
+    if (isThere(path)) return skip(`this host has ${path}`);
+    await using containers = new Containers();
+    await containers.output("run", "--detach", BOX);
+    const { code, stdout, stderr } = await containers.run("exec", flag, value, BOX, "echo", "ran");
+    equal(code, 255);
+    equal(stdout, "");
+    ok(stderr.includes(says), stderr);
+  });
+}

@@ -142,6 +142,8 @@ containerTest(
     }
     const { stderr } = await containers.run("update", "--l3-cache-schema", "L3:0=f", BOX);
     match(stderr, /l3 cache schema is not enabled/);
+    const bandwidth = await containers.run("update", "--mem-bw-schema", "MB:0=50", BOX);
+    match(bandwidth.stderr, /memory bandwidth schema is not enabled/);
   },
 );
 
@@ -171,13 +173,15 @@ containerTest(
 containerTest("update warns of kernel memory, which no kernel limits any more", async () => {
   await using containers = new Containers();
   await running(containers);
-  const log = `${containers.bundle.path}/log`;
-  const { code, stderr } = await containers.run(
-    ...["--log", log, "--log-format", "json", "update", "--kernel-memory", "50M", BOX],
-  );
-  deepEqual([code, /kernel memory/i.test(stderr)], [0, true]);
-  const { level, msg } = JSON.parse(Deno.readTextFileSync(log));
-  deepEqual([level, msg], ["warning", "Kernel memory settings are ignored and will be removed"]);
+  for (const flag of ["--kernel-memory", "--kernel-memory-tcp"]) {
+    const log = `${containers.bundle.path}/log${flag}`;
+    const { code, stderr } = await containers.run(
+      ...["--log", log, "--log-format", "json", "update", flag, "50M", BOX],
+    );
+    deepEqual([code, /kernel memory/i.test(stderr)], [0, true]);
+    const { level, msg } = JSON.parse(Deno.readTextFileSync(log));
+    deepEqual([level, msg], ["warning", "Kernel memory settings are ignored and will be removed"]);
+  }
 });
 
 containerTest(

@@ -26,12 +26,12 @@ const PAGES: Readonly<Record<string, Client>> = {
   },
   "Python's urllib": {
     needs: "python3 --version",
-    script: `python3 -c "import urllib.request as r; print(r.urlopen('$URL/', timeout=10).read().decode())"`,
+    script: `python3 -c "import urllib.request as r; print(r.urlopen('$URL/', timeout=40).read().decode())"`,
     says: /^hello$/m,
   },
   "Python's requests": {
     needs: 'python3 -c "from pip._vendor import requests"',
-    script: `python3 -c "from pip._vendor import requests; print(requests.get('$URL/', timeout=10).text)"`,
+    script: `python3 -c "from pip._vendor import requests; print(requests.get('$URL/', timeout=40).text)"`,
     says: /^hello$/m,
   },
   "Node's fetch": {
@@ -96,7 +96,8 @@ async function run(
   script: string,
   env: Readonly<Record<string, string>>,
 ): Promise<Spoken> {
-  const [resolv, directory] = [`${world.path}/resolv.conf`, `${world.path}/${crypto.randomUUID()}`];
+  const id = crypto.randomUUID();
+  const [resolv, directory] = [`${world.path}/resolv-${id}.conf`, `${world.path}/${id}`]; // others read theirs now
   Deno.writeTextFileSync(resolv, "nameserver 192.0.2.53\noptions timeout:5 attempts:2\n");
   Deno.mkdirSync(directory);
   const all =

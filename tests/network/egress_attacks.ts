@@ -17,6 +17,8 @@ const [FIRST, SECOND] = ["192.0.2.2", "198.51.100.2"];
 /** A request with the probe's mark in its path. */
 const get = (mark: string, host: string, more = ""): string =>
   `GET /${mark} HTTP/1.1\r\nHost: ${host}\r\n${more}\r\n`;
+const HANDSHAKE =
+  "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 const web = (send: string, more: Attempt = {}): Attempt => ({
   resolve: ["allowed.test"],
   to: [FIRST, 80],
@@ -255,6 +257,26 @@ const ATTACKS: Readonly<Record<string, Made>> = {
   "Upgrade to WebSocket": (m) => ({
     attempt: web(get(m, "allowed.test", "Connection: Upgrade\r\nUpgrade: websocket\r\n")),
     recorded: by("builtin:upgrade"),
+  }),
+  "Upgrade to WebSocket on a path of a rule for GET": (m) => ({
+    attempt: { resolve: ["also.test"], to: [FIRST, 80], send: [get(`public/${m}`, "also.test", HANDSHAKE)] },
+    recorded: by("builtin:upgrade"),
+  }),
+  "a request behind one for WebSocket": (m) => ({
+    attempt: {
+      resolve: ["second.test"],
+      to: [SECOND, 80],
+      send: [get("first", "second.test", HANDSHAKE) + get(m, "denied.test")],
+    },
+    recorded: by("http:upgrade"),
+  }),
+  "WebSocket with a body": (m) => ({
+    attempt: {
+      resolve: ["second.test"],
+      to: [SECOND, 80],
+      send: [get(m, "second.test", `${HANDSHAKE}Content-Length: 5\r\n`) + "12345"],
+    },
+    recorded: by("http:upgrade"),
   }),
   "HTTP/2 in clear with another protocol inside": (m) => ({
     attempt: web(`PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n${get(m, "denied.test")}`),

@@ -1,63 +1,9 @@
 import { deepEqual, equal, match } from "node:assert/strict";
-import { fromFileUrl } from "@std/path";
 import { isInherited } from "../../ffi/fd.ts";
 import { Nftables } from "../../ffi/nftables.ts";
-import type { Lease } from "../../network/leases.ts";
+import { Connected } from "../helpers/connected_places.ts";
 import { containerTest } from "../helpers/container_test.ts";
-import { HOST, NetworkWorld, OUTSIDE, Place } from "../helpers/network_world.ts";
-
-const helper = (name: string): string => fromFileUrl(new URL(`../helpers/${name}`, import.meta.url));
-/** Says what a server answers, or why there is no answer. */
-const TALK = `
-import socket, sys
-kind, address, port = sys.argv[1:4]
-family = socket.AF_INET6 if ":" in address else socket.AF_INET
-s = socket.socket(family, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
-s.settimeout(1)
-try:
-    s.connect((address, int(port))); s.send(b"ping"); print(s.recv(100).decode())
-except Exception as e: print(type(e).__name__, e)
-`;
-
-class Connected implements AsyncDisposable {
-  constructor(
-    readonly world: NetworkWorld,
-    readonly boxes: readonly Place[],
-    readonly leases: readonly Lease[],
-  ) {}
-
-  static async create(count: number, mode = "policy"): Promise<Connected> {
-    const world = await NetworkWorld.create();
-    const boxes = await Promise.all(Array.from({ length: count }, () => Place.create()));
-    const args = [helper("connect_place.ts"), world.network, ...boxes.map(({ pid }) => `${pid}`)];
-    const said = await world.host.run([Deno.execPath(), "run", "--quiet", "-A", ...args], {
-      env: { MODE: mode },
-    });
-    equal(said.stderr, "");
-    return new Connected(world, boxes, said.stdout.trim().split("\n").map((line) => JSON.parse(line)));
-  }
-
-  async firewall(method: string, ...args: unknown[]): Promise<unknown> {
-    const words = args.map((each) => JSON.stringify(each));
-    const { stdout, stderr } = await this.world.host.deno(
-      helper("firewall_call.ts"),
-      this.world.network,
-      method,
-      ...words,
-    );
-    equal(stderr, "");
-    return JSON.parse(stdout);
-  }
-
-  async talk(box: Place, kind: string, address: string, port: number): Promise<string> {
-    return (await box.output("python3", "-c", TALK, kind, address, `${port}`)).trim();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const box of this.boxes) await box[Symbol.asyncDispose]();
-    await this.world[Symbol.asyncDispose]();
-  }
-}
+import { HOST, OUTSIDE } from "../helpers/network_world.ts";
 
 containerTest(
   "Firewall lets a sandbox reach nothing but what is pinned, by way of the proxy's port",
@@ -159,6 +105,20 @@ containerTest(
     deepEqual(left.map(({ address }) => address), ["192.0.2.2"]);
   },
 );
+
+containerTest("Firewall takes many changes at once, and hears why they are refused", async () => {
+  await using connected = await Connected.create(1);
+  const { leases: [lease] } = connected;
+  const pins = Array.from({ length: 300 }, (_, index) => {
+    const address = `198.51.${100 + (index >> 8)}.${index & 0xff}`;
+    return { sandbox: lease!.address, address, first: 80, last: 81, protocol: "tcp" };
+  });
+  await connected.firewall("repin", [lease!.address], pins);
+  const there = await connected.firewall("pinsOf", lease!.address) as unknown[];
+  equal(there.length, 600); // one for each port
+  await connected.firewall("uninstall");
+  await connected.firewall("unpin", ...pins); // as good as done
+});
 
 const inherited = (): string[] =>
   [...Deno.readDirSync("/proc/self/fd")].map(({ name }) => name).filter((name) => isInherited(Number(name)));

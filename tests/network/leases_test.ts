@@ -47,6 +47,39 @@ Deno.test("Leases.stale() tells of those whose process has ended, or another one
   equal(leases.read(first.address)!.token, first.token);
 });
 
+Deno.test("Leases.tidy() removes what those have begun to write who died", () => {
+  using directory = new Temporary();
+  const leases = new Leases(settingsOf(directory.path, POOL));
+  const lease = leases.take(asked("mine"));
+  const write = (name: string, content: string): string => {
+    const path = `${directory.path}/leases/.${name}`;
+    Deno.writeTextFileSync(path, content);
+    return path;
+  };
+  write("dead", JSON.stringify({ ...lease, owner: { ...lease.owner, startTicks: 1 } }));
+  write("alive", JSON.stringify(lease));
+  write("half", "{");
+  const old = write("old", "{");
+  Deno.utimeSync(old, 1, 1);
+  leases.tidy();
+  const left = [...Deno.readDirSync(`${directory.path}/leases`)].map(({ name }) => name).sort();
+  deepEqual(left, [".alive", ".half", lease.address]);
+});
+
+Deno.test("Leases.removeEmpty() removes what a power cut has left of leases, and nothing else", () => {
+  using directory = new Temporary();
+  const leases = new Leases(settingsOf(directory.path, POOL));
+  const lease = leases.take(asked("mine"));
+  const others = ["2", "3", "4"].map((each) => `10.1.0.${each}`).filter((each) => each !== lease.address);
+  const [empty, half] = [others[0]!, others[1]!];
+  Deno.writeTextFileSync(`${directory.path}/leases/${empty}`, "");
+  Deno.writeTextFileSync(`${directory.path}/leases/${half}`, JSON.stringify(lease).slice(0, 40));
+  deepEqual([leases.list().map(({ id }) => id), leases.stale(), leases.hasEmpty], [["mine"], [], true]);
+  leases.removeEmpty();
+  equal(leases.hasEmpty, false);
+  deepEqual([...Deno.readDirSync(`${directory.path}/leases`)].map(({ name }) => name), [lease.address]);
+});
+
 Deno.test("Leases never gives two processes one address, however many ask at once", async () => {
   using directory = new Temporary();
   const module = fromFileUrl(new URL("../helpers/take_leases.ts", import.meta.url));

@@ -3,8 +3,10 @@ import { starterSpec } from "../../runtime/starter_spec.ts";
 import { containerTest } from "../helpers/container_test.ts";
 import { TestBundle } from "../helpers/launch_bundle.ts";
 import { remains } from "../helpers/network_remains.ts";
-import { NetworkWorld, OUTSIDE, type Place, type Spoken } from "../helpers/network_world.ts";
+import { HOST, NetworkWorld, OUTSIDE, type Place, type Spoken } from "../helpers/network_world.ts";
 
+/** Where some providers have the same as at 169.254.169.254. */
+const METADATA6 = "fd00:ec2::254";
 const [ONE, TWO] = [`net-${Deno.pid}-one`, `net-${Deno.pid}-two`];
 /** Fetches each URL that it is given, and says what came or what kept it. */
 const FETCH = `
@@ -13,6 +15,7 @@ for url in sys.argv[1:]:
     try: print(urllib.request.urlopen(url, timeout=2).read().decode().strip())
     except Exception as e: print(type(e).__name__, getattr(e, "reason", e))
 `;
+const PATIENCE_MS = 30_000;
 const REFUSED = /^(URLError|TimeoutError) (\[Errno (111|113|101|13)\]|timed out)/;
 
 function fetching(...urls: string[]): string[] {
@@ -29,7 +32,13 @@ containerTest(
   "run --network bridge reaches what the host reaches, and neither the host nor metadata",
   async () => {
     await using world = await NetworkWorld.create();
-    await world.serve("http:192.0.2.2:80", "http:2001:db8::2:80", `http:${OUTSIDE.metadata}:80`);
+    await world.outside.output("ip", "addr", "add", `${METADATA6}/128`, "dev", "eth0", "nodad");
+    await world.serve(
+      "http:192.0.2.2:80",
+      "http:2001:db8::2:80",
+      `http:${OUTSIDE.metadata}:80`,
+      `http:${METADATA6}:80`,
+    );
     await world.serveAt(world.host, "http:0.0.0.0:80", "http::::81");
     const [v4, v6, ...others] = succeeded(
       await world.runtime(
@@ -40,6 +49,7 @@ containerTest(
           "http://192.0.2.2/a",
           "http://[2001:db8::2]/b",
           `http://${OUTSIDE.metadata}/`,
+          `http://[${METADATA6}]/`,
           "http://192.0.2.1/",
           "http://10.209.0.1/",
           "http://[2001:db8::1]:81/",
@@ -48,11 +58,36 @@ containerTest(
     );
     equal(v4, "hello from 192.0.2.2:80 to 192.0.2.1 GET /a 0");
     equal(v6, "hello from 2001:db8::2:80 to 2001:db8::1 GET /b 0");
-    equal(others.length, 4);
+    equal(others.length, 5);
     for (const each of others) match(each, REFUSED);
     deepEqual(await remains(world), []);
   },
 );
+
+containerTest("nobody outside reaches a sandbox on a bridge, but for its published ports", async () => {
+  await using world = await NetworkWorld.create();
+  const sandbox = world.startRuntime([
+    ...["run", "--network", "bridge", "--publish", "8080:9000", "--", "python3", "-uc"],
+    `import http.server as h, socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.connect(("192.0.2.2", 1)); print(s.getsockname()[0])
+h.HTTPServer.server_bind = lambda self: __import__("socketserver").TCPServer.server_bind(self)
+h.HTTPServer(("", 9000), h.SimpleHTTPRequestHandler).serve_forever()`,
+  ], { stderr: "null" });
+  const reader = sandbox.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  const address = (await reader.read()).value!.trim();
+  const status = (host: string, port: number): Promise<Spoken> => {
+    const script = `import http.client as h; c = h.HTTPConnection("${host}", ${port}, timeout=3)
+c.request("GET", "/"); print(c.getresponse().status)`;
+    return world.outside.run(["python3", "-c", script]);
+  };
+  for (let tries = 0; tries < 50 && (await status(HOST.first, 8080)).code !== 0; tries++);
+  equal((await status(HOST.first, 8080)).stdout, "200\n");
+  match((await status(address, 9000)).stderr, /timed out|refused|unreachable/i);
+  sandbox.kill("SIGTERM");
+  await reader.cancel();
+  await sandbox.status;
+  deepEqual(await remains(world), []);
+});
 
 containerTest("run without --network has its loopback device only, with host it has the host's", async () => {
   await using world = await NetworkWorld.create();
@@ -113,12 +148,17 @@ function serving(root: string): TestBundle {
   return bundle;
 }
 
+/** What comes from a server, which may not listen yet. */
 async function fetched(place: Place, url: string): Promise<string> {
-  for (let tries = 0;; tries++) {
-    const said = (await place.output("python3", "-c", FETCH, url)).trim();
-    if (!said.includes("[Errno 111]") || tries > 20) return said;
+  for (const end = Date.now() + PATIENCE_MS;;) {
+    const said = await fetchedOnce(place, url);
+    if (!said.includes("[Errno 111]") || Date.now() > end) return said;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
+}
+
+async function fetchedOnce(place: Place, url: string): Promise<string> {
+  return (await place.output("python3", "-c", FETCH, url)).trim();
 }
 
 containerTest("create --publish leads a port of the host to the container until it is deleted", async () => {
@@ -147,7 +187,7 @@ containerTest("create --publish leads a port of the host to the container until 
   succeeded(await create(TWO, "--publish", "127.0.0.1:8080:80"));
   succeeded(await world.runtime("start", TWO));
   equal(await fetched(world.host, "http://127.0.0.1:8080/"), "served");
-  match(await fetched(world.outside, "http://192.0.2.1:8080/"), REFUSED);
+  match(await fetchedOnce(world.outside, "http://192.0.2.1:8080/"), REFUSED);
   succeeded(await world.runtime("delete", "--force", TWO));
   deepEqual(await remains(world), []);
 });

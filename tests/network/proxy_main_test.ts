@@ -18,7 +18,7 @@ async function tell(path: string, text: string): Promise<ControlAnswer> {
 async function started(world: NetworkWorld): Promise<{ child: Deno.ChildProcess; dnsPort: number }> {
   const args = [...RUNTIME, "network-proxy", "--directory", world.network];
   const child = world.host.start(args, { stdout: "null", stderr: "inherit" });
-  for (const end = Date.now() + 20_000; Date.now() < end;) {
+  for (const end = Date.now() + 60_000; Date.now() < end;) {
     try {
       const answer = await tell(`${world.network}/proxy.sock`, '{"do": "status"}');
       if (answer.ok && answer.status?.pid === child.pid) return { child, dnsPort: answer.status.dnsPort };
@@ -43,7 +43,7 @@ containerTest(
     const first = await started(world);
     equal(Deno.statSync(`${world.network}/proxy.sock`).mode! & 0o777, 0o600);
     const get = (to: string): Promise<{ code: number; stdout: string }> =>
-      box.run(["curl", "-sS", "--max-time", "3", `http://${to}/`]);
+      box.run(["curl", "-sS", "--max-time", "30", `http://${to}/`]);
     match((await get(OUTSIDE.first)).stdout, /^$/);
 
     const policy = policyOf([rule("first", `${OUTSIDE.first}/32`)]);

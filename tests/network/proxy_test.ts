@@ -1,6 +1,6 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { containerTest } from "../helpers/container_test.ts";
-import { policyOf, ProxyWorld, rule } from "../helpers/proxy_world.ts";
+import { CREDENTIAL, policyOf, ProxyWorld, rule } from "../helpers/proxy_world.ts";
 
 const get = (host: string, path = "/"): string => `GET ${path} HTTP/1.1\r\nHost: ${host}\r\n\r\n`;
 
@@ -15,11 +15,11 @@ containerTest("the proxy lets through what a policy allows, by names, TLS, opene
   const opened = { resolve: ["inspected.test"], to: ["192.0.2.2", 443], expect: "hello" };
   const own = { sni: "inspected.test", ca: `${world.path}/box-ca.pem` };
   const answers = await world.attempt([
-    { dns: { name: "allowed.test" } },
-    { dns: { name: "allowed.test", type: 28, tcp: true } },
-    { dns: { name: "denied.test" } },
+    { dns: { name: "allowed.test" }, patient: true },
+    { dns: { name: "allowed.test", type: 28, tcp: true }, patient: true },
+    { dns: { name: "denied.test" }, patient: true },
     { ...allowed, to: ["192.0.2.2", 80], send: [get("allowed.test")] },
-    { ...allowed, to: ["192.0.2.2", 80], send: [get("denied.test")] },
+    { ...allowed, to: ["192.0.2.2", 80], send: [get("denied.test")], expect: "Refused" },
     {
       ...allowed,
       to: ["192.0.2.2", 443],
@@ -27,7 +27,7 @@ containerTest("the proxy lets through what a policy allows, by names, TLS, opene
       send: [get("allowed.test")],
     },
     { ...opened, tls: own, send: [get("inspected.test")] },
-    { ...opened, tls: own, send: [get("allowed.test")] },
+    { ...opened, tls: own, send: [get("allowed.test")], expect: "Refused" },
     { resolve: ["raw.test"], to: ["192.0.2.2", 22], send: ["SSH-2.0"], expect: "hello" },
   ]);
   const good = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello\n";
@@ -52,7 +52,10 @@ containerTest("the proxy passes nothing while it cannot write down what passes",
     { to: ["192.0.2.2", 80], send: [get("allowed.test")], expect: "hello" },
     { to: ["192.0.2.2", 22], send: ["SSH-2.0"], expect: "hello" },
   ];
-  await world.attempt([{ dns: { name: "allowed.test" } }, { dns: { name: "raw.test" } }]);
+  await world.attempt([
+    { dns: { name: "allowed.test" }, patient: true },
+    { dns: { name: "raw.test" }, patient: true },
+  ]);
   await world.control({ do: "audit", broken: true });
   const before = world.seen().length;
   const [name] = await world.attempt([attempts[0]!]);
@@ -70,17 +73,24 @@ containerTest("update of a policy holds from then on, for connections that are o
   const web = rule("web", "allowed.test");
   const raw = rule("raw", "raw.test", { port: 22, protocols: ["tcp"] });
   await using world = await ProxyWorld.create(policyOf([web, raw]));
-  await world.attempt([{ dns: { name: "allowed.test" } }, { dns: { name: "raw.test" } }]);
+  await world.attempt([
+    { dns: { name: "allowed.test" }, patient: true },
+    { dns: { name: "raw.test" }, patient: true },
+  ]);
 
   const pending = world.attempt([
     // Two requests on one connection, and two pieces on another, with the update in between.
     {
       to: ["192.0.2.2", 80],
-      send: [get("allowed.test", "/one"), ...Array(30).fill(""), get("allowed.test", "/two")],
+      send: [get("allowed.test", "/one"), ...Array(100).fill(""), get("allowed.test", "/two")],
     },
-    { to: ["192.0.2.2", 22], send: ["one", ...Array(30).fill(""), "two"] },
+    { to: ["192.0.2.2", 22], send: ["one", ...Array(100).fill(""), "two"] },
   ]);
-  await new Promise((resolve) => setTimeout(resolve, 800));
+  const arrived = (start: string): boolean => world.seen().some(({ data }) => data?.startsWith(start));
+  for (const end = Date.now() + 30_000; !(arrived("GET /one") && arrived("one")) && Date.now() < end;) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  await new Promise((resolve) => setTimeout(resolve, 200));
   deepEqual(await world.control({ do: "update", id: "box", policy: policyOf([]) }), { ok: true });
   const [http, tcp] = await pending;
   match(http!, /hello\n[^]*403 Forbidden/);
@@ -99,14 +109,7 @@ containerTest(
   async () => {
     await using world = await ProxyWorld.create(
       policyOf([rule("opened", "inspected.test", { port: 443, inspect: true })], {
-        credentials: [{
-          id: "token",
-          placeholder: "placeholder-1",
-          env: undefined,
-          from: { env: "NONE" },
-          hosts: ["inspected.test"],
-          headers: ["authorization"],
-        }],
+        credentials: [CREDENTIAL],
       }),
       { token: "the-real-secret" },
     );

@@ -96,7 +96,7 @@ snapshotTest(
     const options = { size: 2, root, name: `${BOX}-pool`, stdin: "piped", stdout: "piped" } as const;
     await using pool = await Pool.open({ container: BOX }, options);
     const full = async (): Promise<void> => {
-      for (const end = Date.now() + 20_000; pool.ready < 2;) {
+      for (const end = Date.now() + 60_000; pool.ready < 2;) {
         if (Date.now() > end) throw new Error(`Only ${pool.ready} forks are ready`);
         await new Promise((resolve) => setTimeout(resolve, 10));
       }

@@ -35,7 +35,7 @@ snapshotTest("a link in the rootfs leads no place of a mount outside", async () 
       Deno.symlinkSync(target, `${box.containers.bundle.rootfs}/more`);
       const { code, stderr } = await box.tryRestore();
       equal(code, 1);
-      match(stderr, /Cannot make directory "more": EEXIST/);
+      match(stderr, /Cannot restore container .*more\/deep\/file: No such file or directory/);
       deepEqual([...Deno.readDirSync(outside)], []);
       Deno.removeSync(`${box.containers.bundle.rootfs}/more`);
     }

@@ -1,4 +1,5 @@
 import { equal, match, ok } from "node:assert/strict";
+import { canServe } from "../../snapshots/page_server.ts";
 import { BOX } from "../helpers/containers.ts";
 import { SnapshotBox, snapshotTest } from "../helpers/snapshot_box.ts";
 
@@ -132,12 +133,18 @@ snapshotTest("a checkpoint that fails leaves the container running and nothing b
       false,
     );
   };
-  await fails(/Cannot apply --lazy-pages: this version has no support for it/, "--lazy-pages");
-  await fails(/Cannot apply --page-server/, "--page-server", "127.0.0.1:9");
+  await fails(/Cannot use --lazy-pages without --page-server/, "--lazy-pages");
+  const served = ["--page-server", "127.0.0.1:9", "--lazy-pages"];
+  await fails(/Cannot use --lazy-pages with --leave-running/, ...served, "--leave-running");
+  await fails(/invalid --status-fd argument 900: bad file descriptor/, ...served, "--status-fd", "900");
+  await fails(/invalid --status-fd argument 0: not writable/, ...served, "--status-fd", "0");
+  if (!canServe()) await fails(/Cannot apply --lazy-pages: .* takes CAP_SYS_RESOURCE/, ...served);
+  await fails(/Can't connect to server 127.0.0.1:9/, "--page-server", "127.0.0.1:9");
   await fails(/Cannot use --status-fd without --lazy-pages/, "--status-fd", "9");
   await fails(/Invalid manage-cgroups-mode value "none"/, "--manage-cgroups-mode", "none");
   await fails(/namespace "ipc" is not supported/, "--empty-ns", "ipc");
-  await fails(/criu failed: /, "--parent-path", "nowhere");
+  await fails(/invalid --parent-path: /, "--parent-path", "nowhere");
+  await fails(/--parent-path must be relative/, "--parent-path", "/tmp");
   await box.containers.output("delete", "--force", BOX);
   match((await box.tryCheckpoint()).stderr, /container does not exist/);
   const copied = { destination: "/etc", type: "tmpfs", source: "tmpfs", options: ["tmpcopyup"] };

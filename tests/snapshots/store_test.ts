@@ -178,7 +178,7 @@ snapshotTest("forks of a snapshot go on from it, each with its own layer", async
         Deno.readTextFileSync(`${output}/${name}.out`).trim().split("\n").filter(Boolean).map((line) =>
           JSON.parse(line)
         );
-      for (const end = Date.now() + 10_000; lines().length < 2 && Date.now() < end;) {
+      for (const end = Date.now() + 60_000; lines().length < 2 && Date.now() < end;) {
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
       deepEqual(lines()[0], { count: last.count + 1, lines: last.count + 1 });

@@ -40,6 +40,30 @@ snapshotTest("pipes of run become pipes of restore, which ends as the program do
   match((await box.containers.run("state", BOX)).stderr, /container does not exist/);
 });
 
+snapshotTest("a program that has closed its stdin and stdout is restored without them", async () => {
+  await using box = new SnapshotBox();
+  const script = 'exec <&- >&-; count=0; while :; do echo "{\\"count\\":$((++count))}" >&2; sleep 0.05; done';
+  box.write(["bash", "-c", script]);
+  const count = (command: number): number => {
+    return Number(/\d+/.exec(box.containers.said(command).stderr.trim().split("\n").at(-1)!)?.[0] ?? 0);
+  };
+  const until = async (least: number, command: number): Promise<void> => {
+    for (const end = Date.now() + 60_000; count(command) < least;) {
+      ok(Date.now() < end, box.containers.said(command).stderr);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  };
+  await box.containers.run("run", "--detach", BOX);
+  const started = box.containers.commands - 1;
+  await until(3, started);
+  await box.checkpoint();
+  const reached = count(started);
+  await box.tryRestore();
+  const restored = box.containers.commands - 1;
+  await until(reached + 2, restored);
+  equal(box.containers.said(restored).stdout, "");
+});
+
 snapshotTest("a paused container is checkpointed as it is, and stays paused if it is left", async () => {
   await using box = new SnapshotBox();
   box.write(["bash", "-c", 'count=0; while :; do echo "{\\"count\\":$((++count))}"; sleep 0.05; done']);

@@ -14,7 +14,7 @@ const OBJECTS = [
 const FOREIGN = /ai-sandbox-(test|bench)-/;
 const DIRECTORY = "/run/ai-sandbox";
 /** Files there that stay on purpose. */
-const KEPT = [`${DIRECTORY}/images`, `${DIRECTORY}/ids`];
+const KEPT = ["images", "filters", "runs", "creates", "execs", "ids"].map((name) => `${DIRECTORY}/${name}`);
 
 /** What there is at a moment that sandboxes could leave behind. */
 export interface Holdings {

@@ -1,5 +1,6 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
-import { AS_STRANGER, finish, ROOT, start, STRANGER, Temporary, until } from "../helpers/cli.ts";
+import { AS_STRANGER, finish, ROOT, start, STRANGER, until } from "../helpers/cli.ts";
+import { StrangersHome } from "../helpers/strangers_home.ts";
 
 const CGROUPS = "/sys/fs/cgroup";
 const CONTROLLERS = ["cpu", "cpuset", "io", "memory", "pids"];
@@ -9,7 +10,7 @@ const JOIN = ["sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"'];
 /** A group that belongs to the stranger, as systemd delegates one; nothing is left of it. */
 class Delegated implements Disposable {
   readonly path = `${CGROUPS}/delegated-${crypto.randomUUID().slice(0, 8)}`;
-  readonly cache = new Temporary();
+  readonly home = new StrangersHome();
 
   constructor(controllers: readonly string[] = CONTROLLERS) {
     write(`${CGROUPS}/cgroup.subtree_control`, CONTROLLERS.map((each) => `+${each}`).join(" "));
@@ -28,19 +29,9 @@ class Delegated implements Disposable {
   run(args: readonly string[], group = this.path): Deno.ChildProcess {
     return start(args, {
       cwd: "/",
-      env: { DENO_DIR: this.denoDirectory() },
+      env: { DENO_DIR: this.home.cache },
       wrapper: [...JOIN, group, ...AS_STRANGER],
     });
-  }
-
-  /** What Deno has cached, where the stranger can read it. */
-  denoDirectory(): string {
-    const path = `${this.cache.path}/deno`;
-    const copy = new Deno.Command("cp", { args: ["-r", `${Deno.env.get("DENO_DIR")}/npm`, `${path}/`] });
-    Deno.mkdirSync(path, { recursive: true });
-    if (!copy.outputSync().success) throw new Error("Cannot copy Deno's cache");
-    new Deno.Command("chown", { args: ["-R", String(STRANGER), path] }).outputSync();
-    return path;
   }
 
   /** Groups of sandboxes that are still there. */
@@ -58,7 +49,7 @@ class Delegated implements Disposable {
         if (!(error instanceof Deno.errors.NotFound)) throw error;
       }
     }
-    this.cache[Symbol.dispose]();
+    this.home[Symbol.dispose]();
   }
 }
 
@@ -68,7 +59,7 @@ function write(path: string, text: string): void {
 
 // deno-lint-ignore no-explicit-any -- a config.json before anybody has looked at it
 function copiedBundle(delegated: Delegated, change: (spec: any) => void): string {
-  const path = `${delegated.denoDirectory()}/bundle`;
+  const path = `${delegated.home.path}/bundle`;
   new Deno.Command("cp", { args: ["-r", `${ROOT}/bundles/hello`, path] }).outputSync();
   const spec = JSON.parse(Deno.readTextFileSync(`${path}/config.json`));
   change(spec);
@@ -106,7 +97,7 @@ Deno.test("a user without rights limits a sandbox in a delegated group, and leav
 
 Deno.test("a user's sandbox that takes too much memory ends with that limit named", async () => {
   using delegated = new Delegated();
-  const result = `${delegated.denoDirectory()}/result.json`;
+  const result = `${delegated.home.path}/result.json`;
   const hog = "x = bytearray(300 << 20); print('no')";
   const { stdout } = await said(
     delegated.run(["run", "--result", result, "--memory", "64MB", "--", "python3", "-c", hog]),

@@ -4,6 +4,7 @@
     .set KILL, 4
     .set RUN, 5
     .set EXEC, 6
+    .set FLAGGED, 7
     .text
     .globl _start
 _start:
@@ -25,6 +26,8 @@ _start:
 1:  adr x0, .Lflags
     bl .Lchoose
     ldrb w2, [x1], #1
+    cmp w19, #4
+    b.eq 4f
     cbnz w2, 2f
     bl .Lnext
 2:  ldrb w2, [x1]
@@ -37,6 +40,8 @@ _start:
     b .Lflag
 3:  mov x22, x1
     b .Lflag
+4:  cbz w2, .Lflag              // only create asks who makes the cgroups
+    b .Lload
 
 .Lcommand:
     adr x0, .Lcommands
@@ -48,16 +53,19 @@ _start:
     b.eq .Lrun
     bl .Lnext
     ldrb w2, [x1]
-    cmp w23, #DELETE
-    b.ne 1f
     cmp w2, #'-'
-    b.ne 1f
+    b.ne .Lname
+    cmp w23, #EXEC
+    b.eq .Lflagged
+    cmp w23, #DELETE
+    b.ne .Lload
     adr x0, .Lforce
     bl .Lexact
     mov x24, #1
     bl .Lnext
     ldrb w2, [x1]
-1:  mov x25, x1                 // the name
+.Lname:
+    mov x25, x1
     cbz w2, .Lload
     cmp w2, #'-'
     b.eq .Lload
@@ -74,7 +82,11 @@ _start:
     cbnz w2, .Lload
     cmp w23, #EXEC
     b.eq .Lexec
-    cmp w23, #KILL
+    cmp w23, #FLAGGED
+    b.ne 4f
+    adr x18, .Lflaggeds
+    b .Lfind
+4:  cmp w23, #KILL
     b.ne 3f
     mov x24, #15
     ldr x2, [x21]
@@ -97,6 +109,7 @@ _start:
     cmp x2, x22
     b.ne 1f
     cbnz w26, .Lload
+    mov w28, #-2                // and so have those who are root of a user namespace
 1:  mov x1, x22
     mov w22, #-1                // the directory of all containers
     mov x0, #-100               // AT_FDCWD
@@ -166,6 +179,25 @@ _start:
     b.eq .Lload
     adr x18, .Lexecs
     b .Lfind
+
+.Lflagged:
+    mov w23, #FLAGGED
+    sub x24, x21, #8            // where they begin
+1:  adr x0, .Lexecflags
+    bl .Lchoose
+    ldrb w2, [x1]
+    cbnz w2, 2f                 // its value is behind the `=`
+    cmp w19, #2
+    b.ls 3f
+    bl .Lnext
+    b 3f
+2:  cmp w19, #2
+    b.ls .Lload
+3:  bl .Lnext
+    ldrb w2, [x1]
+    cmp w2, #'-'
+    b.eq 1b
+    b .Lname
 
 .Lrun:
     add x2, x29, #24
@@ -291,6 +323,8 @@ _start:
 1:  cmn w0, #2                  // ENOENT
     b.ne .Lleave
     cmn w27, #1
+    b.ne .Lleave
+    cmn w28, #1
     b.ne .Lleave
     cmp w23, #DELETE
     b.ne .Lleave
@@ -532,13 +566,15 @@ _start:
 .Lsignals:
     .asciz "15", "TERM", "SIGTERM", "9", "KILL", "SIGKILL", "1", "HUP", "SIGHUP", "2", "INT", "SIGINT"
     .asciz "3", "QUIT", "SIGQUIT", "10", "USR1", "SIGUSR1", "12", "USR2", "SIGUSR2", ""
-.Lflags: .asciz "root", "log-format", "log", ""
+.Lflags: .asciz "root", "log-format", "log", "systemd-cgroup", ""
 .Lformats: .asciz "json", "text", ""
 .Lcommands: .asciz "state", "start", "delete", "kill", "run", "exec", ""
 .Lforce: .asciz "--force", "-f", ""
+.Lexecflags: .asciz "--detach", "-d", "--process", "-p", "--pid-file", "--env", "-e", "--cwd", "--user", "-u", ""
 .Lhome: .asciz "/run/ai-sandbox/containers"
 .Lmoves: .asciz "moves"
 .Lexecs: .asciz "execs"
+.Lflaggeds: .asciz "flagged"
 .Lruns: .asciz "/run/ai-sandbox/runs"
     .balign 16
 // Filled in by attach(); addresses are relative to _start. Words and settings follow, each ended by NUL.

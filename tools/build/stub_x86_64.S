@@ -1,8 +1,9 @@
 # Runs before all else in the process: the program header that names ld.so is hidden from the kernel, which then begins
 # here, without any library. Each part goes on with the next:
 #
-#  1. A command on a container that was compiled (runtime/plan/moves.ts, runtime/plan/execs.ts), or the run of a bundle that
-#     was run before (runtime/plan/rerun.ts), is walked through. All else is left to Deno.
+#  1. A command on a container that was compiled (runtime/plan/moves.ts, runtime/plan/execs.ts), the run of a bundle that
+#     was run before (runtime/plan/rerun.ts), or one more container of a bundle (runtime/plan/recreate.ts) is walked through.
+#     All else is left to Deno.
 #  2. ld.so is loaded as the kernel would have loaded it.
 #  3. When all libraries are there, Deno is given other arguments and another environment.
 #
@@ -14,6 +15,13 @@
     .set KILL, 4
     .set RUN, 5                 # RERUN in runtime/plan/rerun.ts
     .set EXEC, 6                # EXEC in runtime/plan/execs.ts
+    .set FLAGGED, 7             # EXEC_FLAGGED there
+    .set CREATE, 8              # RECREATE in runtime/plan/recreate.ts
+    .set ASKED, -40             # from %rbp: what a container is to be like, as ASKED there
+    .set LENGTH, 8              # from ASKED: of its id
+    .set PIDFILE, 16            # the path of a file, or 0
+    .set ROOT, 24               # where containers are
+    .set BUNDLE, 32             # the path of its bundle
     .text
     .globl _start
 _start:
@@ -23,6 +31,7 @@ _start:
     sub $2*PAGE, %rsp
     lea 16(%rbp), %r12          # &argv[1]
     lea .Lhome(%rip), %r13      # where containers are
+    xor %r10d, %r10d            # whether systemd makes the cgroups
 .Lflag:
     call .Lnext
     cmpb $'-', (%rsi)
@@ -34,6 +43,8 @@ _start:
 1:  lea .Lflags(%rip), %rdi
     call .Lchoose
     inc %rsi
+    cmp $4, %ebx
+    je 4f
     cmpb $0, -1(%rsi)
     jne 2f                      # it is behind the `=`
     call .Lnext
@@ -47,6 +58,10 @@ _start:
     jmp .Lflag
 3:  mov %rsi, %r13
     jmp .Lflag
+4:  inc %r10d                   # only create asks for that
+    cmpb $0, -1(%rsi)
+    je .Lflag
+    jmp .Lload
 
 .Lcommand:
     lea .Lcommands(%rip), %rdi
@@ -55,16 +70,21 @@ _start:
     xor %r15d, %r15d            # the signal; for `delete` whether it is forced; for `exec` where the program's words are
     cmp $RUN, %r14d
     je .Lrun
+    cmp $CREATE, %r14d
+    je .Lcreate
     call .Lnext
-    cmp $DELETE, %r14d
-    jne 1f
     cmpb $'-', (%rsi)
-    jne 1f
+    jne .Lname
+    cmp $EXEC, %r14d
+    je .Lflagged
+    cmp $DELETE, %r14d
+    jne .Lload
     lea .Lforce(%rip), %rdi
     call .Lexact
     inc %r15d
     call .Lnext
-1:  mov %rsi, %r9               # the name
+.Lname:
+    mov %rsi, %r9
     cmpb $0, (%rsi)
     je .Lload
     cmpb $'-', (%rsi)
@@ -81,6 +101,11 @@ _start:
     jnz .Lload
     cmp $EXEC, %r14d
     je .Lexec
+    cmp $CREATE, %r14d
+    je .Lasked
+    lea .Lflaggeds(%rip), %r10
+    cmp $FLAGGED, %r14d
+    je .Lfind
     cmp $KILL, %r14d
     jne 3f
     mov $15, %r15d              # SIGTERM
@@ -107,6 +132,7 @@ _start:
     jne 1f
     test %r12d, %r12d           # users have homes of their own
     jnz .Lload
+    mov $-2, %r8d               # and so have those who are root of a user namespace
 1:  mov %r13, %rsi
     mov $-1, %r13d              # the directory of all containers
     mov $-100, %edi             # AT_FDCWD
@@ -169,6 +195,70 @@ _start:
     lea .Lexecs(%rip), %r10
     jmp .Lfind
 
+# `exec FLAGS ID …`: which flags they must be the table knows. Those with a value are the later ones of .Lexecflags.
+.Lflagged:
+    mov $FLAGGED, %r14d
+    lea -8(%r12), %r15          # where they begin
+1:  lea .Lexecflags(%rip), %rdi
+    call .Lchoose
+    cmpb $0, (%rsi)
+    jne 2f                      # its value is behind the `=`
+    cmp $2, %ebx
+    jbe 3f
+    call .Lnext
+    jmp 3f
+2:  cmp $2, %ebx
+    jbe .Lload
+3:  call .Lnext
+    cmpb $'-', (%rsi)
+    je 1b
+    jmp .Lname
+
+# `create [--bundle DIR] [--pid-file FILE] ID`: what is asked for is put together, each flag once.
+.Lcreate:
+    test %r10d, %r10d
+    jnz .Lload
+    lea ASKED(%rbp), %r15
+    xor %eax, %eax
+    mov %rax, PIDFILE(%r15)
+    mov %rax, BUNDLE(%r15)
+    mov %r13, ROOT(%r15)
+1:  call .Lnext
+    cmpb $'-', (%rsi)
+    jne .Lname
+    lea .Lcreateflags(%rip), %rdi
+    call .Lchoose
+    inc %rsi
+    cmpb $0, -1(%rsi)
+    jne .Lload                  # it is behind the `=`, as nobody has it
+    call .Lnext
+    cmpb $0, (%rsi)
+    je .Lload
+    cmpb $'-', (%rsi)
+    je .Lload
+    lea PIDFILE(%r15), %rdi
+    cmp $1, %ebx
+    je 2f
+    lea BUNDLE(%r15), %rdi
+2:  cmpq $0, (%rdi)
+    jne .Lload
+    mov %rsi, (%rdi)
+    jmp 1b
+.Lasked:
+    mov %r9, (%r15)
+    dec %rsi
+    sub %r9, %rsi
+    cmp $255, %rsi              # no file has a longer name
+    ja .Lload
+    mov %rsi, LENGTH(%r15)
+    mov BUNDLE(%r15), %rsi
+    test %rsi, %rsi
+    jnz 1f
+    lea .Lhere(%rip), %rsi
+    mov %rsi, BUNDLE(%r15)
+1:  movabs $0x5f594649544f4e00, %r8 # "NOTIFY_" behind any byte: somebody waits for the program's word
+    jmp .Lbundle
+
 # `run DIR` and nothing else, as root: what is kept of it has the name of the directory's inode.
 .Lrun:
     lea 24(%rbp), %rax
@@ -179,6 +269,8 @@ _start:
     je .Lload
     cmpb $'-', (%rsi)
     je .Lload
+    xor %r8d, %r8d
+.Lbundle:
     cmpq $0, (%r12)
     jne .Lload
     lea 8(%r12), %rdi
@@ -190,6 +282,8 @@ _start:
     mov (%rax), %rcx
     shl $8, %rcx
     cmp %rdx, %rcx
+    je .Lload
+    cmp %r8, %rcx
     jne 1b
     jmp .Lload
 2:  mov $107, %eax              # geteuid
@@ -210,24 +304,21 @@ _start:
     syscall
     test %eax, %eax
     jnz .Lleave
-    mov 8(%rsi), %rdx           # st_ino
     lea BUFFER+PAGE/2(%rbp), %rdi # behind what fstat fills in
     movb $0, (%rdi)
+    lea .Lruns(%rip), %r9
+    cmp $CREATE, %r14d
+    jne 3f
+    lea .Lcreates(%rip), %r9    # there the length of the id is a part of the name
+    mov LENGTH(%r15), %edx
+    mov $2, %ecx
+    call .Lhex
+3:  mov 8(%rsi), %rdx           # st_ino
     mov $16, %ecx
-3:  mov %edx, %eax
-    and $15, %eax
-    shr $4, %rdx
-    cmp $10, %eax
-    jb 4f
-    add $'a'-'0'-10, %eax
-4:  add $'0', %eax
-    dec %rdi
-    mov %al, (%rdi)
-    dec %ecx
-    jnz 3b
+    call .Lhex
+    mov %r9, %rsi
     mov %rdi, %r9
     mov $-100, %edi             # AT_FDCWD
-    lea .Lruns(%rip), %rsi
     mov $0x290000, %edx         # O_PATH|O_DIRECTORY|O_CLOEXEC
     call .Lopen
     mov %eax, %r13d             # what is kept
@@ -237,6 +328,21 @@ _start:
     mov $0xa0800, %edx          # O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC
     call .Lopen
     jmp .Ltable
+
+# Writes %ecx digits of %rdx to end before %rdi.
+.Lhex:
+    mov %edx, %eax
+    and $15, %eax
+    shr $4, %rdx
+    cmp $10, %eax
+    jb 1f
+    add $'a'-'0'-10, %eax
+1:  add $'0', %eax
+    dec %rdi
+    mov %al, (%rdi)
+    dec %ecx
+    jnz .Lhex
+    ret
 
 # What was opened is closed, and Deno does all.
 .Lleave:
@@ -298,7 +404,7 @@ _start:
     jne .Lload
     ret
 
-# Opens %rsi in the directory %edi. A container that is not there counts as deleted if that is forced.
+# Opens %rsi in the directory %edi. A container that is not there, where --root says, counts as deleted if that is forced.
 .Lopen:
     xor %r10d, %r10d
     mov $257, %eax              # openat
@@ -308,6 +414,8 @@ _start:
     cmp $-2, %eax               # ENOENT
     jne .Lleave
     cmp $-1, %ebx
+    jne .Lleave
+    cmp $-1, %r8d
     jne .Lleave
     cmp $DELETE, %r14d
     jne .Lleave
@@ -558,14 +666,19 @@ _start:
 .Lsignals:
     .asciz "15", "TERM", "SIGTERM", "9", "KILL", "SIGKILL", "1", "HUP", "SIGHUP", "2", "INT", "SIGINT"
     .asciz "3", "QUIT", "SIGQUIT", "10", "USR1", "SIGUSR1", "12", "USR2", "SIGUSR2", ""
-.Lflags: .asciz "root", "log-format", "log", ""
+.Lflags: .asciz "root", "log-format", "log", "systemd-cgroup", ""
 .Lformats: .asciz "json", "text", ""
-.Lcommands: .asciz "state", "start", "delete", "kill", "run", "exec", ""
+.Lcommands: .asciz "state", "start", "delete", "kill", "run", "exec", "-", "create", ""
 .Lforce: .asciz "--force", "-f", ""
+.Lexecflags: .asciz "--detach", "-d", "--process", "-p", "--pid-file", "--env", "-e", "--cwd", "--user", "-u", ""
+.Lcreateflags: .asciz "--pid-file", "--bundle", "-b", ""
+.Lhere: .asciz "."
 .Lhome: .asciz "/run/ai-sandbox/containers"
 .Lmoves: .asciz "moves"
 .Lexecs: .asciz "execs"
+.Lflaggeds: .asciz "flagged"
 .Lruns: .asciz "/run/ai-sandbox/runs"
+.Lcreates: .asciz "/run/ai-sandbox/recreates"
     .balign 16
 # Filled in by attach(); addresses are relative to _start. Words and settings follow, each ended by NUL.
 .Ldata:

@@ -1,58 +1,26 @@
 import type { AuditEntry } from "../../audit/record.ts";
-import { decideConnection, decideRequest } from "../../policy/decide.ts";
 import type { SandboxTraffic } from "../sandbox.ts";
 import { Refusal } from "../refusal.ts";
 import { bodyWithoutSecrets, type Filled, withoutSecrets } from "../secrets.ts";
 import { allowed, type Direction, TooMuch } from "../splice.ts";
 import { connectTo, type Server, Upstream } from "../upstream.ts";
+import { admit, isStillAllowed } from "./admit.ts";
 import { body } from "./body.ts";
 import type { Framing, Header, ResponseHead } from "./head.ts";
+import { counted, forward2, settledNow } from "./forward2.ts";
+import type { Place, Request, Responder } from "./request.ts";
+import { Exchange2, type SharedUpstream } from "./upstream2.ts";
+import { asksForWebSocket, checkAgreeing, tunnel } from "./websocket.ts";
 import { CHUNK_END, chunkStart, headBytes } from "./write.ts";
 
 const INFORMATIONAL = 8;
-/** A head and the first of a body go in one packet up to here. */
-const TOGETHER_BYTES = 16384;
 const RESPONSE_MS = 120_000;
-
-/** A request, however it came. */
-export interface Request {
-  readonly method: string;
-  readonly target: string;
-  readonly path: string;
-  readonly host: string;
-  readonly port: number | undefined;
-  readonly headers: readonly Header[];
-  readonly framing: Framing;
-  readonly upgrade: string | undefined;
-  readonly body: AsyncIterable<Uint8Array>;
-}
-
-/** Who is answered, however. */
-export interface Responder {
-  /** A response of the class 1xx. */
-  informational(head: ResponseHead): Promise<void>;
-  /** Sends the head, and the body piece by piece; `framing` says how much there is. */
-  respond(head: ResponseHead, framing: Framing, pieces: AsyncIterable<Uint8Array>): Promise<void>;
-}
-
-/** The connection that a request came on. */
-export interface Place {
-  readonly scheme: "http" | "https";
-  readonly address: string;
-  readonly port: number;
-  /** The names that a request may be for, now. */
-  readonly names: () => readonly string[];
-  /** What says which server is meant on a connection with TLS. */
-  readonly tlsName: string | undefined;
-  /** Says that something happened, so that the connection is not taken for idle. */
-  readonly touch: (withinMs?: number) => void;
-}
 
 /** Decides over requests of one connection, and forwards those that are let through over one connection to the server. */
 export class Exchanger {
   #upstream: Upstream | undefined;
 
-  constructor(readonly traffic: SandboxTraffic, readonly place: Place) {}
+  constructor(readonly traffic: SandboxTraffic, readonly place: Place, readonly shared?: SharedUpstream) {}
 
   /**
    * Forwards a request, and its response back.
@@ -65,7 +33,7 @@ export class Exchanger {
     const entry = { ...this.#described(request), traceId: crypto.randomUUID() };
     let rule: string, filled: Filled;
     try {
-      ({ rule, filled } = this.#decide(request));
+      ({ rule, filled } = admit(this.traffic, this.place, request));
       // What cannot be written down afterwards does not begin.
       this.traffic.confirm();
     } catch (error) {
@@ -83,10 +51,15 @@ export class Exchanger {
       }
       throw error;
     }
-    const counted = { up: 0, down: 0, status: 0 };
+    const told = { up: 0, down: 0, status: 0 };
+    this.traffic.pending++;
     let end: { verdict: "allow" | "deny"; rule: string; reason?: string } = { verdict: "allow", rule };
     try {
-      return await this.#forward(request, filled, responder, counted);
+      return await this.#forward(request, filled, responder, told, () => {
+        // What is known only afterwards comes with another record: this one is written before anything passes.
+        const reason = "it goes over to WebSocket";
+        this.traffic.record({ ...entry, verdict: "allow", rule, status: 101, reason });
+      });
     } catch (error) {
       const isOurs = error instanceof Refusal || error instanceof TooMuch;
       if (error instanceof Refusal && error.rule.startsWith("upstream:")) {
@@ -99,14 +72,15 @@ export class Exchanger {
       if (isOurs && error instanceof TooMuch) throw new Refusal("limit:bytes", error.message, 429);
       throw error;
     } finally {
+      this.traffic.pending--;
       const durationMs = Math.round(this.traffic.around.nowMs() - startMs);
-      const status = counted.status === 0 ? {} : { status: counted.status };
+      const status = told.status === 0 ? {} : { status: told.status };
       this.traffic.record({
         ...entry,
         ...end,
         ...status,
-        uploadBytes: counted.up,
-        downloadBytes: counted.down,
+        uploadBytes: told.up,
+        downloadBytes: told.down,
         durationMs,
       });
     }
@@ -123,60 +97,18 @@ export class Exchanger {
     return { kind: "request", name: host, address, port, protocol: scheme, method, path };
   }
 
-  #decide(request: Request): { rule: string; filled: Filled } {
-    const { traffic, place } = this;
-    const { policy } = traffic;
-    const { method, path, headers, host, target } = request;
-    if (!traffic.takeRequest()) throw new Refusal("limit:requests", "there are too many requests", 429);
-    const literal = host.startsWith("[") ? host.slice(1, -1) : host;
-    const names = place.names();
-    const isHere = place.tlsName === undefined
-      ? names.includes(host) || (literal === place.address)
-      : host === place.tlsName;
-    if (!isHere) {
-      throw new Refusal("builtin:host", `Host says "${host}", which this connection is not for`, 403);
-    }
-    if ((request.port ?? (place.scheme === "https" ? 443 : 80)) !== place.port) {
-      throw new Refusal("builtin:host", "the port in Host is not the one of this connection", 403);
-    }
-    const connection = decideConnection(policy, {
-      names: names.includes(host) ? [host] : [],
-      address: place.address,
-      port: place.port,
-      protocol: place.scheme,
-    });
-    if (connection.verdict === "deny") throw new Refusal(connection.rule, connection.reason, 403);
-    const verdict = decideRequest(policy, {
-      scheme: place.scheme,
-      name: host,
-      port: place.port,
-      method,
-      path,
-      headers,
-      address: place.address,
-      names,
-    });
-    if (verdict.verdict === "deny") throw new Refusal(verdict.rule, verdict.reason, 403);
-    if (request.upgrade === "websocket") {
-      throw new Refusal(
-        "builtin:upgrade",
-        "a request that goes over to another protocol cannot be decided over",
-        403,
-      );
-    }
-    const filled = traffic.secrets.fill({ scheme: place.scheme, name: host, target, headers });
-    return { rule: verdict.rule, filled };
-  }
-
   async #forward(
     request: Request,
     filled: Filled,
     responder: Responder,
-    counted: { up: number; down: number; status: number },
+    told: { up: number; down: number; status: number },
+    recordTunnel: () => void,
   ): Promise<boolean> {
     const { traffic, place } = this;
-    const up = this.#direction("upload", (bytes) => counted.up += bytes);
-    const down = this.#direction("download", (bytes) => counted.down += bytes);
+    const isOver = asksForWebSocket(request) && responder.goOver !== undefined;
+    if (isOver) this.close(); // it takes a connection of its own
+    const up = this.#direction("upload", (bytes) => told.up += bytes);
+    const down = this.#direction("download", (bytes) => told.down += bytes);
     const { framing, method } = request;
     const pieces = framing.kind === "none"
       ? undefined
@@ -190,8 +122,26 @@ export class Exchanger {
       ]
       : filled.headers;
     const host = request.port === undefined ? request.host : `${request.host}:${request.port}`;
-    const head = headBytes({ line: `${method} ${request.target} HTTP/1.1`, host, headers, framing });
     place.touch(RESPONSE_MS);
+    const status = (code: number): void => void (told.status = code);
+    const session = await this.shared?.session();
+    if (session) {
+      const { target, takesTrailers = false } = request;
+      const asked = {
+        method,
+        authority: host,
+        target,
+        headers,
+        isEmpty: framing.kind === "none",
+        takesTrailers,
+      };
+      const clear = (response: ResponseHead): ResponseHead => this.#cleared(response, filled);
+      const around = { pieces, used: filled.used, responder, status, up, down, place, clear };
+      return await forward2(new Exchange2(session, asked), around);
+    }
+    this.#upstream ??= this.shared?.takeFirst();
+    const line = `${method} ${request.target} HTTP/1.1`;
+    const head = headBytes({ line, host, headers, framing, ...(isOver ? { upgrade: "websocket" } : {}) });
     for (let fresh = this.#upstream === undefined;; fresh = true) {
       const upstream = this.#upstream ??= new Upstream(await connectTo(this.#server()));
       const sending = pieces === undefined
@@ -205,7 +155,8 @@ export class Exchanger {
       });
       let response: ResponseHead | undefined;
       try {
-        response = await this.#responseHead(upstream, method, responder);
+        response = await this.#responseHead(upstream, method, responder, isOver);
+        if (response?.status === 101) checkAgreeing(headers, response);
       } catch (error) {
         if (failed instanceof Refusal || failed instanceof TooMuch) throw failed;
         if (error instanceof Refusal) throw new Refusal(`upstream:${error.rule}`, error.message, 502);
@@ -220,7 +171,25 @@ export class Exchanger {
         if (failed instanceof Refusal || failed instanceof TooMuch) throw failed;
         throw new Refusal("upstream:closed", "the server has closed the connection", 502);
       }
-      counted.status = response.status;
+      status(response.status);
+      if (response.status === 101) {
+        place.goesOver(() => isStillAllowed(traffic, place, request));
+        if (!isStillAllowed(traffic, place, request)) {
+          throw new Refusal("default", "the policy has changed", 403);
+        }
+        recordTunnel();
+        const client = await responder.goOver!(this.#cleared(response, filled));
+        const server = { stream: upstream.stream, first: upstream.reader.available };
+        const touching = (one: Direction): Direction => ({
+          ...one,
+          passed: (bytes) => {
+            one.passed(bytes);
+            place.touch();
+          },
+        });
+        await tunnel(client, server, { up: touching(up), down: touching(down) });
+        return false;
+      }
       await this.#respond(upstream, response, { filled, responder, down });
       const isSent = await settledNow(sending);
       if (!response.keepAlive || !isSent) this.close();
@@ -232,10 +201,13 @@ export class Exchanger {
     upstream: Upstream,
     method: string,
     responder: Responder,
+    isOver: boolean,
   ): Promise<ResponseHead | undefined> {
     for (let seen = 0;; seen++) {
       const response = await upstream.head(method);
-      if (response === undefined || response.status >= 200) return response;
+      if (response === undefined || response.status >= 200 || isOver && response.status === 101) {
+        return response;
+      }
       if (response.status === 101 || seen === INFORMATIONAL) {
         throw new Refusal("http:informational", "the server goes over to another protocol", 502);
       }
@@ -248,20 +220,17 @@ export class Exchanger {
     response: ResponseHead,
     { filled, responder, down }: { filled: Filled; responder: Responder; down: Direction },
   ): Promise<void> {
-    const { touch } = this.place;
-    const pieces = async function* (): AsyncGenerator<Uint8Array> {
-      for await (const piece of body(upstream.reader, response.framing)) {
-        touch();
-        await allowed(piece.length, down);
-        down.passed(piece.length);
-        yield piece;
-      }
-    };
+    const pieces = counted(body(upstream.reader, response.framing), down, this.place);
     const { used } = filled;
-    if (used.length === 0) return await responder.respond(response, response.framing, pieces());
-    const headers = response.headers.map(([name, value]): Header => [name, withoutSecrets(value, used)]);
+    if (used.length === 0) return await responder.respond(response, response.framing, pieces);
     const framing = response.framing.kind === "none" ? response.framing : { kind: "chunked" } as const;
-    await responder.respond({ ...response, headers }, framing, bodyWithoutSecrets(pieces(), used));
+    await responder.respond(this.#cleared(response, filled), framing, bodyWithoutSecrets(pieces, used));
+  }
+
+  /** A head with placeholders where credentials stood. */
+  #cleared(response: ResponseHead, { used }: Filled): ResponseHead {
+    const headers = response.headers.map(([name, value]): Header => [name, withoutSecrets(value, used)]);
+    return { ...response, headers };
   }
 
   /** The body of a request that has to be looked into: in what is packed nothing can be found. */
@@ -306,25 +275,4 @@ export class Exchanger {
     const { traffic } = this;
     return { flow: () => traffic[which], nowMs: traffic.around.nowMs, passed };
   }
-}
-
-/** Bytes of a body as one, where they are few: what is written together arrives together. */
-export function together(head: Uint8Array, first: Uint8Array): Uint8Array<ArrayBuffer> | undefined {
-  if (head.length + first.length > TOGETHER_BYTES) return undefined;
-  const bytes = new Uint8Array(head.length + first.length);
-  bytes.set(head);
-  bytes.set(first, head.length);
-  return bytes;
-}
-
-/** Whether a promise is fulfilled already. */
-async function settledNow(promise: Promise<unknown>): Promise<boolean> {
-  const later = Symbol();
-  const first = await Promise.race([promise.then(() => true, () => false), Promise.resolve(later)]);
-  if (first !== later) return first === true;
-  // One more turn: a promise that is fulfilled needs two to say so.
-  return await Promise.race([
-    promise.then(() => true, () => false),
-    new Promise<boolean>((r) => setTimeout(() => r(false), 0)),
-  ]);
 }

@@ -2,11 +2,13 @@ import { ByteReader } from "../bytes.ts";
 import { Refusal } from "../refusal.ts";
 import type { SandboxTraffic } from "../sandbox.ts";
 import type { Stream } from "../stream.ts";
-import { headOf } from "../upstream.ts";
+import { headOf, NO_BODY } from "../upstream.ts";
 import { body } from "./body.ts";
-import { Exchanger, type Place, type Request, type Responder, together } from "./exchange.ts";
+import { Exchanger } from "./exchange.ts";
+import type { Place, Request, Responder } from "./request.ts";
 import { type Framing, type RequestHead, requestHead, type ResponseHead } from "./head.ts";
-import { CHUNK_END, chunkStart, headBytes, latin1 } from "./write.ts";
+import type { Side } from "./websocket.ts";
+import { CHUNK_END, chunkStart, headBytes, latin1, together } from "./write.ts";
 
 /** How long a head may take, and how long a connection may wait for the next request. */
 const [HEAD_MS, IDLE_MS] = [30_000, 120_000];
@@ -63,8 +65,8 @@ async function one(
     return false;
   }
   const pieces = body(reader, head.framing);
-  const request: Request = { ...head, body: pieces };
-  const responder = new Responder1(stream, head);
+  const request: Request = { ...head, body: pieces, early: reader.available.length };
+  const responder = new Responder1(stream, head, reader);
   try {
     const isWhole = await exchanger.exchange(request, responder);
     return isWhole && head.keepAlive && responder.mayGoOn;
@@ -97,12 +99,21 @@ class Responder1 implements Responder {
   hasBegun = false;
   mayGoOn = true;
 
-  constructor(readonly stream: Stream, readonly request: RequestHead) {}
+  constructor(readonly stream: Stream, readonly request: RequestHead, readonly reader: ByteReader) {}
+
+  async goOver(head: ResponseHead): Promise<Side> {
+    this.hasBegun = true;
+    const upgrade = "websocket";
+    await this.stream.write(
+      headBytes({ line: lineOf(head), headers: head.headers, framing: NO_BODY, upgrade }),
+    );
+    return { stream: this.stream, first: this.reader.available };
+  }
 
   async informational(head: ResponseHead): Promise<void> {
     if (this.request.minor === 0) return;
     await this.stream.write(
-      headBytes({ line: lineOf(head), headers: head.headers, framing: { kind: "none" } }),
+      headBytes({ line: lineOf(head), headers: head.headers, framing: NO_BODY }),
     );
   }
 

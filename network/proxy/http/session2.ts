@@ -3,8 +3,10 @@ import type { ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import type { Duplex } from "node:stream";
 import { Refusal } from "../refusal.ts";
 import type { SandboxTraffic } from "../sandbox.ts";
-import { Exchanger, type Place, type Request, type Responder } from "./exchange.ts";
+import { Exchanger } from "./exchange.ts";
 import { type Framing, type Header, requestHead, type ResponseHead } from "./head.ts";
+import type { Place, Request, Responder } from "./request.ts";
+import { SharedUpstream } from "./upstream2.ts";
 import { latin1 } from "./write.ts";
 
 /** Requests at once on one connection. */
@@ -21,7 +23,7 @@ const ONLY_1 = new Set([
   "http2-settings",
 ]);
 
-/** Serves a connection on which HTTP/2 is spoken, to its end. Servers are spoken to in HTTP/1.1. */
+/** Serves a connection on which HTTP/2 is spoken, to its end. Servers are spoken to in HTTP/2 if they offer it in TLS. */
 export async function serveHttp2(
   traffic: SandboxTraffic,
   { node, place }: { readonly node: Duplex; readonly place: Place },
@@ -38,13 +40,16 @@ export async function serveHttp2(
     },
     maxSessionMemory: 4,
   });
+  const { address, port, tlsName } = place;
+  using shared = tlsName === undefined ? undefined : new SharedUpstream({ address, port, tlsName });
   session.on(
     "stream",
     (stream: ServerHttp2Stream, headers: Record<string, unknown>, flags: number, raw: unknown) => {
       place.touch();
       stream.on("error", () => {});
-      serveStream(traffic, { stream, pairs: pairsOf(headers, raw), isEmpty: (flags & 1) !== 0, place }).catch(
-        () => stream.destroy(),
+      const isEmpty = (flags & 1) !== 0;
+      serveStream(traffic, { stream, pairs: pairsOf(headers, raw), isEmpty, place, shared }).catch(() =>
+        stream.destroy()
       );
     },
   );
@@ -57,15 +62,16 @@ export async function serveHttp2(
 
 async function serveStream(
   traffic: SandboxTraffic,
-  { stream, pairs, isEmpty, place }: {
+  { stream, pairs, isEmpty, place, shared }: {
+    readonly shared: SharedUpstream | undefined;
     readonly stream: ServerHttp2Stream;
     readonly pairs: readonly Header[];
     readonly isEmpty: boolean;
     readonly place: Place;
   },
 ): Promise<void> {
-  // Each request has a connection of its own to the server: HTTP/1.1 cannot mix them.
-  const exchanger = new Exchanger(traffic, place);
+  // With HTTP/1.1 each request has a connection of its own to the server, which cannot mix them.
+  const exchanger = new Exchanger(traffic, place, shared);
   const responder = new Responder2(stream);
   try {
     let request: Request;
@@ -126,6 +132,7 @@ export function requestOf(
   const [method, target, authority] = [":method", ":path", ":authority"].map((name) =>
     pseudo.get(name) ?? ""
   );
+  const takesTrailers = pairs.some(([name]) => name === "te");
   const cookies = headers.filter(([name]) => name === "cookie").map(([, value]) => value);
   const rest = headers.filter(([name]) => name !== "cookie");
   if (cookies.length > 0) rest.push(["cookie", cookies.join("; ")]);
@@ -144,7 +151,14 @@ export function requestOf(
     : head.framing.kind === "length"
     ? head.framing
     : { kind: "chunked" };
-  return { ...head, framing, body: isEmpty ? nothing() : measured(stream, framing) };
+  return {
+    ...head,
+    framing,
+    upgrade: undefined,
+    early: 0,
+    takesTrailers,
+    body: isEmpty ? nothing() : measured(stream, framing),
+  };
 }
 
 /** As many bytes as were told: with others the next server would read the rest as something else. */
@@ -170,7 +184,12 @@ class Responder2 implements Responder {
     return Promise.resolve();
   }
 
-  async respond(head: ResponseHead, framing: Framing, pieces: AsyncIterable<Uint8Array>): Promise<void> {
+  async respond(
+    head: ResponseHead,
+    framing: Framing,
+    pieces: AsyncIterable<Uint8Array>,
+    trailers?: () => readonly Header[],
+  ): Promise<void> {
     this.hasBegun = true;
     const headers: Record<string, string | string[] | number> = { ":status": head.status };
     for (const [name, value] of head.headers) {
@@ -179,8 +198,16 @@ class Responder2 implements Responder {
       const before = headers[name];
       headers[name] = before === undefined ? value : [before as string, value].flat();
     }
-    this.stream.respond(headers, { endStream: framing.kind === "none" });
+    this.stream.respond(headers, {
+      endStream: framing.kind === "none",
+      waitForTrailers: trailers !== undefined,
+    });
     if (framing.kind === "none") return;
+    this.stream.on("wantTrailers", () => {
+      if (this.stream.destroyed) return;
+      const all = (trailers?.() ?? []).filter(([name]) => !ONLY_1.has(name));
+      this.stream.sendTrailers(Object.fromEntries(all));
+    });
     for await (const piece of pieces) {
       await new Promise<void>((resolve, reject) => {
         if (this.stream.destroyed) return reject(new Error("the stream is closed"));

@@ -1,7 +1,7 @@
 import type { Framing, Header } from "./head.ts";
 
 /** Headers that are about one connection, or that the proxy writes itself. */
-const OWN = new Set([
+export const OWN: ReadonlySet<string> = new Set([
   "connection",
   "keep-alive",
   "proxy-connection",
@@ -59,5 +59,17 @@ export const CHUNK_END: Uint8Array<ArrayBuffer> = latin1("\r\n");
 export function latin1(text: string): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(text.length);
   for (let at = 0; at < text.length; at++) bytes[at] = text.charCodeAt(at);
+  return bytes;
+}
+
+/** A head and the first of a body go in one packet up to here. */
+const TOGETHER_BYTES = 16384;
+
+/** Bytes of a body as one, where they are few: what is written together arrives together. */
+export function together(head: Uint8Array, first: Uint8Array): Uint8Array<ArrayBuffer> | undefined {
+  if (head.length + first.length > TOGETHER_BYTES) return undefined;
+  const bytes = new Uint8Array(head.length + first.length);
+  bytes.set(head);
+  bytes.set(first, head.length);
   return bytes;
 }

@@ -11,6 +11,8 @@ export const RUNTIME_PATH = "/usr/local/bin/runtime";
 export interface Engine {
   /** Its section in docs/engines.md. */
   readonly section: string;
+  /** What the test calls it. @default its section */
+  readonly name?: string;
   /** Programs that have to be there, by path; each with the Debian package that has it. */
   readonly programs: Readonly<Record<string, string>>;
   /** Names of the cgroups that it, or the runtime for it, makes below the root of a hierarchy. */
@@ -34,10 +36,11 @@ export interface Bench {
 /** Registers a test of an engine for each runtime, on a machine of its own with the configuration of docs/engines.md. */
 export function engineTest(engine: Engine, body: (bench: Bench) => Promise<void>): void {
   const reason = missing(engine);
-  if (reason !== undefined) console.log(`SKIP tests of ${engine.section}: ${reason}`);
+  const title = engine.name ?? engine.section;
+  if (reason !== undefined) console.log(`SKIP tests of ${title}: ${reason}`);
   for (const name of RUNTIMES) {
     Deno.test({
-      name: `${engine.section} runs containers with ${name}`,
+      name: `${title} runs containers with ${name}`,
       ignore: reason !== undefined,
       fn: (test) =>
         naming(test, () =>

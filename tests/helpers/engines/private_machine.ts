@@ -17,8 +17,10 @@ const HYBRID = [
   "done; umount cgroups",
   "for one in hugetlb net_cls net_prio perf_event; do [ -e /sys/fs/cgroup/$one ] || ln -s systemd /sys/fs/cgroup/$one; done",
 ];
-const DAEMON_START_MS = 30_000;
-const DAEMON_STOP_MS = 10_000;
+const DAEMON_START_MS = 90_000;
+const DAEMON_STOP_MS = 30_000;
+/** How long what is on its way out may take on a busy machine. */
+const SETTLE_MS = 20_000;
 
 /** Options of {@linkcode PrivateMachine.run}. */
 export interface RunOptions {
@@ -26,6 +28,8 @@ export interface RunOptions {
   readonly stdin?: string;
   /** Runs it at a terminal: its output then is what the terminal shows. */
   readonly terminal?: boolean;
+  /** Runs it as that user, without any right of root. @default root */
+  readonly uid?: number;
 }
 
 /**
@@ -114,7 +118,9 @@ export class PrivateMachine implements AsyncDisposable {
     const typed = options.terminal
       ? ["script", "--quiet", "--return", "--command", quoted(args), "/dev/null"]
       : args;
-    const [command, ...rest] = [...this.entry, ...typed];
+    const { uid } = options;
+    const as = uid === undefined ? [] : ["setpriv", `--reuid=${uid}`, `--regid=${uid}`, "--clear-groups"];
+    const [command, ...rest] = [...this.entry, ...as, ...typed];
     const child = new Deno.Command(command!, {
       args: rest,
       env: { PATH: PATH, HOME: "/root", TERM: "xterm", ...options.env },
@@ -182,7 +188,15 @@ export class PrivateMachine implements AsyncDisposable {
     return (await this.run(["tail", "-n", "30", `/run/test/${name}.log`])).stdout;
   }
 
-  /** What is there of a container that is gone: cgroups, mounts, files of the runtime, processes. */
+  /** What is left of a container that is gone, of which engines may remove parts a moment later. */
+  async remains(id: string): Promise<string> {
+    for (const end = Date.now() + SETTLE_MS;;) {
+      const traces = await this.traces(id);
+      if (traces === "" || Date.now() > end) return traces;
+    }
+  }
+
+  /** What is there of a container: cgroups, mounts, files of the runtime, processes. */
   async traces(id: string): Promise<string> {
     const script = `find /sys/fs/cgroup -depth -type d -name "*$1*"
       grep -e "$1" /proc/self/mountinfo

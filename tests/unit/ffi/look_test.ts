@@ -1,6 +1,16 @@
 import { deepEqual, equal, throws } from "node:assert/strict";
 import { SyscallError } from "../../../ffi/errno.ts";
-import { openInside, openPath, placeAt, placeOf, readLinkAt, readTextAt } from "../../../ffi/look.ts";
+import {
+  namesAt,
+  openInside,
+  openPath,
+  openPathAt,
+  placeAt,
+  placeIn,
+  placeOf,
+  readLinkAt,
+  readTextAt,
+} from "../../../ffi/look.ts";
 
 /** A directory with links that lead out of it, and one that does not. */
 function withTree(body: (path: string) => void): void {
@@ -55,6 +65,41 @@ Deno.test("placeOf() tells what stat tells, and the mount", () => {
     equal(place.isMountRoot, path === "/" || path === "/proc");
     deepEqual(placeAt(path), place);
   }
+});
+
+Deno.test("openPathAt() and placeAt() follow what lies in a directory, however many names there were", () => {
+  withTree((path) => {
+    using directory = openPath(path);
+    const inside = placeAt(`${path}/etc/passwd`);
+    Deno.symlinkSync("etc/passwd", `${path}/link`);
+    for (let turn = 0; turn < 2; turn++) {
+      using found = openPathAt(directory, "link");
+      deepEqual([placeOf(found), placeAt("link", directory)], [inside, inside]);
+      for (let name = 0; name < 1100; name++) equal(placeIn(directory, `${turn}/${name}`), undefined);
+    }
+    throws(() => openPathAt(directory, "nothing"), /Cannot look at "nothing": ENOENT/);
+  });
+});
+
+Deno.test("placeIn() tells of what lies in a directory, links themselves too", () => {
+  withTree((path) => {
+    using directory = openPath(path);
+    deepEqual(placeIn(directory, "etc"), placeAt(`${path}/etc`));
+    equal(placeIn(directory, "relative")!.mode & 0o170000, 0o120000);
+    equal(placeIn(directory, "nothing"), undefined);
+    using file = openPath(`${path}/etc/passwd`);
+    throws(() => placeIn(file, "x"), /Cannot look at "x": ENOTDIR/);
+  });
+});
+
+Deno.test("namesAt() lists a directory, however small its buffer", () => {
+  withTree((path) => {
+    using directory = openPath(path);
+    const all = ["absolute", "etc", "magic", "relative"];
+    deepEqual(namesAt(directory, ".", new Uint8Array(32)).sort(), all);
+    deepEqual(namesAt(directory, ".", new Uint8Array(4096)).sort(), all);
+    throws(() => namesAt(directory, "absolute", new Uint8Array(64)), /Cannot list "absolute": E/);
+  });
 });
 
 Deno.test("readTextAt() puts pieces together, and stops at what is too much", () => {

@@ -11,7 +11,7 @@ import { arg, rule } from "./_seccomp.ts";
 
 const BUSYBOX = "/bin/busybox";
 const [EPERM, ENOSYS, SIGSYS] = [1, 38, 31];
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 60_000;
 
 interface Run {
   readonly args: readonly string[];

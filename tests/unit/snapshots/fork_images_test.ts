@@ -41,6 +41,10 @@ Deno.test("addFileMount() adds a read-only mount on the root with an id of its o
     { number: 7, value: text("/etc/machine-id") },
     { number: 18, value: text("/etc/machine-id") },
   ]);
+  // The parent of the root is not among them, and must not be taken for the new one.
+  const root = image(mount(9n, "/proc", 5n), mount(5n, "/", 10n));
+  const [above] = readImage(addFileMount(root, "/etc/machine-id")).messages;
+  deepEqual(readFields(above!)[0], { number: 2, value: 11n });
   throws(() => addFileMount(image([]), "/etc/machine-id"), /it has no root mount/);
 });
 

@@ -8,8 +8,8 @@ import {
   pinsOf,
   staticPins,
 } from "../../../../network/policy/decide.ts";
-import type { NetworkPolicy, Verdict } from "../../../../network/policy/policy.ts";
-import { policyOf } from "./rules.ts";
+import type { NetworkPolicy, NetworkRule, Verdict } from "../../../../network/policy/policy.ts";
+import { policyOf, type RuleLike } from "./rules.ts";
 
 const by = ({ verdict, rule }: Verdict): string => `${verdict} by ${rule}`;
 const ports = (first: number, last = first): { ports: { first: number; last: number }[] } => ({
@@ -195,4 +195,31 @@ Deno.test("staticPins() cuts out what the block does not name and what rules den
   const mixed = policyOf([{ to: "10.0.0.0/8", ...ports(1) }, { to: "64:ff9b::a00:1", ...ports(1) }]);
   deepEqual(pins(mixed), ["tcp 10.0.0.0/8 1-1"]);
   ok(!pins(policyOf([{ to: "0.0.0.0/0" }])).some((pin) => pin.includes(" 10.") || pin.includes(" 127.")));
+});
+
+Deno.test("decideRequest() lets a request go over to WebSocket where nothing would be looked at, or a rule says so", () => {
+  const over = { isWebSocket: true };
+  const refused = "deny by builtin:upgrade";
+  const policy = (rule: Partial<NetworkRule>, more: Partial<NetworkPolicy> = {}, deny: RuleLike[] = []) => ({
+    ...policyOf([{ to: "a.example", ...rule }], deny),
+    ...more,
+  });
+  const secrets = { detectors: ["aws"], patterns: {} };
+  equal(requested(policy({}), over), "allow by allow[0]");
+  equal(requested(policy({ websocket: false }), over), refused);
+  equal(requested(policy({ websocket: false }), {}), "allow by allow[0]");
+  for (
+    const narrow of [{ methods: ["GET"] }, { paths: ["/**"] }, { headers: { x: "*" } }, { inspect: true }]
+  ) {
+    const request = { ...over, headers: [["x", "y"]] as const };
+    equal(requested(policy(narrow), request), refused);
+    equal(requested(policy({ ...narrow, websocket: true }), request), "allow by allow[0]");
+  }
+  equal(requested(policy({}, { secrets }), over), refused);
+  equal(requested(policy({ websocket: true }, { secrets }), over), "allow by allow[0]");
+  equal(requested(policy({}, {}, [{ to: "a.example", paths: ["/secret"] }]), over), refused);
+  equal(requested(policy({}, {}, [{ to: "b.example" }]), over), "allow by allow[0]");
+  const second = policyOf([{ to: "a.example", methods: ["GET"] }, { to: "*.example", websocket: true }]);
+  equal(requested(second, over), "allow by allow[1]");
+  equal(requested(second, { ...over, name: "b.test" }), "deny by default");
 });

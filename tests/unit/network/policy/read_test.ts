@@ -124,6 +124,14 @@ const WRONG: readonly (readonly [text: string, problem: RegExp])[] = [
   ["- '*.*.example'", /^\/0 /],
   ["- 'a*.example'", /^\/0 /],
   ['- "a.example\\0.b.example"', /^\/0 .*NUL/],
+  [
+    "deny: [{ host: a.example, websocket: false }]",
+    /^\/deny\/0\/websocket Cannot say this of what is denied/,
+  ],
+  [
+    "- { host: a.example, protocols: [https], websocket: true }",
+    /^\/0\/websocket .*it takes http or inspect/,
+  ],
   ["deny: [{ host: a.example, inspect: true }]", /^\/deny\/0\/inspect Cannot inspect what is denied/],
   ["secrets: { detectors: [aws-key] }", /^\/secrets\/detectors\/0 .*one of aws, github/],
   ["secrets: { patterns: { x: '(a+)+' } }", /^\/secrets\/patterns\/x .*no upper bound/],

@@ -29,6 +29,7 @@ const RIGHT = [
   "{}",
   "[a.example, '*', '192.0.2.0/24:53/udp', '[2001:db8::1]:443']",
   "[{ host: '*.a.example', ports: [1, '2-3'], protocols: [tcp] }, { cidr: '2001:db8::/32' }]",
+  "[{ host: a.example, websocket: true }, { host: b.example, inspect: true, methods: [GET], websocket: true }]",
   "deny: [a.example, { cidr: 10.0.0.0/8, ports: [25] }]",
   "limits: { connections: 1, uploadBytes: 10 MiB, downloadBytesPerSecond: 5 }",
   "{ allow: [{ host: a.example, inspect: true }], credentials: [{ id: a, from: { file: /x }, hosts: [a.example] }] }",
@@ -50,6 +51,8 @@ const WRONG = [
   "[{ host: a.example, protocols: [ftp], ports: [21] }]",
   "[{ host: a.example, headers: { 'a b': c } }]",
   "deny: [{ host: a.example, inspect: true }]",
+  "deny: [{ host: a.example, websocket: true }]",
+  "[{ host: a.example, websocket: 1 }]",
   "limits: { uploadBytes: 1XB }",
   "credentials: [{ id: a, from: { file: x }, hosts: [a.example] }]",
 ];

@@ -2,6 +2,7 @@ import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { DETECTORS as NAMES } from "../../../../network/policy/policy.ts";
 import { patternFlaw } from "../../../../network/policy/secret_patterns.ts";
 import { DETECTORS } from "../../../../network/proxy/secrets.ts";
+import { ownCpuMs } from "../../../helpers/cpu_time.ts";
 
 Deno.test("policies know the detectors that there are", () => {
   deepEqual([...NAMES].sort(), Object.keys(DETECTORS).sort());
@@ -42,7 +43,7 @@ for (const [source, flaw] of WRONG) {
 Deno.test("what patternFlaw() takes is over soon on the worst text", () => {
   const source = "a{0,63}a{0,62}b";
   equal(patternFlaw(source), undefined);
-  const startMs = performance.now();
+  const startMs = ownCpuMs();
   equal(new RegExp(source, "u").test("a".repeat(4096)), false);
-  ok(performance.now() - startMs < 1000);
+  ok(ownCpuMs() - startMs < 1000);
 });

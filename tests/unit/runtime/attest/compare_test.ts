@@ -4,6 +4,8 @@ import type { Paths } from "../../../../runtime/attest/compare_mounts.ts";
 import type { Expectation } from "../../../../runtime/attest/expectation.ts";
 import type { Place } from "../../../../ffi/look.ts";
 import type { Process, Source } from "../../../../runtime/attest/facts.ts";
+import { NAMES, sysctlReport, userLimitReport, UTSNAME } from "../../../../runtime/plan/reports.ts";
+import { parseStatus } from "../../../../runtime/attest/parse.ts";
 
 const STATUS = "Umask:\t0022\nTgid:\t7\nPid:\t7\nPPid:\t3\nTracerPid:\t0\n" +
   "Uid:\t100005\t100005\t100005\t100005\nGroups:\t100010 100004\nThreads:\t1\nSigIgn:\t0000000000001001\n" +
@@ -26,6 +28,7 @@ function process(files: Record<string, string>, links: Record<string, string>): 
   };
   return {
     text: (file) => find(files, file),
+    status: parseStatus(files.status ?? ""),
     link: (name) => find(links, name),
     names: () => Object.keys(links).filter((name) => name.startsWith("fd/")).map((name) => name.slice(3)),
   };
@@ -50,6 +53,16 @@ const SOURCE: Source & Paths & Links = {
   ours: process({ status: OURS, cgroup: "2:pids:/b\n0::/\n" }, { "ns/net": "net:[1]", "ns/uts": "uts:[9]" }),
   lookup: (path) => path === "/dev/null" || path === "/work" ? CHARACTER : undefined,
   cwd: () => CHARACTER,
+  report: (name) => {
+    const names = new Uint8Array(UTSNAME.bytes);
+    names.set(new TextEncoder().encode("box"), UTSNAME.host * UTSNAME.fieldBytes);
+    if (name === NAMES) return names;
+    if (name === sysctlReport("net.x")) return new TextEncoder().encode("1\t2\n\0\0");
+    if (name === userLimitReport("max_a")) return new TextEncoder().encode("5\n");
+    if (name === userLimitReport("max_b")) return new Uint8Array(8);
+    throw new Error(`init does not report ${name}`);
+  },
+  filters: [new Uint8Array(8), new Uint8Array([6, 0, 0, 0, 0, 0, 0xff, 0x7f])],
   host: () => CHARACTER,
   realPath: (path) => path,
   hostMounts: [],
@@ -102,6 +115,33 @@ for (
       "descriptors left to the program: 0, is 0 5",
     ],
     [{ fact: "working directory", of: "/work", must: "be", value: "/work" }, ""],
+    [{ fact: "host name", must: "be", value: "box" }, ""],
+    [{ fact: "domain name", must: "be", value: "box" }, "domain name: box, is "],
+    [{ fact: "kernel parameter", of: "net.x", must: "be", value: "1 2" }, ""],
+    [
+      { fact: "kernel parameter", of: "net.x", must: "be", value: "1 3" },
+      "kernel parameter net.x: 1 3, is 1 2",
+    ],
+    [
+      { fact: "kernel parameter", of: "net.y", must: "be", value: "1" },
+      "kernel parameter net.y: 1, is not to be known (init does not report kernel parameter net.y)",
+    ],
+    [{ fact: "limit of the user namespace", of: "max_a", must: "be at most", value: "5:5" }, ""],
+    [
+      { fact: "limit of the user namespace", of: "max_a", must: "be at most", value: "4:4" },
+      "limit of the user namespace max_a: at most 4:4, is 5:5",
+    ],
+    [{ fact: "limit of the user namespace", of: "max_b", must: "be at most", value: "0:0" }, ""],
+    // The first is this process's own.
+    [{ fact: "seccomp program", of: "0", must: "be if told", value: "BgAAAAAA/38=" }, ""],
+    [
+      { fact: "seccomp program", of: "0", must: "be if told", value: "BgAAAAAA/n8=" },
+      "seccomp program 0: 1 instructions (fd496310), is 1 instructions (fd472479)",
+    ],
+    [
+      { fact: "seccomp program", of: "1", must: "be if told", value: "BgAAAAAA/38=" },
+      "seccomp program 1: 1 instructions (fd472479), is none",
+    ],
     [
       { fact: "working directory", of: "/", must: "be", value: "/" },
       "working directory /: /, is /elsewhere",
@@ -130,4 +170,23 @@ Deno.test("compare() takes mounts that cannot be read for a difference", () => {
   deepEqual(compare({ facts: [], mounts: [] }, SOURCE), [
     { what: "mounts", asked: "those of the bundle", is: "not to be known (no mountinfo)" },
   ]);
+});
+
+Deno.test("compare() asks for filters when all else is known: until then init has time to stop", () => {
+  const asked: string[] = [];
+  const source = new Proxy(SOURCE, {
+    get: (target, name) => {
+      asked.push(String(name));
+      return Reflect.get(target, name);
+    },
+  });
+  const differences = compare({
+    facts: [
+      { fact: "seccomp program", of: "0", must: "be if told", value: "AAAAAAAAAAA=" },
+      { fact: "umask", must: "be", value: "0027" },
+    ],
+    mounts: [],
+  }, source);
+  deepEqual(asked.filter((name) => ["filters", "status", "text"].includes(name)).at(-1), "filters");
+  deepEqual(differences.map(({ what }) => what), ["seccomp program 0", "umask", "mounts"]);
 });

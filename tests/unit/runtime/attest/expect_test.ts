@@ -1,7 +1,7 @@
 import { deepEqual, equal } from "node:assert/strict";
 import { assigned } from "../../../../runtime/attest/assigned.ts";
 import { expect } from "../../../../runtime/attest/expect.ts";
-import { type PlanRequest, UNASSIGNED_ID } from "../../../../runtime/plan/context.ts";
+import { type Filter, type PlanRequest, UNASSIGNED_ID } from "../../../../runtime/plan/context.ts";
 import { everythingRequest, HOST, type Part, requestOf, ROOTLESS } from "../../../helpers/plan_samples.ts";
 
 /** What must be so of one fact, as `of must value`. */
@@ -106,6 +106,28 @@ for (
     deepEqual(facts(requestOf({ process: { rlimits } }), "limit"), values);
   });
 }
+
+Deno.test("expect() asks for names, and for kernel parameters that the kernel repeats as they are", () => {
+  const sysctl = {
+    "net.ipv4.ip_local_port_range": "1024\t 0xffff",
+    "net.ipv4.route.flush": "1",
+    "net.ipv4.neigh.default.locktime": "3",
+    "net.ipv4.tcp_congestion_control": "reno",
+  };
+  const request = requestOf({ hostname: "box", domainname: "example", linux: { sysctl } });
+  deepEqual(facts(request, "host name"), ["be box"]);
+  deepEqual(facts(request, "domain name"), ["be example"]);
+  deepEqual(facts(request, "kernel parameter"), ["net.ipv4.ip_local_port_range be 1024 65535"]);
+});
+
+Deno.test("expect() asks for the programs of filters in the order of their installation", () => {
+  const of = (byte: number): Filter => ({ program: new Uint8Array([byte]), flags: 0, notify: false });
+  const confinement = { filters: [of(0), of(4)], rlimits: [], userLimits: {} };
+  const told = (noNewPrivileges: boolean): readonly string[] =>
+    facts(requestOf({ process: { noNewPrivileges } }, { filter: of(8), confinement }), "seccomp program");
+  deepEqual(told(true), ["0 be if told AA==", "1 be if told BA==", "2 be if told CA=="]);
+  deepEqual(told(false), ["0 be if told CA==", "1 be if told AA==", "2 be if told BA=="]);
+});
 
 Deno.test("expect() asks for what a policy adds: filters, their listener, bounds", () => {
   const filter = { program: new Uint8Array(8), flags: 0, notify: false };

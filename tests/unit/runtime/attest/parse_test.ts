@@ -7,6 +7,7 @@ import {
   parseIdMap,
   parseMountinfo,
   parseOffsets,
+  parseStatus,
   statusLine,
   statusNumbers,
 } from "../../../../runtime/attest/parse.ts";
@@ -50,6 +51,15 @@ for (
     throws(() => parseMountinfo(`${line}\n`), /Cannot read mountinfo/));
 }
 
+Deno.test("parseMountinfo() takes what lines say in the same words apart once", () => {
+  const [first, second, third] = parseMountinfo(
+    "98 110 0:50 / /a rw,nodev - proc proc rw\n99 111 0:51 / /a rw,nodev - proc proc rw\n" +
+      "99 111 0:51 / /a ro,nodev - proc proc rw",
+  );
+  equal(first!.options, second!.options);
+  deepEqual([second!.id, second!.parent, second!.device, third!.options], [99, 111, "0:51", ["ro", "nodev"]]);
+});
+
 Deno.test("parseMountinfo() reads what this kernel writes", () => {
   const mounts = parseMountinfo(Deno.readTextFileSync("/proc/self/mountinfo"));
   equal(mounts.some(({ path }) => path === "/proc"), true);
@@ -74,9 +84,9 @@ for (
 }
 
 Deno.test("statusNumbers() reads numbers, none, and no line", () => {
-  deepEqual(statusNumbers(STATUS, "Uid"), [0, 1, 2, 3]);
-  deepEqual(statusNumbers(STATUS, "Groups"), []);
-  throws(() => statusNumbers(STATUS, "Gid"), /there is no Gid/);
+  deepEqual(statusNumbers(parseStatus(STATUS), "Uid"), [0, 1, 2, 3]);
+  deepEqual(statusNumbers(parseStatus(STATUS), "Groups"), []);
+  throws(() => statusNumbers(parseStatus(STATUS), "Gid"), /there is no Gid/);
 });
 
 Deno.test("parseIdMap() sorts ranges, and idInside() looks an id up", () => {

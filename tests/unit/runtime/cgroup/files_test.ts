@@ -80,12 +80,8 @@ for (
     ],
     [
       "no memory limits",
-      { memory: { limit: -1, swap: -1, kernel: -1 } },
-      [
-        "/memory/memory.limit_in_bytes=-1",
-        "/memory/memory.memsw.limit_in_bytes=-1",
-        "/memory/memory.kmem.limit_in_bytes=-1",
-      ],
+      { memory: { limit: -1, swap: -1, kernel: 5 } },
+      ["/memory/memory.limit_in_bytes=-1", "/memory/memory.memsw.limit_in_bytes=-1"],
       ["/v2/memory.swap.max=max", "/v2/memory.max=max"],
     ],
     ["pids", { pids: { limit: 7 } }, ["/pids/pids.max=7"], ["/v2/pids.max=7"]],
@@ -196,7 +192,6 @@ for (
     ["cpu/realtimeRuntime", { cpu: { realtimeRuntime: 1 } }, V2],
     ["memory/limit", { memory: { limit: -1 } }, []],
     ["memory/limit", { memory: { limit: 5 } }, [unified("hugetlb")]],
-    ["memory/kernel", { memory: { kernel: 5 } }, V2],
     ["memory/kernelTCP", { memory: { kernelTCP: 5 } }, V2],
     ["memory/swappiness", { memory: { swappiness: 0 } }, V2],
     ["memory/disableOOMKiller", { memory: { disableOOMKiller: true } }, V2],
@@ -243,8 +238,8 @@ Deno.test("cgroupWrites() calls files of v2 an invalid configuration on v1, as r
 });
 
 Deno.test("cgroupWrites() asks for a look at what may be ignored and what would kill", () => {
-  const [kernel] = cgroupWrites({ memory: { kernel: 4096 } }, V1);
-  deepEqual([kernel?.mayBeIgnored, kernel?.pointer], [true, `${AT}/memory/kernel`]);
+  const [sockets] = cgroupWrites({ memory: { kernelTCP: 4096 } }, V1);
+  deepEqual([sockets?.mayBeIgnored, sockets?.pointer], [true, `${AT}/memory/kernelTCP`]);
   const [limit] = cgroupWrites({ memory: { limit: 4096, checkBeforeUpdate: true } }, V2);
   deepEqual([limit?.usage?.file, limit?.usage?.most, limit?.pointer], [
     "memory.current",

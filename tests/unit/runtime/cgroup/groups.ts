@@ -16,7 +16,7 @@ const DISTINCT = LAYOUTS.filter(({ mounted }, index) =>
   index === 0 || ![0, HOST.length].includes(mounted.length)
 );
 /** Everything is slow in an emulated machine. */
-const PATIENCE_MS = Deno.env.has("AI_SANDBOX_GUEST") ? 60_000 : 10_000;
+const PATIENCE_MS = Deno.env.has("AI_SANDBOX_GUEST") ? 60_000 : 30_000;
 let count = 0;
 
 /** What the body of a test gets: a path that is its own, and the context for a late skip. */

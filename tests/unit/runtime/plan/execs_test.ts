@@ -1,5 +1,5 @@
 import { deepEqual, equal } from "node:assert/strict";
-import { EXEC, type ExecsRequest, planExecs } from "../../../../runtime/plan/execs.ts";
+import { EXEC, EXEC_FLAGGED, type ExecsRequest, planExecs } from "../../../../runtime/plan/execs.ts";
 import { formatPlan } from "../../../../runtime/plan/format.ts";
 import { fitsGiven } from "../../../../runtime/plan/given.ts";
 import { MOVES } from "../../../../runtime/plan/moves.ts";
@@ -30,6 +30,18 @@ Deno.test("planExecs() looks, gives the words, launches, listens and waits", () 
   golden("execs.txt", formatPlan(planExecs(REQUEST)));
 });
 
+/** As an engine begins it. */
+const FLAGGED = {
+  line: ["--process", { path: "process" }, "--detach", "--pid-file", { path: "pidFile" }],
+  id: "box",
+  document: new TextEncoder().encode('{"args":["true"]}'),
+  detached: true,
+} as const;
+
+Deno.test("planExecs() compares flags and a whole process, tells the pid and leaves the program to itself", () => {
+  golden("execs_flagged.txt", formatPlan(planExecs({ ...REQUEST, flagged: FLAGGED })));
+});
+
 Deno.test("planExecs() finds a container without /etc/passwd as it was, too", () => {
   const [{ ops } = { ops: [] }] = planExecs({ ...REQUEST, passwd: "nothing" }).sections;
   const look = ops.find(({ call }) => call === "openat2");
@@ -39,7 +51,11 @@ Deno.test("planExecs() finds a container without /etc/passwd as it was, too", ()
 });
 
 Deno.test("planExecs() leaves nothing to Deno once the program may have begun", () => {
-  const [{ ops } = { ops: [] }] = planExecs(REQUEST).sections;
+  for (const flagged of [undefined, FLAGGED, { ...FLAGGED, detached: false }]) leavesNothing(flagged);
+});
+
+function leavesNothing(flagged: ExecsRequest["flagged"]): void {
+  const [{ ops } = { ops: [] }] = planExecs({ ...REQUEST, flagged }).sections;
   const begun = ops.findIndex(({ label }) => label === "unheard") + 1;
   const over = ops.findIndex(({ label }) => label === "stopped");
   const leaving = ops.slice(begun, over).filter(({ call, failed, zero, positive }) => {
@@ -47,7 +63,7 @@ Deno.test("planExecs() leaves nothing to Deno once the program may have begun", 
     return [zero, positive].includes("fail") || (canFail && (failed === undefined || failed === "fail"));
   });
   deepEqual(leaving, []);
-});
+}
 
 Deno.test("planExecs() opens the gate only for a program that it holds", () => {
   const [{ ops } = { ops: [] }] = planExecs(REQUEST).sections;
@@ -57,7 +73,8 @@ Deno.test("planExecs() opens the gate only for a program that it holds", () => {
 });
 
 Deno.test("the number of an exec is none of a move, or of a rerun", () => {
-  equal([...Object.values<number>(MOVES), RERUN].includes(EXEC), false);
+  const others: number[] = [...Object.values(MOVES), RERUN];
+  equal(others.includes(EXEC) || others.includes(EXEC_FLAGGED) || EXEC as number === EXEC_FLAGGED, false);
 });
 
 Deno.test("fitsGiven() knows how much room there is", () => {

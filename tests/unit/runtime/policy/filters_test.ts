@@ -1,13 +1,14 @@
-import { deepEqual, equal } from "node:assert/strict";
+import { deepEqual, equal, ok } from "node:assert/strict";
 import { resolveSyscall } from "../../../../ffi/seccomp.ts";
 import { builtinPolicy } from "../../../../runtime/policy/builtin.ts";
 import { outcomes } from "../../../../runtime/policy/calls.ts";
+import { compiledFilters } from "../../../../runtime/policy/compiled.ts";
 import { policyFilters } from "../../../../runtime/policy/filters.ts";
 import type { PolicyName } from "../../../../runtime/policy/names.ts";
 import { policyOf } from "../../../../runtime/policy/load.ts";
 import type { Policy } from "../../../../runtime/policy/policy.ts";
 import { compileFilter } from "../../../../runtime/seccomp.ts";
-import { AUDIT, evaluate } from "../../../helpers/bpf.ts";
+import { AUDIT, type Call as CallData, evaluate } from "../../../helpers/bpf.ts";
 import { skip } from "../../../helpers/skip.ts";
 
 const ALLOW = 0x7fff0000;
@@ -27,11 +28,19 @@ function verdict(
   arch: number = AUDIT.x86_64,
 ): number {
   const nr = typeof call === "number" ? call : resolveSyscall(call, 0);
-  const all = policyFilters(policy, { supervised: true }).map((each) => {
-    return evaluate(compileFilter(each, { arch: "x86_64" }).program, { nr, arch, args }) >>> 0;
-  });
+  return strictest(byLibrary(policy), { nr, arch, args });
+}
+
+/** The filters of a policy as libseccomp makes them. */
+function byLibrary(policy: Policy): Uint8Array[] {
+  return policyFilters(policy, { supervised: true }).map((each) =>
+    compileFilter(each, { arch: "x86_64" }).program
+  );
+}
+
+function strictest(programs: readonly Uint8Array[], call: CallData): number {
   const rank = (value: number): number => RANK.indexOf((value & 0xffff0000) >>> 0);
-  return all.reduce((a, b) => rank(b) < rank(a) ? b : a);
+  return programs.map((program) => evaluate(program, call) >>> 0).reduce((a, b) => rank(b) < rank(a) ? b : a);
 }
 
 const S_ISUID = 0o4000n;
@@ -101,6 +110,46 @@ for (const [call, args, ...wanted] of ROWS) {
     deepEqual(names.map((name) => verdict(builtinPolicy(name), call, args)), wanted);
   });
 }
+
+for (const name of ["permissive", "default", "strict"] as const) {
+  Deno.test(`policy ${name} is one filter, which says what the two of libseccomp say`, () => {
+    const policy = builtinPolicy(name);
+    const [one, ...more] = compiledFilters(policy, { arch: "x86_64" });
+    const two = byLibrary(policy);
+    equal(more.length, 0);
+    ok(one!.program.length < two[0]!.length + two[1]!.length);
+    const few = ROWS.filter((_, row) => row % 7 === 0);
+    for (let number = 0; number < 600; number++) {
+      const named = ROWS.some(([call]) => typeof call === "string" && resolveSyscall(call, 0) === number);
+      for (const [, args] of named ? ROWS : few) {
+        for (const nr of [number, number + 0x40000000]) {
+          const call = { nr, arch: AUDIT.x86_64, args };
+          equal(evaluate(one!.program, call) >>> 0, strictest(two, call), `${nr} (${args})`);
+        }
+      }
+      const call = { nr: number, arch: AUDIT.i386 };
+      equal(evaluate(one!.program, call) >>> 0, strictest(two, call), `${number} of i386`);
+    }
+  });
+}
+
+Deno.test("a policy that asked for some uses of calls would have two filters, of which the stricter counts", () => {
+  const standard = builtinPolicy("default");
+  const when = [{ argument: 1, equals: [0x5412n] }];
+  // No file can say it: the kernel would rather refuse a call than ask about it.
+  const group = { name: "odd", action: "kill", reason: "none", calls: ["ioctl", "mount"], when } as const;
+  const groups = [...standard.seccomp.groups, group];
+  const filters = compiledFilters({ ...standard, seccomp: { ...standard.seccomp, groups } }, {
+    arch: "x86_64",
+  });
+  deepEqual(filters.map(({ notify }) => notify), [false, true]);
+  const says = (call: string, request: bigint): number =>
+    strictest(filters.map(({ program }) => program), {
+      nr: resolveSyscall(call, 0),
+      args: [0n, request],
+    });
+  deepEqual([says("ioctl", 0x5401n), says("mount", 0x5412n)], [ALLOW, EPERM]);
+});
 
 Deno.test("policies kill who enters the kernel another way", () => {
   for (const name of ["permissive", "default", "strict"] as const) {

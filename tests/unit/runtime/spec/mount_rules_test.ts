@@ -73,6 +73,10 @@ testRules([
   ["mounts in a joined mount namespace", {
     mounts: [bind],
     linux: { namespaces: [{ type: "mount", path: "/proc/9/ns/mnt" }], uidMappings: [], gidMappings: [] },
+  }],
+  ["mounts in a joined mount namespace, in a new user namespace", {
+    mounts: [bind],
+    linux: { namespaces: [{ type: "mount", path: "/proc/9/ns/mnt" }, { type: "user" }] },
   }, "/mounts: Cannot mount anything: the mount namespace is joined, and a new one is needed"],
 ]);
 
@@ -83,7 +87,12 @@ const MOUNT = { namespaces: [{ type: "mount" }] } as const;
 
 testRules([
   ["no mounts without a mount namespace", { mounts: [], linux: { maskedPaths: [], readonlyPaths: [] } }],
-  ["mounts without a mount namespace", { mounts: [bind] }, `/mounts: Cannot mount anything: ${SHARED}`],
+  ["mounts without a mount namespace, in a tree that lies in none", { mounts: [bind] }],
+  [
+    "mounts without a mount namespace, in a user namespace",
+    { mounts: [bind], linux: { namespaces: [{ type: "user", path: "/proc/9/ns/user" }] } },
+    `/mounts: Cannot mount anything: ${SHARED}`,
+  ],
   [
     "masked paths without a mount namespace",
     { linux: { maskedPaths: ["/a"] } },

@@ -1,4 +1,5 @@
 /** Thousands of damaged configs: each is a Spec or a SpecError, soon, and no Spec is nonsense to the schema. */
+import { ownCpuMs } from "../../../helpers/cpu_time.ts";
 
 import { ok } from "node:assert/strict";
 import { SpecError } from "../../../../runtime/errors.ts";
@@ -209,9 +210,9 @@ for (
     for (let index = 0; index < count; index++) {
       const config = damage();
       const where = `mutant ${index} of seed ${SEED}`;
-      const start = performance.now();
+      const start = ownCpuMs();
       attempt(() => parseSpec(config, "mutant"), where);
-      worst = Math.max(worst, performance.now() - start);
+      worst = Math.max(worst, ownCpuMs() - start);
       ok(worst < 1000, `${where} took ${worst} ms`);
       if (!attempt(() => decodeSpec(config, "mutant"), where)) continue;
       taken++;

@@ -1,0 +1,40 @@
+/** What steps look for that go by who begins them: that he is as the one was for whom an image was made. */
+
+import { AT_FDCWD } from "./kernel.ts";
+import { mark, named, type Op, op, slot, zeros } from "./op.ts";
+import { isStill, type Stamp } from "./unaided.ts";
+
+/** What there is only one of as long as it is there. */
+export type Place = Pick<Stamp, "inode" | "device">;
+
+/** Who begins something. */
+export interface CallerRequest {
+  readonly gid: number;
+  /** The most files that he may have open. */
+  readonly openFiles: number;
+  /** His namespaces, by the names of their files. */
+  readonly namespaces: Readonly<Record<string, Place>>;
+}
+
+const RLIMIT_NOFILE = named("RLIMIT_NOFILE", 7);
+
+/** Looks whether the caller is of this group, and in these namespaces. */
+export function* findCaller({ gid, openFiles, namespaces }: CallerRequest): Iterable<Op> {
+  yield op("find the caller's group", "getegid", [], { into: "gid" });
+  yield* isSame("find the caller's group", "gid", gid);
+  const limit = zeros(16, "rlimit");
+  const does = "find the caller's limit of open files";
+  yield op(does, "prlimit64", [0, RLIMIT_NOFILE, 0, limit]);
+  yield op(does, "load", [{ inside: limit, offset: 8 }, 0], { into: "hard" });
+  yield* isSame(does, "hard", openFiles);
+  for (const [name, own] of Object.entries(namespaces)) {
+    const path = `/proc/self/ns/${name}`;
+    yield* isStill(path, [AT_FDCWD, path, 0], own);
+  }
+}
+
+/** Looks whether the slot has this value; only once for each slot. */
+export function* isSame(does: string, name: string, value: number): Iterable<Op> {
+  yield op(does, "let", [slot(name), -1, value], { zero: `same:${name}`, positive: "fail" });
+  yield mark(`same:${name}`);
+}

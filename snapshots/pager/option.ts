@@ -1,0 +1,80 @@
+import { UnsupportedError, UsageError } from "../../runtime/errors.ts";
+import type { Images } from "../open_images.ts";
+import type { Pages } from "./pages.ts";
+
+/** How the memory of a fork was brought back, and why not lazily, if nobody has asked for either. */
+export interface ForkPages {
+  /** As in {@linkcode LazyOption}. */
+  readonly how: "eager" | "lazy";
+  /** What spoke against lazy. */
+  readonly why?: string;
+}
+
+/** How memory is brought back. */
+export interface LazyOption {
+  /**
+   * `eager`: all of it before it goes on. `lazy`: each page when it is touched, by a process that lives as long as the
+   * container; forks of one state take the memory of what they touch then.
+   *
+   * @default eager for a restore, lazy for forks where nothing speaks against it
+   */
+  readonly pages?: "eager" | "lazy" | undefined;
+}
+
+/**
+ * The memory that is to be brought in when it is touched, if that was asked for.
+ *
+ * @throws {UnsupportedError} if it cannot be done with those images.
+ */
+export async function pagesOf(
+  { path, manifest }: Images,
+  { pages, lazyPages }: LazyOption & { readonly lazyPages?: boolean },
+): Promise<Pages | undefined> {
+  if (pages === undefined || pages === "eager") return undefined;
+  if (pages !== "lazy") throw new UsageError(`Cannot use "${pages}" for pages: it is eager or lazy`);
+  if (lazyPages) throw new UsageError("Cannot use both --lazy and --lazy-pages: choose who brings memory in");
+  if (manifest?.kind === "light") return undefined; // there is no memory
+  if (!manifest || manifest.pages !== undefined) {
+    throw new UnsupportedError(
+      "--lazy",
+      "only memory that a checkpoint of ours holds can be",
+      "leave it out",
+    );
+  }
+  return new (await import("./pages.ts")).Pages(path);
+}
+
+/**
+ * The same for forks, which take it by themselves where it is safe and saves something.
+ *
+ * @param isAlone Whether there is but one fork, which could share nothing.
+ * @throws {UnsupportedError} if it was asked for and cannot be done.
+ */
+export async function pagesOfForks(
+  images: Images,
+  { pages }: LazyOption,
+  isAlone: boolean,
+): Promise<{ readonly pages: Pages | undefined; readonly told: ForkPages }> {
+  if (pages !== undefined) {
+    const asked = await pagesOf(images, { pages });
+    return { pages: asked, told: { how: asked ? "lazy" : "eager" } };
+  }
+  const why = await against(images, isAlone);
+  if (why !== undefined) return { pages: undefined, told: { how: "eager", why } };
+  try {
+    return { pages: await pagesOf(images, { pages: "lazy" }), told: { how: "lazy" } };
+  } catch (error) {
+    if (!(error instanceof UnsupportedError)) throw error;
+    return { pages: undefined, told: { how: "eager", why: error.message } };
+  }
+}
+
+/** What speaks against it where nobody has asked for it. */
+async function against({ path, manifest }: Images, isAlone: boolean): Promise<string | undefined> {
+  if (manifest?.kind === "light") return "there is no memory: programs begin anew";
+  if (isAlone) return "a single fork has nobody to share memory with";
+  const { mostThreads, refusalOfKernel } = await import("./allowed.ts");
+  // Threads that move memory at the same time may leave open what is where, and be ended for it.
+  if (mostThreads(Deno.readFileSync(`${path}/pstree.img`)) > 1) return "a process of it has several threads";
+  return refusalOfKernel();
+}

@@ -1,0 +1,110 @@
+import { deepEqual, equal, match, notEqual, ok } from "node:assert/strict";
+import { fromFileUrl } from "@std/path";
+import { containerTest } from "../helpers/container_test.ts";
+import { makeCertificates, NAMES } from "../helpers/proxy_world.ts";
+import { NetworkWorld } from "../helpers/network_world.ts";
+import { remains } from "../helpers/network_remains.ts";
+
+/** Asks again and again, and says what came: what a server outside was sent has the credential in it. */
+const ASK = `
+import time, urllib.request
+def ask():
+    request = urllib.request.Request("https://inspected.test/echo", headers={"Authorization": "Bearer placeholder-1"})
+    try: return urllib.request.urlopen(request, timeout=2).status
+    except urllib.error.HTTPError as error: return error.code
+    except OSError: return "closed"
+while True:
+    print(ask(), flush=True); time.sleep(0.2)
+`;
+const POLICY = {
+  allow: [{ host: "inspected.test", ports: [443], protocols: ["https"], inspect: true }],
+  credentials: [{
+    id: "token",
+    placeholder: "placeholder-1",
+    from: { env: "REAL_TOKEN" },
+    hosts: ["inspected.test"],
+  }],
+  nameServers: ["192.0.2.53"],
+};
+const MOST_MS = 60_000;
+
+async function until(isSo: () => boolean, what: string, told: () => string = () => ""): Promise<void> {
+  for (const end = Date.now() + MOST_MS; !isSo();) {
+    if (Date.now() > end) throw new Error(`Cannot see that ${what}: ${told()}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** Everything that is in the files of a directory. */
+function texts(directory: string): string {
+  return [...Deno.readDirSync(directory)].map(({ name, isFile, isDirectory }) => {
+    const path = `${directory}/${name}`;
+    return isDirectory ? texts(path) : isFile ? Deno.readTextFileSync(path) : "";
+  }).join("");
+}
+
+containerTest("a proxy that is killed comes back by itself, with the credentials of sandboxes", async () => {
+  await using world = await NetworkWorld.create();
+  await makeCertificates(world.path);
+  const helper = fromFileUrl(new URL("../helpers/proxy_outside.py", import.meta.url));
+  const files = ["outside.jsonl", "outside.pem", "outside.key"].map((name) => `${world.path}/${name}`);
+  const server = world.outside.start(["python3", helper, ...files, JSON.stringify(NAMES)], {
+    stderr: "inherit",
+  });
+  const ready = server.stdout.getReader();
+  ok((await ready.read()).value);
+  await ready.cancel();
+  const policy = `${world.path}/policy.json`;
+  Deno.writeTextFileSync(policy, JSON.stringify(POLICY));
+  const authority = `${world.path}/outside-ca.pem`;
+  const words = ["run", "--id", "watched", "--network-policy", policy, "--", "python3", "-c", ASK];
+  const box = world.startRuntime(words, {
+    stdout: "piped",
+    stderr: "inherit",
+    env: {
+      DENO_CERT: authority,
+      SSL_CERT_FILE: authority,
+
+      REAL_TOKEN: "the-real-secret",
+    },
+  });
+  const heard: string[] = [];
+  const hearing = box.stdout.pipeThrough(new TextDecoderStream()).pipeTo(
+    new WritableStream({ write: (text) => void heard.push(...text.trim().split("\n")) }),
+  );
+  await until(() => heard.includes("200"), "a request gets through", () => heard.slice(-3).join(" "));
+  const [watcher, proxy, ...others] = world.proxies() as [number, number, ...number[]];
+  deepEqual(others, []);
+
+  Deno.kill(watcher, "SIGSTOP");
+  Deno.kill(proxy, "SIGKILL");
+  let before = heard.length;
+  await until(() => heard.length > before + 2, "requests are made");
+  deepEqual(new Set(heard.slice(before + 1)), new Set(["closed"]));
+
+  Deno.kill(watcher, "SIGCONT");
+  const startMs = performance.now();
+  await until(() => heard.at(-1) === "200", "it is there again");
+  ok(performance.now() - startMs < 30_000);
+  const [same, next] = world.proxies();
+  equal(same, watcher);
+  notEqual(next, proxy);
+  ok(!heard.includes("403"), "the credential is missing");
+  // Twice, at once.
+  before = heard.length;
+  Deno.kill(next!, "SIGKILL");
+  await until(
+    () => heard.slice(before).includes("closed") && heard.at(-1) === "200",
+    "it is there once more",
+  );
+  ok(!heard.includes("403"), "the credential is missing");
+
+  const sent = Deno.readTextFileSync(files[0]!);
+  match(sent, /authorization: Bearer the-real-secret/);
+  ok(!sent.includes("placeholder-1"));
+  ok(!texts(world.network).includes("the-real-secret"));
+  box.kill("SIGTERM");
+  await hearing;
+  await box.status;
+  deepEqual(await remains(world), []);
+});

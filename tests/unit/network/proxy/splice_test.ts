@@ -1,0 +1,147 @@
+import { deepEqual, equal, ok, rejects } from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { Flow } from "../../../../network/proxy/sandbox.ts";
+import { allowed, copy, type Direction, TooMuch } from "../../../../network/proxy/splice.ts";
+import { ConnectionStream } from "../../../../network/proxy/stream.ts";
+
+/** More than a copy of bytes takes at once. */
+const COPIED_BYTES = 262144;
+
+/** Two ends of a TCP connection over loopback. */
+async function pair(): Promise<[Deno.TcpConn, Deno.TcpConn]> {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  return await Promise.all([Deno.connect({ hostname: "127.0.0.1", port }), listener.accept()]);
+}
+
+function descriptors(): number {
+  return [...Deno.readDirSync("/proc/self/fd")].length;
+}
+
+/** Sends bytes that tell their places, as fast as they are taken; ends quietly if nobody takes them. */
+async function send(to: Deno.TcpConn, bytes: number): Promise<string> {
+  const [hash, piece] = [createHash("sha256"), new Uint32Array(1 << 16)];
+  try {
+    for (let at = 0; at < bytes; at += piece.byteLength) {
+      for (let index = 0; index < piece.length; index++) piece[index] = at + index * 2654435761;
+      const some = new Uint8Array(piece.buffer);
+      hash.update(some);
+      for (let done = 0; done < some.length;) done += await to.write(some.subarray(done));
+    }
+    await to.closeWrite();
+  } catch { /* it was cut */ }
+  return hash.digest("hex");
+}
+
+async function receive(from: Deno.TcpConn, pauseMs = 0): Promise<{ digest: string; bytes: number }> {
+  const [hash, buffer] = [createHash("sha256"), new Uint8Array(1 << 20)];
+  let bytes = 0;
+  try {
+    for (let count: number | null; (count = await from.read(buffer)) !== null;) {
+      hash.update(buffer.subarray(0, count));
+      bytes += count;
+      if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    }
+  } catch { /* it was cut */ }
+  return { digest: hash.digest("hex"), bytes };
+}
+
+/** Copies so many bytes, and says what came of it. */
+async function copied(
+  bytes: number,
+  { flow = new Flow(undefined, undefined, 0), pauseMs = 0 }: { flow?: Flow; pauseMs?: number } = {},
+): Promise<{
+  sent: string;
+  received: { digest: string; bytes: number };
+  passed: number[];
+  end: PromiseSettledResult<void>;
+}> {
+  const [client, from] = await pair();
+  const [to, server] = await pair();
+  const passed: number[] = [];
+  const direction: Direction = {
+    flow: () => flow,
+    nowMs: () => performance.now(),
+    passed: (count) => passed.push(count),
+  };
+  const copying = Promise.allSettled([
+    copy(new ConnectionStream(from), new ConnectionStream(to), direction, new Uint8Array()),
+  ]);
+  const ends = [send(client, bytes), receive(server, pauseMs)] as const;
+  const [end] = await copying;
+  for (const one of [from, to]) one.close();
+  const [sent, received] = await Promise.all(ends);
+  for (const one of [client, server]) one.close();
+  return { sent, received, passed, end };
+}
+
+Deno.test("copy() passes every byte of a long stream on, and lets the kernel move most of it", async () => {
+  const before = descriptors();
+  const { sent, received, passed, end } = await copied(96 << 20);
+  equal(end.status, "fulfilled");
+  deepEqual(received, { digest: sent, bytes: 96 << 20 });
+  equal(passed.reduce((sum, each) => sum + each), 96 << 20);
+  ok(Math.max(...passed) > COPIED_BYTES, `at most ${Math.max(...passed)} at once`);
+  equal(descriptors(), before);
+});
+
+Deno.test("copy() waits for whoever reads slowly, and loses nothing", async () => {
+  const { sent, received } = await copied(24 << 20, { pauseMs: 2 });
+  deepEqual(received, { digest: sent, bytes: 24 << 20 });
+});
+
+Deno.test("copy() passes no more bytes than may, when the kernel moves them, too", async () => {
+  const [before, most] = [descriptors(), 20 << 20];
+  const { received, end } = await copied(64 << 20, { flow: new Flow(most, undefined, 0) });
+  await rejects(async () => {
+    if (end.status === "rejected") throw await end.reason;
+  }, TooMuch);
+  ok(received.bytes <= most && received.bytes > most / 2, `${received.bytes}`);
+  equal(descriptors(), before);
+});
+
+Deno.test("copy() is no faster than may, when the kernel moves the bytes, too", async () => {
+  const startMs = performance.now();
+  const perSecond = 20 << 20;
+  const { sent, received } = await copied(30 << 20, { flow: new Flow(undefined, perSecond, startMs) });
+  const tookMs = performance.now() - startMs;
+  equal(received.digest, sent);
+  ok(tookMs > 1_100, `${tookMs} ms`); // what comes at once is a quarter of a second's worth
+});
+
+Deno.test("copy() moves nothing more of what is held back once the connections are closed", async () => {
+  const before = descriptors();
+  const [client, from] = await pair();
+  const [to, server] = await pair();
+  const perSecond = 4 << 20;
+  const flow = new Flow(undefined, perSecond, performance.now());
+  const [one, other] = [new ConnectionStream(from), new ConnectionStream(to)];
+  let passed = 0;
+  const isFar = Promise.withResolvers<void>();
+  const direction: Direction = {
+    flow: () => flow,
+    nowMs: () => performance.now(),
+    passed: (count) => (passed += count) > 5 << 20 && isFar.resolve(), // the kernel moves them by then
+  };
+  const copying = Promise.allSettled([copy(one, other, direction)]);
+  const ends = [send(client, 64 << 20), receive(server)] as const;
+  await isFar.promise;
+  for (const each of [one, other]) each.close();
+  const atClose = passed;
+  await copying;
+  ok(passed - atClose <= perSecond / 4, `${passed - atClose} bytes more`);
+  for (const each of [client, server]) each.close();
+  const [, received] = await Promise.all(ends);
+  ok(received.bytes - atClose <= perSecond / 4, `${received.bytes - atClose} bytes more are received`);
+  equal(descriptors(), before);
+});
+
+Deno.test("allowed() gives others their turn after some bytes, even if nothing has to wait", async () => {
+  let isOthersTurn = false;
+  setTimeout(() => isOthersTurn = true, 0);
+  const direction = { flow: () => new Flow(undefined, undefined, 0), nowMs: () => 0, passed: () => {} };
+  for (const end = performance.now() + 2_000; !isOthersTurn && performance.now() < end;) {
+    await allowed(1 << 20, direction);
+  }
+  ok(isOthersTurn);
+});

@@ -1,0 +1,28 @@
+import { deepEqual } from "node:assert/strict";
+import { workerPlan, type WorkerRequest } from "../../../snapshots/worker_plan.ts";
+
+/** What is run in the end, its arguments and its environment. */
+function run(request: Partial<WorkerRequest>): readonly unknown[] {
+  const { sections } = workerPlan({
+    arch: "x86_64",
+    program: "/opt/bin/criu",
+    flags: ["--flag"],
+    ...request,
+  });
+  return sections.flatMap(({ ops }) => ops).find(({ call }) => call === "execve")!.args;
+}
+
+const ENVIRONMENT = {
+  strings: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "GNUTLS_NO_IMPLICIT_INIT=1"],
+};
+
+Deno.test("workerPlan() runs CRIU itself, or what its script would run", () => {
+  const flags = ["--no-default-config", "--flag", "swrk", "3"];
+  deepEqual(run({}), ["/opt/bin/criu", { strings: ["criu", ...flags] }, ENVIRONMENT]);
+  const loader = ["/opt/lib/ld.so", "--argv0", "criu", "/opt/libexec/criu"];
+  deepEqual(run({ loader }), [
+    "/opt/lib/ld.so",
+    { strings: ["criu", "--argv0", "criu", "/opt/libexec/criu", ...flags] },
+    ENVIRONMENT,
+  ]);
+});
