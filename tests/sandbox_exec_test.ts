@@ -19,6 +19,17 @@ async function output(
   return stdout;
 }
 
+/** What `reader` brings until `pattern` matches it, or until its end. */
+async function readUntil(reader: ReadableStreamDefaultReader<string>, pattern: RegExp): Promise<string> {
+  let text = "";
+  while (!pattern.test(text)) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    text += value;
+  }
+  return text;
+}
+
 sandboxTest("Sandbox.exec runs programs under all that holds for the first", async () => {
   for (const policy of ["default", "strict"] as const) {
     await using sandbox = await Sandbox.run({ ...SLEEP, policy });
@@ -59,9 +70,13 @@ sandboxTest("Sandbox.exec takes streams, a terminal, another user and directory"
     ["sh", "-c", "tty; stty size; read line; echo got $line; exit 4"],
     options,
   );
+  const screen = shell.terminal!.readable.pipeThrough(new TextDecoderStream()).getReader();
+  const asks = /^\/dev\/pts\/0\r\n20 30\r\n$/;
+  match(await readUntil(screen, asks), asks);
   const keys = shell.terminal!.writable.getWriter();
   await keys.write(new TextEncoder().encode("typed\n"));
-  match(await new Response(shell.terminal!.readable).text(), /\/dev\/pts\/0\r\n20 30\r\ngot typed\r\n$/);
+  // The terminal echoes what is typed, and the program answers.
+  match(await readUntil(screen, /got typed\r\n$/), /^typed\r\ngot typed\r\n$/);
   equal((await shell.wait()).exitCode, 4);
   await using sleeper = await sandbox.exec(["sleep", "61"]);
   equal(sleeper.kill("TERM"), true);
