@@ -180,7 +180,7 @@ sandboxTest("strict kills the whole sandbox for a forbidden call, and the record
   const command = [
     "sh",
     "-c",
-    "(sleep 0.2; unshare -U true; echo after > /m/after) & echo begun > /m/begun; sleep 60",
+    "(until [ -s /m/begun ]; do sleep 0.05; done; unshare -U true; echo after > /m/after) & echo begun > /m/begun; sleep 60",
   ];
   await using sandbox = await Sandbox.run({ command, mounts, policy: "strict" });
   const { exit, exitCode, forbiddenCall, wallMs } = await sandbox.wait();

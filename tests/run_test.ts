@@ -131,7 +131,7 @@ const MODULES = {
   throws: `Deno.test("a", () => {}); throw new Error("top");`,
   dies: `Deno.test("a", () => Deno.kill(Deno.pid, "SIGKILL"));`,
   empty: ``,
-  leaves: `Deno.test("a", () => { new Deno.Command("setsid", { args: ["sleep", "20.125"], stdin: "null",
+  leaves: `Deno.test("a", () => { new Deno.Command("setsid", { args: ["sleep", "120.125"], stdin: "null",
     stdout: "null", stderr: "null" }).spawn().unref(); });`,
 };
 
@@ -145,7 +145,7 @@ for (
     ["throws", "1 passed, 1 failed", "m_test.ts threw outside of its tests"],
     ["dies", "1 passed, 1 failed", "ended with SIGKILL and without a report"],
     ["empty", "1 passed, 1 failed", "no test ran"],
-    ["leaves", "1 passed, 1 failed", "(sleep 20.125)"],
+    ["leaves", "1 passed, 1 failed", "(sleep 120.125)"],
   ] as const
 ) {
   Deno.test(`run.ts counts a module that ${module}`, async () => {
@@ -174,7 +174,7 @@ async function endSleep(): Promise<void> {
     try {
       const environ = await Deno.readTextFile(`/proc/${name}/environ`);
       const cmdline = await Deno.readTextFile(`/proc/${name}/cmdline`);
-      if (cmdline === "sleep\x0020.125\0" && environ.includes("AI_SANDBOX_TEST_RUN=")) {
+      if (cmdline === "sleep\x00120.125\0" && environ.includes("AI_SANDBOX_TEST_RUN=")) {
         Deno.kill(Number(name));
       }
     } catch {

@@ -272,7 +272,7 @@ for (
     [
       "Python with threads and children",
       python(
-        "import subprocess, threading; threading.Thread(target=print, args=('thread',)).start(); " +
+        "import subprocess, threading; t = threading.Thread(target=print, args=('thread',)); t.start(); t.join(); " +
           "print(subprocess.run(['echo', 'child'], capture_output=True).stdout)",
       ),
       "thread\nb'child\\n'\n",

@@ -7,18 +7,26 @@ import { attempt, Outside } from "../helpers/launch_outside.ts";
 /** More descriptors than init ever has. */
 const DESCRIPTORS = Array.from({ length: 60 }, (_, index) => index + 3);
 
-/** Swaps two names of the rootfs as fast as it can, until it is disposed of. */
+/**
+ * Swaps two names of a directory as fast as it can. Both are there at any time: what the runtime made for one that is
+ * not would end the race. It is one process, of which nothing is left when it is killed.
+ */
+const SWAP = `
+import ctypes, os, sys
+libc, AT_FDCWD, RENAME_EXCHANGE = ctypes.CDLL(None), -100, 2
+os.chdir(sys.argv[1])
+one, two = (name.encode() for name in sys.argv[2:])
+while libc.renameat2(AT_FDCWD, one, AT_FDCWD, two, RENAME_EXCHANGE) == 0: pass`;
+
+/** Swaps two names of the rootfs until it is disposed of. */
 class Swapper implements AsyncDisposable {
   readonly #process: Deno.ChildProcess;
   constructor({ rootfs }: TestBundle, one: string, two: string) {
-    const swap = `cd "${rootfs}"; while :; do mv -T ${one} t; mv -T ${two} ${one}; mv -T t ${two}; done`;
-    this.#process = new Deno.Command("sh", { args: ["-c", swap], stderr: "null", stdout: "null" }).spawn();
+    this.#process = new Deno.Command("python3", { args: ["-c", SWAP, rootfs, one, two] }).spawn();
   }
   async [Symbol.asyncDispose](): Promise<void> {
     this.#process.kill("SIGKILL");
     await this.#process.status;
-    // The mv of the moment ends by itself.
-    await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
 

@@ -208,7 +208,7 @@ launchTest("launch() maps the ids of a user namespace", async (bundle) => {
   let host = "";
   const [stdout] = [
     await bundle.output(
-      "cat /proc/self/uid_map /proc/self/gid_map; id -u; id -g; touch /tmp/made; sleep 0.05",
+      "cat /proc/self/uid_map /proc/self/gid_map; id -u; id -g; touch /tmp/made; until [ -e /seen ]; do sleep 0.02; done",
       {
         linux,
         mounts: [...MOUNTS, { destination: "/tmp", type: "tmpfs", options: ["mode=1777"] }],
@@ -217,6 +217,7 @@ launchTest("launch() maps the ids of a user namespace", async (bundle) => {
       {
         during: (child) => {
           host = Deno.readTextFileSync(`/proc/${child.pid}/status`);
+          bundle.file("seen", "");
         },
       },
     ),

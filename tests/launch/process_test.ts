@@ -191,7 +191,7 @@ for (const linux of [{ namespaces: namespaces() }, USER_NAMESPACE]) {
           during: (child) => {
             const bytes = new Uint8Array(4096);
             // What a terminal holds when its last program ends is lost: the program stays until all is read.
-            for (let length = 1; length > 0 && !text.includes("controls");) {
+            for (let length = 1; length > 0 && !/controls\r?\n/.test(text);) {
               length = Number(libc.read(child.terminal!.raw, bytes, 4096n));
               text += new TextDecoder().decode(bytes.subarray(0, Math.max(0, length)));
             }

@@ -119,7 +119,7 @@ containerTest(
   },
 );
 
-/** Takes a terminal from a socket, and prints what comes from it and what answers the line that it types. */
+/** Takes a terminal from a socket, and prints what comes from it and what answers the line that it types when asked. */
 const ENGINE = `
 import os, socket, sys
 server = socket.socket(socket.AF_UNIX)
@@ -127,8 +127,10 @@ server.bind(sys.argv[1])
 server.listen()
 connection = server.accept()[0]
 name, fds, *_ = socket.recv_fds(connection, 100, 1)
-os.write(fds[0], b"typed\\n")
 said = b""
+while not said.endswith(b"\\n"):
+    said += os.read(fds[0], 100)
+os.write(fds[0], b"typed\\n")
 while b"END" not in said:
     said += os.read(fds[0], 100)
 print(said.decode())

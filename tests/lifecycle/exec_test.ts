@@ -140,7 +140,7 @@ containerTest(
   },
 );
 
-/** Takes descriptors from a socket as engines do: types into a terminal, and looks at a pidfd. */
+/** Takes descriptors from a socket as engines do: types into a terminal that asks, and looks at a pidfd. */
 const ENGINE = `
 import os, socket, sys
 server = socket.socket(socket.AF_UNIX)
@@ -150,8 +150,10 @@ connection = server.accept()[0]
 name, fds, *_ = socket.recv_fds(connection, 100, 1)
 print(name.decode())
 if sys.argv[2] == "terminal":
-    os.write(fds[0], b"typed\\n")
     said = b""
+    while not said.endswith(b"\\n"):
+        said += os.read(fds[0], 100)
+    os.write(fds[0], b"typed\\n")
     while b"END" not in said:
         said += os.read(fds[0], 100)
     print(said.decode())

@@ -7,7 +7,7 @@ import type { Place, Scenario, ScenarioClass } from "./scenario.ts";
 const SAME_USER = "prlimit --nproc=60 --sigpending=1000 setpriv --reuid=54400 --regid=54400 --clear-groups";
 const TOGETHER = ["--mount", "--ipc", "--pid", "--fork", "--kill-child", "--propagation", "private"];
 const LIMITS = { memoryBytes: 64 << 20, pids: 64 } as const;
-const [FLOOD_MS, FLOOD_BYTES, FULL_MS] = [300, 16 << 20, 10_000];
+const [FLOOD_MS, FLOOD_BYTES, FULL_MS] = [1_000, 16 << 20, 60_000];
 
 /** What is per user or per file system; the name is the probe program's. */
 const SHARED: readonly (readonly [kind: string, tries: string])[] = [

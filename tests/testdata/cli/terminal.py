@@ -11,7 +11,7 @@ if pid == 0:
 seen = ""
 mark = 0
 modes = []
-deadline = time.monotonic() + 20
+deadline = time.monotonic() + 50
 
 
 def read(wait):
