@@ -1,8 +1,12 @@
 import { reactor } from "../launch/reactor.ts";
 import { fateOf } from "./signals.ts";
 
-/** How long after a signal it may still turn out that it was lost. */
-const LAST_LOOK_MS = 80;
+/** How often it is looked, after the program has no longer had the signal before it, whether it was lost. */
+const LOOKS = 24;
+/** The pauses between looks double from the first to the longest. */
+const FIRST_PAUSE_MS = 5;
+const LONGEST_PAUSE_MS = 80;
+const LONGEST_PAUSE_PENDING_MS = 1_000;
 
 /** The first process of a sandbox, as it is sent signals. */
 export interface Receiver {
@@ -23,15 +27,26 @@ export function deliver(signal: number, receiver: Receiver): boolean {
   const fate = fateOf(receiver.pid, signal);
   if (fate === "lost") return receiver.end(signal);
   const sent = receiver.send(signal);
-  if (sent && fate === "open") followUp(signal, receiver);
+  if (sent && fate !== "taken") followUp(signal, receiver);
   return sent;
 }
 
-/** A shell blocks signals while it starts a child, and the kernel drops them when it goes on. */
-function followUp(signal: number, receiver: Receiver, delayMs = 5): void {
-  receiver.timers.use(reactor.after(delayMs, () => {
-    const fate = fateOf(receiver.pid, signal);
-    if (fate === "lost") receiver.end(signal);
-    else if (fate === "open" && delayMs < LAST_LOOK_MS) followUp(signal, receiver, delayMs * 2);
-  }));
+/**
+ * A shell blocks signals while it starts a child, and the kernel drops them when it goes on. On a busy machine it is
+ * seen between two children but seldom, so that one look, or five, do not tell.
+ */
+function followUp(signal: number, receiver: Receiver): void {
+  let looks = LOOKS;
+  let pauseMs = FIRST_PAUSE_MS;
+  const look = (): Disposable =>
+    reactor.after(pauseMs, () => {
+      const fate = fateOf(receiver.pid, signal);
+      if (fate === "lost") receiver.end(signal);
+      if (fate === "open") looks--;
+      if (fate === "lost" || fate === "taken" || looks === 0) return;
+      pauseMs = Math.min(pauseMs * 2, fate === "pending" ? LONGEST_PAUSE_PENDING_MS : LONGEST_PAUSE_MS);
+      timer = look();
+    });
+  let timer = look();
+  receiver.timers.defer(() => timer[Symbol.dispose]());
 }

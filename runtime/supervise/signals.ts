@@ -78,7 +78,9 @@ export type Fate =
   | "lost"
   /** The program has a handler for it, or ignores it. */
   | "taken"
-  /** It is blocked, by a program that fetches it or by one that is busy for a moment: later looks tell. */
+  /** It is blocked, and nobody has fetched it yet. */
+  | "pending"
+  /** It was fetched, or it was dropped by a program that blocks signals for a moment again: later looks tell. */
   | "open";
 
 /** rt_sigtimedwait(2), as /proc/<pid>/syscall begins. What it waits for is not blocked meanwhile. */
@@ -98,7 +100,8 @@ export function fateOnInit(signal: number, status: string, syscall: string): Fat
     return ((BigInt(`0x${mask}`) >> BigInt(signal - 1)) & 1n) === 1n;
   };
   if (has("SigCgt") || has("SigIgn")) return "taken";
-  return has("SigBlk") || syscall.startsWith(WAITS_FOR_SIGNAL) ? "open" : "lost";
+  if (has("SigBlk")) return has("SigPnd") || has("ShdPnd") ? "pending" : "open";
+  return syscall.startsWith(WAITS_FOR_SIGNAL) ? "open" : "lost";
 }
 
 /** What comes of a signal to init `pid` as it is now, as {@linkcode fateOnInit} has it. */

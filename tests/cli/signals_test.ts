@@ -85,6 +85,20 @@ Deno.test("run ends a shell that is busy starting children, which blocks signals
   }
 });
 
+Deno.test("run ends a program that blocks a signal for a while and then does not handle it", async () => {
+  const script = `
+import os, signal, time
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+os.write(1, b"ready\\n")
+while signal.SIGTERM not in signal.sigpending(): time.sleep(0.01)
+time.sleep(0.5)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+time.sleep(60)`;
+  const said = await signalled("SIGTERM", ["python3", "-c", script]);
+  deepEqual([said.code, said.stderr], [143, ""]);
+  ok(said.ms < 30_000);
+});
+
 for (const wait of ["signal.sigwait(mine)", "signal.sigtimedwait(mine, 30).si_signo"]) {
   Deno.test(`run passes signals on to a program that fetches them with ${wait.split("(")[0]}`, async () => {
     const script = `
