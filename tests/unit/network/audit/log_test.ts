@@ -19,10 +19,10 @@ async function all(path: string): Promise<AuditRecord[]> {
 }
 
 /** A log of `count` records that differ. */
-function written(here: Temporary, count: number, maxBytes?: number): string {
+function written(here: Temporary, count: number, maxBytes?: number, domain = "example"): string {
   const path = `${here.path}/box.jsonl`;
   using log = AuditLog.open(path, maxBytes === undefined ? {} : { maxBytes });
-  for (let each = 0; each < count; each++) log.append(denied(`${each}.example`));
+  for (let each = 0; each < count; each++) log.append(denied(`${each}.${domain}`));
   return path;
 }
 
@@ -110,7 +110,8 @@ Deno.test("verifyAudit() notices a log that was written anew", async () => {
   using here = new Temporary();
   using elsewhere = new Temporary();
   const path = written(here, 5);
-  Deno.copyFileSync(written(elsewhere, 5), path);
+  // With other names: the same in the same millisecond would be the same log.
+  Deno.copyFileSync(written(elsewhere, 5, undefined, "test"), path);
   deepEqual([(await verifyAudit(path)).whole, (await verifyAudit(path)).sequence], [false, 5]);
   Deno.removeSync(`${path}.head`);
   equal((await verifyAudit(path)).whole, false);
