@@ -1,7 +1,7 @@
 import type { Arch } from "./abi.ts";
 import { AT, AT_FDCWD } from "./kernel.ts";
 import { findKinds, type Kinds } from "./kinds.ts";
-import { flags, jump, mark, named, type Op, op, type Plan, slot, text, zeros } from "./op.ts";
+import { flags, jump, mark, named, type Op, op, type Plan, slot, type Struct, text, zeros } from "./op.ts";
 import { MESSAGE, MESSAGE_BYTES } from "./protocol.ts";
 import {
   connectLauncher,
@@ -51,6 +51,8 @@ const OPENED = [
   "process",
 ];
 const DIGITS = 10;
+/** How long it may take to become the program. */
+const EXECUTE_S = 10;
 const ORPHANED = text(
   "runtime: Cannot supervise the sandbox: the kernel lets nobody watch it; it was ended\n",
 );
@@ -94,8 +96,12 @@ function* looks({ arch, bundle, directory, config, executable, kinds }: RerunReq
 function* hear(): Iterable<Op> {
   const does = "hear of the launch";
   const message = zeros(MESSAGE_BYTES, "message");
-  yield* waitFor("status:read", { again: "hear", signal: "early", failed: "orphan" });
-  yield op(does, "read", [slot("status:read"), message, MESSAGE_BYTES], { zero: "silent", failed: "orphan" });
+  yield* waitFor("status:read", { again: "hear", signal: "signalled", failed: "orphan" });
+  yield op(does, "read", [slot("status:read"), message, MESSAGE_BYTES], {
+    label: "listen",
+    zero: "silent",
+    failed: "orphan",
+  });
   yield op(does, "load", [message, 0], { into: "what" });
   yield op(does, "let", [slot("what"), -MESSAGE.cloned, 1], { zero: "cloned" });
   yield op(does, "let", [slot("what"), -MESSAGE.ready, 1], { zero: "ready", positive: "fail" });
@@ -105,6 +111,23 @@ function* hear(): Iterable<Op> {
   yield jump("hear");
   yield op("was it ready?", "let", [slot("ready")], { label: "silent", zero: "fail" });
   yield op("know init", "let", [slot("init")], { zero: "orphan" }); // it has begun, and its launcher was killed
+}
+
+/**
+ * A signal that comes while the launch is heard: what was said before it goes first. Once init was ready nothing keeps it
+ * from becoming the program, which may handle the signal, and may long have begun: the guard closes the socket when it
+ * gets to it.
+ */
+function* heed(): Iterable<Op> {
+  const does = "hear first what was said before the signal";
+  const status: Struct = { struct: "pollfd", members: [["status:read", 8, slot("hear:poll")]] };
+  const within = (seconds: number): Struct => {
+    return { struct: "timespec", members: [["sec", 8, seconds], ["nsec", 8, 0]] };
+  };
+  const then = { zero: "early", positive: "listen", failed: "orphan" };
+  yield op("was it ready?", "let", [slot("ready")], { label: "signalled", positive: "begins" });
+  yield op(does, "ppoll", [status, 1, within(0), 0, 8], then);
+  yield op(does, "ppoll", [status, 1, within(EXECUTE_S), 0, 8], { label: "begins", ...then });
 }
 
 function* wait(): Iterable<Op> {
@@ -120,6 +143,7 @@ function* wait(): Iterable<Op> {
   yield* end("init", "exited:init");
   yield* end("launcher", "exited:launcher");
   yield op("end", "exit_group", [slot("status")]);
+  yield* heed();
   yield* early();
   yield* adopt();
 }

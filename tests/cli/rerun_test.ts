@@ -1,5 +1,15 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
+import { stampAt } from "../../ffi/look.ts";
+import { loadBundle, request } from "../../runtime/bundle.ts";
+import { probeHost } from "../../runtime/host/probe.ts";
+import { assemble, assembleTable } from "../../runtime/launch/image.ts";
+import type { Arch } from "../../runtime/plan/abi.ts";
+import { op } from "../../runtime/plan/op.ts";
+import { plan } from "../../runtime/plan/plan.ts";
+import { planRerun } from "../../runtime/plan/rerun.ts";
+import { FORWARDED, signalNumber } from "../../runtime/supervise/signals.ts";
 import { cli, finish, start } from "../helpers/cli.ts";
+import { add } from "../helpers/defects.ts";
 import { MOUNTS } from "../helpers/launch_bundle.ts";
 import { rerunTest, type Runs, SETTLED_MS } from "../helpers/reruns.ts";
 
@@ -30,6 +40,39 @@ rerunTest("signals of a run without Deno reach its program", async (runs) => {
   const said = await runs.first(`${script}; while :; do sleep 0.05; done`, { mounts: [...MOUNTS, bind] });
   equal(said.code, 0);
   Deno.writeTextFileSync(`${source}/stay`, "");
+  const child = await runs.ready();
+  ok(isLight(child));
+  child.kill("SIGTERM");
+  const { code, stdout } = await finish(child);
+  deepEqual([code, TEXT.decode(stdout)], [9, "caught\n"]);
+});
+
+/** Lets the next run's guard be late: the program begins before its end of the status socket is closed. */
+function delayGuard({ bundle, file, program: [program = ""] }: Runs): void {
+  const asked = request(loadBundle(bundle.path), {
+    host: probeHost(),
+    overlay: { kind: "none" },
+    form: "supervised",
+  });
+  const aSecond = { struct: "timespec", members: [["sec", 8, 1], ["nsec", 8, 0]] } as const;
+  const late = add({ does: "report init", by: "launcher" }, [op("be late", "ppoll", [0, 0, aSecond, 0, 8])]);
+  const table = planRerun({
+    arch: Deno.build.arch as Arch,
+    bundle: bundle.path,
+    directory: stampAt(bundle.path),
+    config: stampAt(`${bundle.path}/config.json`),
+    executable: stampAt(program),
+    kinds: {},
+    elf: assemble(late(plan(asked))).elf,
+    signals: FORWARDED.map(signalNumber),
+  });
+  Deno.writeFileSync(file, assembleTable(table));
+}
+
+rerunTest("a signal reaches a program that has begun before its guard has said all", async (runs) => {
+  equal((await runs.first("exit 0")).code, 0); // to have a file with steps
+  runs.bundle.write("trap 'echo caught; exit 9' TERM; echo ready; while :; do sleep 0.05; done");
+  delayGuard(runs);
   const child = await runs.ready();
   ok(isLight(child));
   child.kill("SIGTERM");
