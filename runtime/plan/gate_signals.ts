@@ -10,16 +10,32 @@ const CLOEXEC_NONBLOCK = named("SFD_CLOEXEC|SFD_NONBLOCK", 0o2004000);
 /** `struct signalfd_siginfo`; it begins with the number of the signal. */
 const SIGINFO_BYTES = 128;
 
+/** Steps around the one that says that init is ready. */
+export interface GateSignals {
+  /** Before it: whoever knows init from then on may send it a signal at once. */
+  readonly hold: readonly Op[];
+  /** Behind it; they are through when the gate can be read. */
+  readonly wait: readonly Op[];
+}
+
 /**
  * Lets signals end a detached init that waits to be started, as those of runc: the kernel drops what the first process of
- * a pid namespace has no handler for, but not what it blocks. Returns when the gate can be read.
+ * a pid namespace has no handler for, but not what it blocks.
  */
-export function* endBySignals({ form, namespace }: Pick<Context, "form" | "namespace">): Iterable<Op> {
-  if (form !== "detached" || namespace("pid") !== "new") return;
-  const does = "wait for the start or a signal";
+export function endBySignals({ form, namespace }: Pick<Context, "form" | "namespace">): GateSignals {
+  if (form !== "detached" || namespace("pid") !== "new") return { hold: [], wait: [] };
+  return { hold: [...hold()], wait: [...wait()] };
+}
+
+function* hold(): Iterable<Op> {
+  const does = "hold signals back";
   const mask: Struct = { struct: "sigset_t", members: [["signals", 8, MASK]] };
   yield op(does, "rt_sigprocmask", [named("SIG_BLOCK", 0), mask, 0, 8]);
   yield op(does, "signalfd4", [-1, mask, 8, CLOEXEC_NONBLOCK], { into: "signals" });
+}
+
+function* wait(): Iterable<Op> {
+  const does = "wait for the start or a signal";
   yield op(does, "let", [slot("signals"), 1, POLLIN], { into: "signals:poll" });
   const polls: Struct = {
     struct: "pollfd[2]",

@@ -1,4 +1,5 @@
 import type { Context, Filter } from "./context.ts";
+import type { GateSignals } from "./gate_signals.ts";
 import { GIVEN_ARGS, GIVEN_PATH, givenCandidate, IS_GIVEN_PATH } from "./given.ts";
 import { AT, AT_FDCWD, PR } from "./kernel.ts";
 import { message, sendDescriptor } from "./message.ts";
@@ -148,8 +149,9 @@ function searchPath(env: readonly string[] = []): string[] {
   return (entry?.slice("PATH=".length) ?? DEFAULT_PATH).split(":");
 }
 
-/** Says that everything is ready and waits for the word to start, behind `wait`; without it, init ends. */
-export function* startGate(wait: Iterable<Op> = []): Iterable<Op> {
+/** Says that everything is ready and waits for the word to start, or for signals; without a word, init ends. */
+export function* startGate({ hold, wait }: GateSignals = { hold: [], wait: [] }): Iterable<Op> {
+  yield* hold;
   yield message("report that init is ready", MESSAGE.ready, 0);
   yield* wait;
   const does = "wait for the start";

@@ -81,7 +81,7 @@ export function* becomeProgram(all: Context): Iterable<Op> {
 function* gate(all: Context, last: boolean): Iterable<Op> {
   if (all.form === "standalone") return;
   // Under a filter, which may not allow that, signals are dropped.
-  yield* startGate(last && all.filter ? [] : endBySignals(all));
+  yield* startGate(last && all.filter ? undefined : endBySignals(all));
   if (!tellsStarter(all, last)) return;
   yield op("tell failures to who starts it", "dup3", [
     GATE_FD,

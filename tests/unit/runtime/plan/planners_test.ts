@@ -282,6 +282,15 @@ for (const noNewPrivileges of [true, false]) {
   });
 }
 
+Deno.test("plan() holds signals back before anybody hears that a detached init is ready for them", () => {
+  const ops = opsOf(plan(requestOf({}, { form: "detached" })));
+  const [ready, held] = [
+    ops.findIndex(({ does }) => does === "report that init is ready"),
+    ops.findIndex(({ call }) => call === "signalfd4"),
+  ];
+  ok(held > 0 && held < ready);
+});
+
 Deno.test("cgroups() takes a hierarchy once that is mounted at several places", () => {
   const at = (path: string, what: string): string => `30 25 0:26 / ${path} rw - ${what}\n`;
   const mounted = ["/sys/fs/cgroup", "/elsewhere"].flatMap((base) => [
