@@ -1,8 +1,11 @@
 import { stampAt } from "../ffi/look.ts";
 import type { Stamp } from "./plan/unaided.ts";
 
-/** A file that was changed later than this could be changed again without a trace, on kernels with a coarse clock. */
-const SETTLED_MS = 50;
+/**
+ * A file that was changed later than this could be changed again without a trace: on kernels with a coarse clock, and in
+ * file systems that keep whole seconds (ext4 with small inodes), or every other one (FAT).
+ */
+const SETTLED_MS = { usual: 50, wholeSeconds: 2_050 } as const;
 
 /**
  * How a file is now.
@@ -16,6 +19,7 @@ export function settledStamp(path: string, follow?: boolean): Stamp {
 /** A stamp that tells of every change from now on. */
 export function settled(path: string, stamp: Stamp): Stamp {
   const [seconds, nanoseconds] = stamp.changed;
-  if (Date.now() - Number(seconds) * 1000 - Number(nanoseconds) / 1e6 >= SETTLED_MS) return stamp;
+  const leastMs = nanoseconds === 0n ? SETTLED_MS.wholeSeconds : SETTLED_MS.usual;
+  if (Date.now() - Number(seconds) * 1000 - Number(nanoseconds) / 1e6 >= leastMs) return stamp;
   throw new Error(`Cannot go by "${path}": it is too new`);
 }
