@@ -82,6 +82,7 @@ export const libc = openLibrary("libc.so.6", {
   setxattr: { parameters: ["buffer", "buffer", "buffer", "usize", "i32"], result: "i32" }, // (const char *path, const char *name, const void *value, size_t, int flags)
   sendto: { parameters: ["i32", "buffer", "usize", "i32", "buffer", "u32"], result: "isize" }, // (int, const void *, size_t, int flags, const struct sockaddr *, socklen_t)
   sendmsg: { parameters: ["i32", "buffer", "i32"], result: "isize" }, // (int sockfd, const struct msghdr *msg, int flags)
+  shutdown: { parameters: ["i32", "i32"], result: "i32" }, // (int sockfd, int how)
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" }, // (int domain, int type, int protocol)
   socketpair: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" }, // (int domain, int type, int protocol, int sv[2])
   // (int in, off_t *, int out, off_t *, size_t, unsigned flags)

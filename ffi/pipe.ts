@@ -8,6 +8,9 @@ import { libc } from "./libc.ts";
 const [O_NONBLOCK, F_SETPIPE_SZ] = [0o4000, 1031];
 const [SPLICE_F_MOVE, SPLICE_F_NONBLOCK] = [1, 2];
 const [EINTR, EAGAIN] = [4, 11];
+const [SOL_SOCKET, SO_LINGER, SHUT_RDWR] = [1, 13, 2];
+/** `struct linger`: what is not sent by then is thrown away. */
+const AT_ONCE = Int32Array.of(1, 0);
 const [AF_INET, AF_INET6, SOCKADDR_BYTES] = [2, 10, 28];
 /** What the kernel lets a pipe have without more rights. */
 const PIPE_BYTES = 1 << 20;
@@ -32,15 +35,44 @@ export function descriptorOf(local: SocketEnd, remote: SocketEnd): Fd | undefine
   return undefined;
 }
 
+/** The two ends of a connection. */
+export interface Ends {
+  readonly local: SocketEnd;
+  readonly remote: SocketEnd;
+}
+
+/** Cuts those of these connections that this process still has open, whatever waits for them. */
+export function cutConnections(all: readonly Ends[]): void {
+  const wanted = new Set(all.map(keyOfEnds));
+  for (const { name } of Deno.readDirSync("/proc/self/fd")) {
+    const raw = Number(name);
+    const remote = endAt(libc.getpeername, raw);
+    const local = remote && endAt(libc.getsockname, raw);
+    if (!local || !wanted.has(keyOfEnds({ local, remote }))) continue;
+    libc.setsockopt(raw, SOL_SOCKET, SO_LINGER, AT_ONCE, AT_ONCE.byteLength);
+    libc.shutdown(raw, SHUT_RDWR);
+  }
+}
+
+/** The same for the same ends. */
+export function keyOfEnds({ local, remote }: Ends): string {
+  return `${local.hostname} ${local.port} ${remote.hostname} ${remote.port}`;
+}
+
 type NameOf = (fd: number, address: Uint8Array<ArrayBuffer>, length: Uint32Array<ArrayBuffer>) => number;
 
 function isEnd(nameOf: NameOf, raw: number, { hostname, port }: SocketEnd): boolean {
+  const end = endAt(nameOf, raw);
+  return end?.port === port && end.hostname === hostname;
+}
+
+function endAt(nameOf: NameOf, raw: number): SocketEnd | undefined {
   const address = new Uint8Array(SOCKADDR_BYTES);
-  if (nameOf(raw, address, Uint32Array.of(SOCKADDR_BYTES)) !== 0) return false;
+  if (nameOf(raw, address, Uint32Array.of(SOCKADDR_BYTES)) !== 0) return undefined;
   const family = new Uint16Array(address.buffer, 0, 1)[0];
-  if (family !== AF_INET && family !== AF_INET6) return false;
+  if (family !== AF_INET && family !== AF_INET6) return undefined;
   const ip = family === AF_INET ? address.subarray(4, 8) : address.subarray(8, 24);
-  return (address[2]! << 8 | address[3]!) === port && addressText(ip) === hostname;
+  return { hostname: addressText(ip), port: address[2]! << 8 | address[3]! };
 }
 
 /** A pipe through which bytes go from one connection to another. None of its calls waits. */

@@ -27,6 +27,7 @@ export class SandboxConnection implements Held {
   /** Whether what has gone over to another protocol may go on. */
   #isTunnelAllowed: (() => boolean) | undefined;
   #bytes = { up: 0, down: 0 };
+  readonly #ending = new AbortController();
 
   constructor(readonly traffic: SandboxTraffic, connection: Deno.TcpConn, readonly to: End) {
     this.#client = new ConnectionStream(connection);
@@ -35,6 +36,7 @@ export class SandboxConnection implements Held {
   }
 
   close(): void {
+    this.#ending.abort();
     this.#client.close();
     this.#server?.close();
   }
@@ -76,7 +78,7 @@ export class SandboxConnection implements Held {
     if (isHttp2(first)) {
       const { serveHttp2 } = await import("./http/session2.ts");
       const { duplexOf } = await import("./duplex.ts");
-      const node = duplexOf(this.#client, first, this);
+      const node = duplexOf(this.#client, first, this, false);
       return await serveHttp2(traffic, { node, place: this.#place("http", undefined) });
     }
     if (first[0]! < 0x21 && first[0] !== 13 && first[0] !== 10 || first[0]! > 0x7e) {
@@ -170,7 +172,10 @@ export class SandboxConnection implements Held {
     // Written before anything passes.
     this.#record({ verdict: "allow", ...described, reason: verdict.reason });
     this.touch(SILENT_MS);
-    const server = this.#server = await connectTo({ address: this.to.address, port: this.to.port });
+    const server = this.#server = await connectTo(
+      { address: this.to.address, port: this.to.port },
+      this.#ending.signal,
+    );
     if (!this.isStillAllowed()) throw new Refusal("default", "the policy has changed", 403);
     const passed = (which: "up" | "down") => (bytes: number): void => {
       this.#bytes[which] += bytes;
@@ -222,7 +227,8 @@ export class SandboxConnection implements Held {
       this.touch(SILENT_MS);
     };
     const { address, port } = this.to;
-    return { scheme, address, port, names: () => names, tlsName, touch, goesOver };
+    const ended = this.#ending.signal;
+    return { scheme, address, port, names: () => names, tlsName, touch, goesOver, ended };
   }
 
   #record(

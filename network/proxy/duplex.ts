@@ -4,10 +4,20 @@ import type { Stream } from "./stream.ts";
 
 const PIECE_BYTES = 65536;
 
-/** A connection as a stream of Node's, with bytes that came before. It reads no more than is taken. */
-export function duplexOf(stream: Stream, first: Uint8Array, place: { readonly touch: () => void }): Duplex {
+/**
+ * A connection as a stream of Node's, with bytes that came before. It reads no more than is taken.
+ *
+ * @param allowHalfOpen Whether it goes on when the other side has ended what it sends: HTTP/2 does not.
+ */
+export function duplexOf(
+  stream: Stream,
+  first: Uint8Array,
+  place: { readonly touch: () => void },
+  allowHalfOpen = true,
+): Duplex {
   let before: Uint8Array | undefined = first.length > 0 ? first.slice() : undefined;
   return new Duplex({
+    allowHalfOpen,
     read(): void {
       if (before) {
         this.push(Buffer.from(before));

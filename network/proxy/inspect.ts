@@ -35,7 +35,7 @@ export async function serveOpened(
     await handshake(tls, place);
     if (tls.alpnProtocol === "h2") {
       // Node's HTTP/2 takes a socket of TLS for one of its own making, which this is not.
-      const node = duplexOf(new NodeStream(tls as unknown as Duplex), new Uint8Array(), place);
+      const node = duplexOf(new NodeStream(tls as unknown as Duplex), new Uint8Array(), place, false);
       await (await import("./http/session2.ts")).serveHttp2(traffic, { node, place });
     } else {
       const clear = new NodeStream(tls as unknown as Duplex);

@@ -106,7 +106,10 @@ export class Secrets {
         used.set(credential.placeholder, secret);
       }
       this.#refuse(this.found(`${header}: ${text}`));
-      return [header, clear !== undefined && left !== value ? `Basic ${btoa(left)}` : left];
+      if (basic === undefined || clear === undefined || left === value) return [header, left];
+      const packed = btoa(left);
+      used.set(basic, packed); // a server that says what it got says it so
+      return [header, `Basic ${packed}`];
     });
     return { headers: filled, used: [...used].map(([placeholder, secret]) => ({ placeholder, secret })) };
   }

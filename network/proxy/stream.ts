@@ -2,6 +2,7 @@ import type { Duplex } from "node:stream";
 import type { Fd } from "../../ffi/fd.ts";
 import { descriptorOf } from "../../ffi/pipe.ts";
 import { closed } from "../dns/upstream.ts";
+import { cutLater } from "./lingering.ts";
 
 /** A connection, whatever it runs over. */
 export interface Stream {
@@ -16,6 +17,8 @@ export interface Stream {
 
 /** A connection of Deno's. */
 export class ConnectionStream implements Stream {
+  #isClosed = false;
+
   constructor(readonly connection: Deno.TcpConn | Deno.TlsConn) {}
 
   /** A copy of its descriptor, if what is on the wire is what is read and written. */
@@ -43,6 +46,11 @@ export class ConnectionStream implements Stream {
   }
 
   close(): void {
+    if (!this.#isClosed && "handshake" in this.connection) {
+      const { localAddr: local, remoteAddr: remote } = this.connection;
+      cutLater({ local, remote });
+    }
+    this.#isClosed = true;
     closed(this.connection);
   }
 }

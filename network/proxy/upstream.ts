@@ -1,5 +1,6 @@
 import { ByteReader } from "./bytes.ts";
 import { type Framing, headEnd, type ResponseHead, responseHead } from "./http/head.ts";
+import { isNew } from "./lingering.ts";
 import { Refusal } from "./refusal.ts";
 import { ConnectionStream, type Stream } from "./stream.ts";
 
@@ -15,10 +16,11 @@ export interface Server {
 /**
  * Connects to the address itself: nothing is resolved again.
  *
+ * @param ended Says that nobody wants it any more.
  * @throws {Refusal} When the server cannot be reached, or its certificate is not of that name.
  */
-export async function connectTo(server: Server): Promise<Stream> {
-  return (await connectWith(server, ["http/1.1"])).stream;
+export async function connectTo(server: Server, ended: AbortSignal): Promise<Stream> {
+  return (await connectWith(server, ["http/1.1"], ended)).stream;
 }
 
 /**
@@ -29,21 +31,42 @@ export async function connectTo(server: Server): Promise<Stream> {
 export async function connectWith(
   { address, port, tlsName }: Server,
   protocols: string[],
+  ended: AbortSignal,
 ): Promise<{ readonly stream: Stream; readonly protocol: string | null }> {
-  let connection: Deno.TcpConn | undefined;
+  const signal = AbortSignal.any([ended, AbortSignal.timeout(CONNECT_MS)]);
+  using stack = new DisposableStack();
   try {
-    connection = await Deno.connect({ hostname: address, port, signal: AbortSignal.timeout(CONNECT_MS) });
+    const connection = await Deno.connect({ hostname: address, port, signal });
+    const stop = (): void => new ConnectionStream(connection).close();
+    stack.defer(stop);
     connection.setNoDelay(true);
-    if (tlsName === undefined) return { stream: new ConnectionStream(connection), protocol: null };
+    isNew({ local: connection.localAddr, remote: connection.remoteAddr });
+    if (tlsName === undefined) {
+      stack.move();
+      return { stream: new ConnectionStream(connection), protocol: null };
+    }
     const caCerts = ownRoots();
     const tls = await Deno.startTls(connection, { hostname: tlsName, alpnProtocols: protocols, caCerts });
-    const { alpnProtocol } = await tls.handshake();
-    return { stream: new ConnectionStream(tls), protocol: alpnProtocol };
+    const stream = new ConnectionStream(tls);
+    stack.defer(() => stream.close());
+    const { alpnProtocol } = await withinHandshake(tls, signal);
+    stack.move();
+    return { stream, protocol: alpnProtocol };
   } catch (error) {
-    if (connection) new ConnectionStream(connection).close();
-    const why = error instanceof Error ? error.message : String(error);
+    const cause = signal.aborted ? signal.reason : error;
+    const why = cause instanceof Error ? cause.message : String(cause);
     throw new Refusal("upstream:connect", `the server cannot be reached: ${why}`, 502);
   }
+}
+
+/** The handshake of TLS, unless it takes too long: a server may take a connection and say nothing. */
+function withinHandshake(tls: Deno.TlsConn, signal: AbortSignal): Promise<Deno.TlsHandshakeInfo> {
+  return new Promise((resolve, reject) => {
+    const stop = (): void => reject(signal.reason);
+    if (signal.aborted) return stop();
+    signal.addEventListener("abort", stop, { once: true });
+    tls.handshake().then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
+  });
 }
 
 let roots: string[] | undefined;

@@ -19,6 +19,8 @@ const RESPONSE_MS = 120_000;
 /** Decides over requests of one connection, and forwards those that are let through over one connection to the server. */
 export class Exchanger {
   #upstream: Upstream | undefined;
+  /** What is asked of a server over HTTP/2. */
+  #exchange2: Exchange2 | undefined;
 
   constructor(readonly traffic: SandboxTraffic, readonly place: Place, readonly shared?: SharedUpstream) {}
 
@@ -52,6 +54,9 @@ export class Exchanger {
       throw error;
     }
     const told = { up: 0, down: 0, status: 0 };
+    const { ended } = this.place;
+    const stop = (): void => this.close();
+    ended.addEventListener("abort", stop, { once: true }); // a server may never answer
     this.traffic.pending++;
     let end: { verdict: "allow" | "deny"; rule: string; reason?: string } = { verdict: "allow", rule };
     try {
@@ -72,6 +77,7 @@ export class Exchanger {
       if (isOurs && error instanceof TooMuch) throw new Refusal("limit:bytes", error.message, 429);
       throw error;
     } finally {
+      ended.removeEventListener("abort", stop);
       this.traffic.pending--;
       const durationMs = Math.round(this.traffic.around.nowMs() - startMs);
       const status = told.status === 0 ? {} : { status: told.status };
@@ -88,8 +94,9 @@ export class Exchanger {
 
   /** Closes the connection to the server. */
   close(): void {
+    this.#exchange2?.close();
     this.#upstream?.stream.close();
-    this.#upstream = undefined;
+    this.#exchange2 = this.#upstream = undefined;
   }
 
   #described({ host, method, path }: Request): Omit<AuditEntry, "sandbox" | "verdict" | "rule"> {
@@ -137,13 +144,15 @@ export class Exchanger {
       };
       const clear = (response: ResponseHead): ResponseHead => this.#cleared(response, filled);
       const around = { pieces, used: filled.used, responder, status, up, down, place, clear };
-      return await forward2(new Exchange2(session, asked), around);
+      if (place.ended.aborted) throw new Refusal("upstream:closed", "nobody waits for it any more", 502);
+      return await forward2(this.#exchange2 = new Exchange2(session, asked), around);
     }
     this.#upstream ??= this.shared?.takeFirst();
     const line = `${method} ${request.target} HTTP/1.1`;
     const head = headBytes({ line, host, headers, framing, ...(isOver ? { upgrade: "websocket" } : {}) });
     for (let fresh = this.#upstream === undefined;; fresh = true) {
-      const upstream = this.#upstream ??= new Upstream(await connectTo(this.#server()));
+      const upstream = this.#upstream ??= new Upstream(await connectTo(this.#server(), place.ended));
+      if (place.ended.aborted) this.close();
       const sending = pieces === undefined
         ? this.#sendHead(upstream, head, up)
         : this.#send(upstream, head, { framing, pieces, up });
@@ -155,7 +164,7 @@ export class Exchanger {
       });
       let response: ResponseHead | undefined;
       try {
-        response = await this.#responseHead(upstream, method, responder, isOver);
+        response = await this.#responseHead(upstream, method, responder, { isOver, filled });
         if (response?.status === 101) checkAgreeing(headers, response);
       } catch (error) {
         if (failed instanceof Refusal || failed instanceof TooMuch) throw failed;
@@ -201,7 +210,7 @@ export class Exchanger {
     upstream: Upstream,
     method: string,
     responder: Responder,
-    isOver: boolean,
+    { isOver, filled }: { readonly isOver: boolean; readonly filled: Filled },
   ): Promise<ResponseHead | undefined> {
     for (let seen = 0;; seen++) {
       const response = await upstream.head(method);
@@ -211,7 +220,7 @@ export class Exchanger {
       if (response.status === 101 || seen === INFORMATIONAL) {
         throw new Refusal("http:informational", "the server goes over to another protocol", 502);
       }
-      await responder.informational(response);
+      await responder.informational(this.#cleared(response, filled));
     }
   }
 
@@ -230,7 +239,7 @@ export class Exchanger {
   /** A head with placeholders where credentials stood. */
   #cleared(response: ResponseHead, { used }: Filled): ResponseHead {
     const headers = response.headers.map(([name, value]): Header => [name, withoutSecrets(value, used)]);
-    return { ...response, headers };
+    return { ...response, reason: withoutSecrets(response.reason, used), headers };
   }
 
   /** The body of a request that has to be looked into: in what is packed nothing can be found. */

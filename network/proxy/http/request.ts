@@ -48,4 +48,6 @@ export interface Place {
   readonly touch: (withinMs?: number) => void;
   /** Says that nothing is decided over any more, and how to see whether another policy would let that be. */
   readonly goesOver: (isStillAllowed: () => boolean) => void;
+  /** Says that nobody waits for an answer any more. */
+  readonly ended: AbortSignal;
 }

@@ -6,7 +6,7 @@ import type { SandboxTraffic } from "../sandbox.ts";
 import { Exchanger } from "./exchange.ts";
 import { type Framing, type Header, requestHead, type ResponseHead } from "./head.ts";
 import type { Place, Request, Responder } from "./request.ts";
-import { SharedUpstream } from "./upstream2.ts";
+import { add, type Fields, noFields, SharedUpstream } from "./upstream2.ts";
 import { latin1 } from "./write.ts";
 
 /** Requests at once on one connection. */
@@ -41,7 +41,9 @@ export async function serveHttp2(
     maxSessionMemory: 4,
   });
   const { address, port, tlsName } = place;
-  using shared = tlsName === undefined ? undefined : new SharedUpstream({ address, port, tlsName });
+  using shared = tlsName === undefined
+    ? undefined
+    : new SharedUpstream({ address, port, tlsName }, place.ended);
   session.on(
     "stream",
     (stream: ServerHttp2Stream, headers: Record<string, unknown>, flags: number, raw: unknown) => {
@@ -70,8 +72,10 @@ async function serveStream(
     readonly place: Place;
   },
 ): Promise<void> {
+  const ending = new AbortController();
+  stream.on("close", () => ending.abort());
   // With HTTP/1.1 each request has a connection of its own to the server, which cannot mix them.
-  const exchanger = new Exchanger(traffic, place, shared);
+  const exchanger = new Exchanger(traffic, { ...place, ended: ending.signal }, shared);
   const responder = new Responder2(stream);
   try {
     let request: Request;
@@ -191,12 +195,11 @@ class Responder2 implements Responder {
     trailers?: () => readonly Header[],
   ): Promise<void> {
     this.hasBegun = true;
-    const headers: Record<string, string | string[] | number> = { ":status": head.status };
+    const headers: Fields = Object.assign(noFields(), { ":status": head.status });
     for (const [name, value] of head.headers) {
       if (ONLY_1.has(name) || name === "trailer" || name === "proxy-authenticate") continue;
       if (name === "content-length" && framing.kind === "chunked") continue;
-      const before = headers[name];
-      headers[name] = before === undefined ? value : [before as string, value].flat();
+      add(headers, name, value);
     }
     this.stream.respond(headers, {
       endStream: framing.kind === "none",

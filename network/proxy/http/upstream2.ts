@@ -21,8 +21,12 @@ export interface Request2 {
 export class SharedUpstream implements Disposable {
   #session: Promise<ClientHttp2Session | undefined> | undefined;
   #first: Upstream | undefined;
+  /** All that are there: of one that takes no more requests some may still be under way. */
+  readonly #sessions = new Set<ClientHttp2Session>();
+  #isOver = false;
 
-  constructor(readonly server: Server) {}
+  /** @param ended Says that nobody wants it any more. */
+  constructor(readonly server: Server, readonly ended: AbortSignal) {}
 
   /**
    * The connection, which is made anew if it has ended.
@@ -31,9 +35,12 @@ export class SharedUpstream implements Disposable {
    * @throws {Refusal} When the server cannot be reached.
    */
   async session(): Promise<ClientHttp2Session | undefined> {
-    const known = await (this.#session ??= this.#connect());
+    const asked = this.#session ??= this.#connect();
+    const known = await asked;
     if (!known || !(known.closed || known.destroyed)) return known;
-    return await (this.#session = this.#connect());
+    // Of several requests that find it so, one makes the next.
+    if (this.#session === asked) this.#session = undefined;
+    return await (this.#session ??= this.#connect());
   }
 
   /** The connection that was made to ask what the server speaks, for one that takes it. */
@@ -44,7 +51,7 @@ export class SharedUpstream implements Disposable {
   }
 
   async #connect(): Promise<ClientHttp2Session | undefined> {
-    const connecting = connectWith(this.server, ["h2", "http/1.1"]);
+    const connecting = connectWith(this.server, ["h2", "http/1.1"], this.ended);
     connecting.catch(() => this.#session = undefined); // the next request tries again
     const { stream, protocol } = await connecting;
     if (protocol !== "h2") {
@@ -53,19 +60,23 @@ export class SharedUpstream implements Disposable {
     }
     const { connect } = await import("node:http2");
     const { duplexOf } = await import("../duplex.ts");
-    const duplex = duplexOf(stream, new Uint8Array(), { touch: () => {} });
+    const duplex = duplexOf(stream, new Uint8Array(), { touch: () => {} }, false);
     const session = connect(`https://${this.server.tlsName}`, {
       createConnection: () => duplex,
       settings: { enablePush: false },
       maxSessionMemory: 4,
     });
     session.on("error", () => session.destroy());
+    session.on("close", () => this.#sessions.delete(session));
+    this.#sessions.add(session);
+    if (this.#isOver) session.destroy();
     return session;
   }
 
   [Symbol.dispose](): void {
+    this.#isOver = true;
     this.#first?.stream.close();
-    this.#session?.then((session) => session?.destroy(), () => {});
+    for (const session of this.#sessions) session.destroy();
   }
 }
 
@@ -78,12 +89,12 @@ export class Exchange2 {
 
   constructor(session: ClientHttp2Session, request: Request2) {
     const { method, authority, target, headers, isEmpty, takesTrailers } = request;
-    const fields: Record<string, string | string[]> = {
+    const fields: Fields = Object.assign(noFields(), {
       ":method": method,
       ":scheme": "https",
       ":authority": authority,
       ":path": target,
-    };
+    });
     for (const [name, value] of headers) if (!OWN.has(name)) add(fields, name, value);
     if (takesTrailers) fields["te"] = "trailers";
     this.#stream = session.request(fields, { endStream: isEmpty });
@@ -139,9 +150,18 @@ export class Exchange2 {
   }
 }
 
-function add(fields: Record<string, string | string[]>, name: string, value: string): void {
+/** Headers by their names. */
+export type Fields = Record<string, string | string[] | number>;
+
+/** None yet; a name that every object has, as `constructor`, is not there either. */
+export function noFields(): Fields {
+  return Object.create(null);
+}
+
+/** Adds a header, which may stand there more than once. */
+export function add(fields: Fields, name: string, value: string): void {
   const before = fields[name];
-  fields[name] = before === undefined ? value : [before, value].flat();
+  fields[name] = before === undefined ? value : [before as string, value].flat();
 }
 
 function* fieldsOf(headers: Record<string, unknown>): Iterable<Header> {

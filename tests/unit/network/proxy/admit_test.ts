@@ -23,6 +23,7 @@ const place: Place = {
   tlsName: undefined,
   touch: () => {},
   goesOver: () => {},
+  ended: new AbortController().signal,
 };
 
 function request(host: string): Request {

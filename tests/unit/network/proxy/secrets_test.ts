@@ -1,5 +1,5 @@
 import { deepEqual, equal, rejects, throws } from "node:assert/strict";
-import { bodyWithoutSecrets, DETECTORS, Secrets } from "../../../../network/proxy/secrets.ts";
+import { bodyWithoutSecrets, DETECTORS, Secrets, withoutSecrets } from "../../../../network/proxy/secrets.ts";
 import { Refusal } from "../../../../network/proxy/refusal.ts";
 import type { NetworkPolicy } from "../../../../network/policy/policy.ts";
 
@@ -88,6 +88,21 @@ Deno.test("Secrets.fill() puts a credential in where it belongs, and refuses its
   }
   // A proxy that was started anew has no secrets.
   throws(() => new Secrets(POLICY, {}).fill({ ...at, headers: bearer }), Refusal);
+});
+
+Deno.test("Secrets.fill() tells how a credential looks where it is packed, too", () => {
+  const [sent, packed] = ["me:PLACEHOLDER", "me:the secret"].map(btoa) as [string, string];
+  const headers = [["authorization", `Basic ${sent}`]] as const;
+  const { used } = new Secrets(POLICY, VALUES).fill({
+    scheme: "https",
+    name: "a.test",
+    target: "/",
+    headers,
+  });
+  equal(
+    withoutSecrets(`it was Basic ${packed}, so: the secret`, used),
+    `it was Basic ${sent}, so: PLACEHOLDER`,
+  );
 });
 
 async function* pieces(text: string, size: number): AsyncGenerator<Uint8Array> {
