@@ -1,3 +1,4 @@
+import { saysEnded } from "../../ffi/ended.ts";
 import { SyscallError } from "../../ffi/errno.ts";
 import { signalPidFd } from "../../ffi/process.ts";
 import { LifecycleError, UnsupportedError, UsageError } from "../errors.ts";
@@ -73,7 +74,7 @@ function isLost(pid: number, signal: number): boolean {
   try {
     return fateOnInit(signal, Deno.readTextFileSync(`/proc/${pid}/status`), "") === "lost";
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false; // it has just ended
+    if (saysEnded(error)) return false; // just now
     throw error;
   }
 }

@@ -1,3 +1,4 @@
+import { saysEnded } from "../../ffi/ended.ts";
 import { SyscallError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { openPidFd } from "../../ffi/process.ts";
@@ -19,14 +20,10 @@ function stat(pid: number): string[] | undefined {
     const text = Deno.readTextFileSync(`/proc/${pid}/stat`);
     return text.slice(text.lastIndexOf(")") + 2).split(" ");
   } catch (error) {
-    // It is gone, or ended while it was read. Whatever else went wrong does not tell that it has ended.
-    if (error instanceof Deno.errors.NotFound || isEsrch(error)) return undefined;
+    // Whatever else went wrong does not tell that it has ended.
+    if (saysEnded(error)) return undefined;
     throw error;
   }
-}
-
-function isEsrch(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ESRCH";
 }
 
 /** The name of a process that lives, or is not yet waited for. @throws {Error} if there is none. */

@@ -1,3 +1,4 @@
+import { saysEnded } from "../../ffi/ended.ts";
 import { signalPidFd } from "../../ffi/process.ts";
 import { LifecycleError } from "../../runtime/errors.ts";
 import { hold, isAlive } from "../../runtime/state/liveness.ts";
@@ -50,7 +51,7 @@ function isMissing(pid: number): boolean {
   try {
     return MISSING.test(Deno.readTextFileSync(`/proc/${pid}/smaps`));
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
+    if (saysEnded(error)) return false;
     throw error;
   }
 }

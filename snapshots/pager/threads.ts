@@ -1,4 +1,5 @@
 import { openDirectory } from "../../ffi/directory.ts";
+import { saysEnded } from "../../ffi/ended.ts";
 import type { Fd } from "../../ffi/fd.ts";
 
 /**
@@ -33,7 +34,7 @@ function read(path: string): string {
   try {
     return Deno.readTextFileSync(path);
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return "";
+    if (saysEnded(error)) return "";
     throw error;
   }
 }
