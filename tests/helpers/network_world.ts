@@ -1,3 +1,4 @@
+import { saysEnded } from "../../ffi/ended.ts";
 import { cgroups } from "../../runtime/host/probe.ts";
 import { RUNTIME, Temporary } from "./cli.ts";
 
@@ -232,18 +233,12 @@ export class NetworkWorld implements AsyncDisposable {
   /** The proxy of the machine's network, and before it who watches it. */
   proxies(): number[] {
     const found: number[] = [];
+    const here = Deno.readLinkSync(`/proc/${this.host.pid}/ns/net`);
     for (const { name } of Deno.readDirSync("/proc")) {
       if (!/^\d+$/.test(name)) continue;
-      try {
-        const isHere =
-          Deno.readLinkSync(`/proc/${name}/ns/net`) === Deno.readLinkSync(`/proc/${this.host.pid}/ns/net`);
-        const words = Deno.readTextFileSync(`/proc/${name}/cmdline`).split("\0");
-        if (isHere && words.includes("network-proxy")) found.push(Number(name));
-      } catch (error) {
-        if (!(error instanceof Deno.errors.NotFound) && !(error instanceof Deno.errors.PermissionDenied)) {
-          throw error;
-        }
-      }
+      const isHere = lookAt(() => Deno.readLinkSync(`/proc/${name}/ns/net`)) === here;
+      const words = isHere ? lookAt(() => Deno.readTextFileSync(`/proc/${name}/cmdline`)).split("\0") : [];
+      if (words.includes("network-proxy")) found.push(Number(name));
     }
     // Numbers begin anew some time: the younger one is no larger then.
     const parents = new Map(found.map((pid) => [pid, parentOf(pid)]));
@@ -253,31 +248,33 @@ export class NetworkWorld implements AsyncDisposable {
   }
 }
 
-function parentOf(pid: number): number {
+/** What is told of a process, or an empty text if it has ended: also between the opening of a file and its reading. */
+function lookAt(look: () => string): string {
   try {
-    const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
-    return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
-  } catch {
-    return 0; // it has ended
+    return look();
+  } catch (error) {
+    if (!saysEnded(error) && !(error instanceof Deno.errors.PermissionDenied)) throw error;
+    return "";
   }
+}
+
+function parentOf(pid: number): number {
+  const stat = lookAt(() => Deno.readTextFileSync(`/proc/${pid}/stat`));
+  return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1] ?? 0);
 }
 
 /** The cgroups of a process that are those of a proxy. */
 export function groupsOf(pid: number): string[] {
-  const [mountinfo, own] = ["self/mountinfo", `${pid}/cgroup`].map((name) => {
-    try {
-      return Deno.readTextFileSync(`/proc/${name}`);
-    } catch {
-      return ""; // it has ended
-    }
-  });
+  const [mountinfo, own] = ["self/mountinfo", `${pid}/cgroup`].map((name) =>
+    lookAt(() => Deno.readTextFileSync(`/proc/${name}`))
+  );
   return cgroups(mountinfo!, own!).map(({ mountPoint, own }) => `${mountPoint}${own}`)
     .filter((path) => /\/aisbx\w+-proxy$/.test(path));
 }
 
 /** Removes a cgroup, which the kernel may need a moment for after the last process. */
 async function gone(path: string): Promise<void> {
-  for (const end = Date.now() + 5_000;;) {
+  for (const end = Date.now() + 30_000;;) {
     try {
       return Deno.removeSync(path);
     } catch (error) {

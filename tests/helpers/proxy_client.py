@@ -1,6 +1,6 @@
 """Makes attempts: reads a JSON list of them, does all at once, and prints what each got. Every attempt is
 {resolve: [names], to: [address, port], send: [pieces in latin1], tls: {sni, alpn, hello}} or {udp: …}, {dns: …}, {icmp: …}.
-A piece {until: text, times: 1} waits for an answer. Who expects something, or is patient, waits long for it."""
+A piece {until: text, times: 1} waits for an answer, {meet: path} makes that file and goes on when it is gone. Who expects something, or is patient, waits long for it."""
 import json, os, socket, ssl, struct, sys, threading, time
 DNS = "192.0.2.53"
 TIMEOUT = float(os.environ.get("TIMEOUT", "1.5"))
@@ -36,7 +36,7 @@ def ask(name, kind=1, server=DNS, tcp=False, wait=TIMEOUT, **more):
         s.send(message); return s.recv(4096)
 def attempt(a):
     wait = PATIENCE if a.get("expect") or a.get("patient") else TIMEOUT
-    for name in a.get("resolve", []): ask(name, wait=wait)
+    for name in a.get("resolve", []): ask(name, wait=PATIENCE)  # always answered
     if "dns" in a:
         d = a["dns"]; raw = d.get("raw"); extra = d.get("extra", "").encode("latin1")
         data = ask(d.get("name", ""), d.get("type", 1), d.get("server", DNS), d.get("tcp", False), wait, raw=raw.encode("latin1") if raw is not None else None, extra=extra, flags=d.get("flags", 0x100))
@@ -65,6 +65,10 @@ def attempt(a):
         got = b""
         for index, piece in enumerate(a["send"]):
             if index: time.sleep(0.05)
+            if "meet" in piece and isinstance(piece, dict):
+                open(piece["meet"], "w").close(); end = time.monotonic() + PATIENCE
+                while os.path.exists(piece["meet"]) and time.monotonic() < end: time.sleep(0.01)
+                continue
             if isinstance(piece, dict):
                 s.settimeout(PATIENCE)
                 while got.count(piece["until"].encode("latin1")) < piece.get("times", 1):

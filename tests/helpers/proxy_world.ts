@@ -2,6 +2,7 @@ import { fromFileUrl } from "@std/path";
 import type { AuditEntry } from "../../network/audit/record.ts";
 import type { ControlAnswer } from "../../network/proxy/control.ts";
 import type { NetworkPolicy, NetworkRule, Protocol } from "../../network/policy/policy.ts";
+import { eventually } from "./eventually.ts";
 import { TextLineStream } from "./lines.ts";
 import { NetworkWorld, Place } from "./network_world.ts";
 
@@ -197,6 +198,15 @@ export class ProxyWorld implements AsyncDisposable {
     return JSON.parse(stdout);
   }
 
+  /** A piece of an attempt at which its sender waits for the test: until then nothing more is sent. */
+  meeting(): { readonly piece: { readonly meet: string }; begun(): Promise<void>; end(): void } {
+    const meet = `${this.path}/meeting-${crypto.randomUUID()}`;
+    const begun = async (): Promise<void> => {
+      if (!await eventually(() => isThere(meet), Boolean)) throw new Error("The sender has not come so far");
+    };
+    return { piece: { meet }, begun, end: () => Deno.removeSync(meet) };
+  }
+
   /** What arrived outside. */
   seen(): Seen[] {
     return lines(`${this.path}/outside.jsonl`);
@@ -227,6 +237,14 @@ openssl x509 -req -in outside.csr -CA outside-ca.pem -CAkey outside-ca.key -CAcr
     args: ["-ec", script, "sh", path, names],
   }).output();
   if (!success) throw new Error(new TextDecoder().decode(stderr));
+}
+
+function isThere(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
 }
 
 function lines<Line>(path: string): Line[] {

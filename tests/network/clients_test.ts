@@ -13,15 +13,15 @@ interface Client {
 
 /** Programs that get a page. */
 const PAGES: Readonly<Record<string, Client>> = {
-  "curl": { needs: "curl --version", script: "curl -sSf --max-time 10 $URL/", says: /^hello$/m },
+  "curl": { needs: "curl --version", script: "curl -sSf --max-time 40 $URL/", says: /^hello$/m },
   "curl by HTTP/1.1 with a body": {
     needs: "curl --version",
-    script: "head -c 100000 /dev/zero | curl -sSf --http1.1 --max-time 10 --data-binary @- $URL/",
+    script: "head -c 100000 /dev/zero | curl -sSf --http1.1 --max-time 40 --data-binary @- $URL/",
     says: /^hello$/m,
   },
   "wget": {
     needs: "wget --version",
-    script: "wget -q -T 10 -t 1 -O - --ca-certificate=$CA $URL/",
+    script: "wget -q -T 40 -t 1 -O - --ca-certificate=$CA $URL/",
     says: /^hello$/m,
   },
   "Python's urllib": {
@@ -98,7 +98,7 @@ async function run(
 ): Promise<Spoken> {
   const id = crypto.randomUUID();
   const [resolv, directory] = [`${world.path}/resolv-${id}.conf`, `${world.path}/${id}`]; // others read theirs now
-  Deno.writeTextFileSync(resolv, "nameserver 192.0.2.53\noptions timeout:5 attempts:2\n");
+  Deno.writeTextFileSync(resolv, "nameserver 192.0.2.53\noptions timeout:10 attempts:2\n");
   Deno.mkdirSync(directory);
   const all =
     `mount --bind ${resolv} /etc/resolv.conf && cd ${directory} && HOME=$PWD && export HOME && ${script}`;

@@ -1,6 +1,7 @@
 import { deepEqual, equal, match } from "node:assert/strict";
 import { fromFileUrl } from "@std/path";
 import { containerTest } from "../helpers/container_test.ts";
+import { eventually } from "../helpers/eventually.ts";
 import { CREDENTIAL, policyOf, ProxyWorld, rule } from "../helpers/proxy_world.ts";
 
 const helper = (name: string): string => fromFileUrl(new URL(`../helpers/${name}`, import.meta.url));
@@ -42,7 +43,11 @@ containerTest("gRPC goes through TLS that is opened: streams both ways, trailers
   equal(denied.head[0], 403);
   match(denied.data.join(""), /Refused by default/);
   equal(large, 100_000);
-  const requests = world.audit().filter(({ kind }) => kind === "request");
+  // Each is written down when it is over, which may be after its end has arrived.
+  const requests = await eventually(
+    () => world.audit().filter(({ kind }) => kind === "request"),
+    ({ length }) => length >= 5,
+  );
   deepEqual(requests.map(({ path, status }) => `${path} ${status}`).sort(), [
     "/demo.Echo/Fail 200",
     "/demo.Echo/Large 200",

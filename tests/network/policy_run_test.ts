@@ -1,9 +1,11 @@
 import { deepEqual, equal, match, notEqual } from "node:assert/strict";
 import { fromFileUrl } from "@std/path";
+import type { AuditRecord } from "../../network/audit/record.ts";
 import type { Mount } from "../../runtime/spec/config.ts";
 import { starterSpec } from "../../runtime/starter_spec.ts";
 import { RUNTIME } from "../helpers/cli.ts";
 import { containerTest } from "../helpers/container_test.ts";
+import { eventually } from "../helpers/eventually.ts";
 import { TestBundle } from "../helpers/launch_bundle.ts";
 import { NetworkWorld, type Place, type Spoken } from "../helpers/network_world.ts";
 import { remains } from "../helpers/network_remains.ts";
@@ -97,13 +99,19 @@ containerTest(
       answer = await gets(world, BOX, "http://198.51.100.2/f");
     }
     match(answer, /^hello/);
-    const audit = succeeded(await world.runtime("audit", "--format", "json", BOX)).split("\n").map((each) =>
-      JSON.parse(each)
+    const allowed = (records: AuditRecord[]): unknown[] =>
+      records.filter(({ kind, verdict }) => kind === "request" && verdict === "allow").map(({ path }) =>
+        path
+      );
+    // The last is written down when its answer has arrived.
+    const audit = await eventually(
+      async () =>
+        succeeded(await world.runtime("audit", "--format", "json", BOX)).split("\n").map((each) =>
+          JSON.parse(each) as AuditRecord
+        ),
+      (records) => allowed(records).includes("/f"),
     );
-    const paths = audit.filter(({ kind, verdict }) => kind === "request" && verdict === "allow").map((
-      { path },
-    ) => path);
-    deepEqual(paths, ["/a", "/d", "/f"]);
+    deepEqual(allowed(audit), ["/a", "/d", "/f"]);
     const denied = audit.filter(({ verdict }) => verdict === "deny");
     notEqual(denied.length, 0, JSON.stringify(audit));
     succeeded(await world.runtime("delete", "--force", BOX));

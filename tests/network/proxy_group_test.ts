@@ -40,7 +40,7 @@ containerTest("a network's proxy has cgroups of its own, which go with it", asyn
   deepEqual(groupsOf(proxy), groups);
 
   Deno.kill(proxy, "SIGTERM");
-  for (const end = Date.now() + 10_000; groups.some(isThere) && Date.now() < end;) {
+  for (const end = Date.now() + 30_000; groups.some(isThere) && Date.now() < end;) {
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   deepEqual(groups.filter(isThere), []);

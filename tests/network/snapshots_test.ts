@@ -1,5 +1,6 @@
 import { equal, match, notEqual, ok } from "node:assert/strict";
 import { ROOT, RUNTIME } from "../helpers/cli.ts";
+import { eventually } from "../helpers/eventually.ts";
 import { NetworkWorld, OUTSIDE } from "../helpers/network_world.ts";
 import { snapshotTest } from "../helpers/snapshot_box.ts";
 
@@ -148,8 +149,15 @@ snapshotTest("forks have the policy of their source, each by an address of its o
   }
   equal(owns.size, 3);
   for (const id of ["box", "box-1", "box-2"]) {
-    const { stdout } = await box.world.runtime("audit", id);
-    match(stdout, /allow {2}request {2}GET http:\/\/192\.0\.2\.2:80\//);
-    match(stdout, /deny {3}packet {3}tcp:\/\/198\.51\.100\.2:80/);
+    // Refused packets are told of in portions, a moment later.
+    const records = [
+      /allow {2}request {2}GET http:\/\/192\.0\.2\.2:80\//,
+      /deny {3}packet {3}tcp:\/\/198\.51\.100\.2:80/,
+    ];
+    const { stdout } = await eventually(
+      () => box.world.runtime("audit", id),
+      (said) => records.every((each) => each.test(said.stdout)),
+    );
+    for (const each of records) match(stdout, each);
   }
 });

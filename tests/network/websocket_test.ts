@@ -1,5 +1,7 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
+import type { AuditEntry } from "../../network/audit/record.ts";
 import { containerTest } from "../helpers/container_test.ts";
+import { eventually } from "../helpers/eventually.ts";
 import { type Attempt, policyOf, ProxyWorld, rule } from "../helpers/proxy_world.ts";
 
 const KEY = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -8,7 +10,7 @@ const ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 const asking = (host: string, path: string, more = ""): string =>
   `GET ${path} HTTP/1.1\r\nHost: ${host}\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n` +
   `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${KEY}\r\n${more}\r\n`;
-type Piece = string | { readonly until: string; readonly times?: number };
+type Piece = string | { readonly until: string; readonly times?: number } | { readonly meet: string };
 /** The pieces of an attempt go out 50 ms after one another: this many let the server answer first, as a rule. */
 const AWHILE = Array<string>(6).fill("");
 /** What comes after this goes out when the server has answered. */
@@ -48,9 +50,13 @@ containerTest("WebSocket goes through where a rule lets it, in TLS that is opene
   for (const refused of answers.slice(2)) match(refused, /^HTTP\/1\.1 403 .*Refused by builtin:upgrade: /s);
   const arrived = world.seen().filter(({ kind }) => kind === "socket").map(({ data }) => data);
   deepEqual(arrived.sort(), ["in TLS", "one", "two"]);
-  const records = world.audit().filter(({ kind, status }) => kind === "request" && status === 101);
+  const isCounted = ({ rule, uploadBytes }: AuditEntry): boolean => rule === "web" && uploadBytes === 6;
+  const records = await eventually(
+    () => world.audit().filter(({ kind, status }) => kind === "request" && status === 101),
+    (found) => found.some(isCounted), // written down when it is over
+  );
   equal(records.filter(({ reason }) => reason === "it goes over to WebSocket").length, 2);
-  ok(records.some(({ rule, uploadBytes }) => rule === "web" && uploadBytes === 6), JSON.stringify(records));
+  ok(records.some(isCounted), JSON.stringify(records));
 });
 
 containerTest("WebSocket goes through only if both sides agree as they must", async () => {
@@ -111,21 +117,22 @@ containerTest("WebSocket is counted, and ends with a policy that does not allow 
     web([asking("allowed.test", "/ws"), AGREED, "x".repeat(1_000), { until: "echo:x" }, "y".repeat(1_000)]),
   ]);
   ok(capped!.includes("x") && !capped!.includes("y"));
-  ok(world.audit().some(({ rule, verdict }) => rule === "limit:bytes" && verdict === "deny"));
+  const isCapped = ({ rule, verdict }: AuditEntry): boolean => rule === "limit:bytes" && verdict === "deny";
+  ok((await eventually(() => world.audit(), (found) => found.some(isCapped))).some(isCapped));
   await world.control({ do: "update", id: "box", policy: policyOf(rules) });
+  const meeting = world.meeting();
   const pending = world.attempt([
-    web([asking("allowed.test", "/ws"), AGREED, "before", ...Array<string>(100).fill(""), "after"]),
+    web([asking("allowed.test", "/ws"), AGREED, "before", { until: "echo:before" }, meeting.piece, "after"]),
   ]);
   const arrived = (): unknown[] =>
     world.seen().filter(({ kind }) => kind === "socket").map(({ data }) => data);
-  for (const end = Date.now() + 30_000; !arrived().includes("before") && Date.now() < end;) {
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+  await meeting.begun();
   await world.control({
     do: "update",
     id: "box",
     policy: policyOf([rule("web", "allowed.test", { websocket: false })]),
   });
+  meeting.end();
   await pending;
   ok(arrived().includes("before") && !arrived().includes("after"), JSON.stringify(arrived().slice(1)));
 });
