@@ -3,8 +3,16 @@ import { BOX } from "../helpers/containers.ts";
 import { SnapshotBox, snapshotTest } from "../helpers/snapshot_box.ts";
 
 const OVERLAY = { annotations: { "dev.ai-sandbox.overlay": "tmpfs:size=32m" } };
-const COUNT = `head -c 4000000 /dev/urandom > /bytes; count=0
-  while :; do count=$((count + 1)); echo "{\\"count\\":$count}"; sleep 0.02; done`;
+// Without children: a snapshot that caught one would be larger than the next.
+const COUNT = `
+import os, time
+count = 0
+with open("/bytes", "wb") as file: file.write(os.urandom(4000000))
+while True:
+    count += 1
+    print('{"count":%d}' % count, flush=True)
+    time.sleep(0.02)
+`;
 
 interface Listed {
   readonly id: string;
@@ -14,7 +22,7 @@ class FaultBox extends SnapshotBox {
   readonly store: string = `${this.containers.bundle.path}/store`;
 
   async begin(): Promise<number> {
-    this.write(["bash", "-c", COUNT], OVERLAY);
+    this.write(["python3", "-c", COUNT], OVERLAY);
     const started = await this.start();
     await this.atLeast(2, started);
     return started;
@@ -61,7 +69,7 @@ snapshotTest(
     let lastKiB = wholeKiB - 32;
     while (await onDisk(`${lastKiB}k`, fits)) lastKiB -= 64;
     // Too small for the memory, for the layer, for what comes last.
-    for (const size of ["256k", "3m", `${lastKiB - 160}k`]) {
+    for (const size of ["256k", `${wholeKiB - 3000}k`, `${lastKiB - 160}k`]) {
       await onDisk(size, async () => {
         const { code, stderr } = await box.create().answer;
         equal(code, 1, size);

@@ -1,5 +1,6 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { BOX } from "../helpers/containers.ts";
+import { eventually } from "../helpers/eventually.ts";
 import { ForkBox } from "../helpers/fork_box.ts";
 import { snapshotTest } from "../helpers/snapshot_box.ts";
 import { isAlive } from "../../runtime/state/liveness.ts";
@@ -193,7 +194,11 @@ snapshotTest("a fork --lazy ends when its pager or the guard of that is killed, 
     const [pager] = pagersOf(box, id);
     Deno.kill(whom(pager!), "SIGKILL");
     await box.containers.until(id, "stopped");
-    const report = Deno.readTextFileSync(`${box.containers.root}/${id}/memory.lost`);
+    // It is ended at once, and the reason is written down then.
+    const report = await eventually(
+      () => Deno.readTextFileSync(`${box.containers.root}/${id}/memory.lost`),
+      (text) => text.endsWith("\n"),
+    );
     match(report, /^Its memory could not be brought in any more: its pager has ended or failed\.\n$/);
     await until(() => !isAlive(pager!));
   }

@@ -9,9 +9,9 @@ import { ForkBox } from "../helpers/fork_box.ts";
 import { snapshotTest } from "../helpers/snapshot_box.ts";
 
 const OVERLAY: Partial<Spec> = { annotations: { "dev.ai-sandbox.overlay": "tmpfs:size=32m" } };
-// Counts in memory and in a file over its rootfs; `name` is removed when it is there.
-const COUNT = `runs=0; rm -f /gone; count=$(cat /count 2>/dev/null); while :; do
-  count=$((count + 1)); runs=$((runs + 1)); echo $count > /count; gone=$(test -e /gone && echo false || echo true)
+// Counts in memory and in a file over its rootfs, which is never empty in between; `gone` is removed when it is there.
+const COUNT = `runs=0; rm -f /gone; count=$(tail -n 1 /count 2>/dev/null); while :; do
+  count=$((count + 1)); runs=$((runs + 1)); echo $count >> /count; gone=$(test -e /gone && echo false || echo true)
   echo "{\\"count\\":$count,\\"runs\\":$runs,\\"kept\\":\\"$KEPT\\",\\"cwd\\":\\"$PWD\\",\\"gone\\":$gone}"; sleep 0.05; done`;
 const NO_CRIU = ["--criu", "/nowhere/criu"];
 

@@ -64,6 +64,12 @@ function isListenedAt(port: string): boolean {
   });
 }
 
+/** Whether somebody listens at the socket in a work directory of CRIU, whose name is there before that (proc_net_unix). */
+function isServed(work: string): boolean {
+  return isThere(`${work}/lazy-pages.socket`) &&
+    / 00010000 .*lazy-pages\.socket$/m.test(Deno.readTextFileSync("/proc/net/unix"));
+}
+
 /** A port that nobody listens at. */
 function freePort(): string {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -79,7 +85,7 @@ snapshotTest("restore --lazy-pages has memory fetched by a criu lazy-pages when 
   equal(alone.code, 1);
   match(alone.stderr, /criu failed: .*lazy-pages/);
   const daemon = box.criu("lazy-pages", "--images-dir", box.images, "--work-dir", box.work);
-  await until(() => isThere(`${box.work}/lazy-pages.socket`));
+  await until(() => isServed(box.work));
   const lines = await box.atLeast<Line>(3, await box.restore("--lazy-pages", "--work-path", box.work));
   deepEqual(lines[0], { count: last.count + 1, memory: last.memory });
   await box.containers.output("delete", "--force", BOX);
@@ -127,7 +133,7 @@ snapshotTest("checkpoint --lazy-pages serves memory, and --status-fd tells when"
   match(alone.stderr, /its memory was served, and is there only for --lazy-pages/);
   const fetched = ["--page-server", "--address", "127.0.0.1", "--port", port];
   const daemon = box.criu("lazy-pages", "--images-dir", box.images, "--work-dir", box.work, ...fetched);
-  await until(() => isThere(`${box.work}/lazy-pages.socket`));
+  await until(() => isServed(box.work));
   await box.containers.output(...other, "--lazy-pages", "--work-path", box.work, `${BOX}-2`);
   const [line] = await box.atLeast<Line>(1, box.containers.commands - 1);
   deepEqual(line, { count: last.count + 1, memory: last.memory });

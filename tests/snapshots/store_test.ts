@@ -4,9 +4,19 @@ import { type Answer, BOX } from "../helpers/containers.ts";
 import { SnapshotBox, snapshotTest } from "../helpers/snapshot_box.ts";
 
 const OVERLAY: Partial<Spec> = { annotations: { "dev.ai-sandbox.overlay": "tmpfs:size=32m" } };
-// Without a subshell: a snapshot that caught one would have its memory twice.
-const COUNT = `count=0; rm /gone; while :; do count=$((count + 1)); echo $count >> /log;
-  mapfile lines < /log; echo "{\\"count\\":$count,\\"lines\\":\${#lines[@]}}"; sleep 0.05; done`;
+// Without children: a snapshot that caught one before its execve would have the memory twice.
+const COUNT = `
+import json, os, time
+count = 0
+os.unlink("/gone")
+while True:
+    count += 1
+    with open("/log", "a") as log: print(count, file=log)
+    with open("/log") as log: lines = len(log.readlines())
+    print(json.dumps({"count": count, "lines": lines}), flush=True)
+    time.sleep(0.05)
+`;
+const PROGRAM = ["python3", "-c", COUNT];
 
 interface Line {
   readonly count: number;
@@ -19,7 +29,7 @@ class StoreBox extends SnapshotBox {
 
   async begin(): Promise<number> {
     this.containers.bundle.file("gone", "of below");
-    this.write(["bash", "-c", COUNT], OVERLAY);
+    this.write(PROGRAM, OVERLAY);
     const started = await this.start();
     await this.atLeast(3, started);
     return started;
@@ -129,10 +139,10 @@ snapshotTest(
       await box.said("explain", "--id", "free", "one"),
       new RegExp(`Snapshot ${id} can be restored here\\.$`),
     );
-    box.write(["bash", "-c", COUNT], { ...OVERLAY, mounts: [] });
+    box.write(PROGRAM, { ...OVERLAY, mounts: [] });
     await box.fails(/mounts +unmet +config\.json does not ask for "\/usr"/, "explain", "--id", "free", "one");
     await box.fails(/Cannot rewind container .*: mounts: .*; it goes on/, "rewind", BOX, "one");
-    box.write(["bash", "-c", COUNT], OVERLAY);
+    box.write(PROGRAM, OVERLAY);
     const pages = `${box.store}/${id}/pages-1.img`;
     const bytes = Deno.readFileSync(pages);
     Deno.writeFileSync(pages, bytes.map((byte, index) => index === 9 ? byte ^ 1 : byte));
