@@ -1,6 +1,7 @@
 import { equal, match, ok } from "node:assert/strict";
 import { findCriu } from "../../snapshots/installed.ts";
 import { engineTest } from "../helpers/engines/engine_test.ts";
+import { eventually } from "../helpers/eventually.ts";
 import { IMAGE } from "../helpers/engines/image.ts";
 
 const SPACE = `ai-sandbox-test-${Deno.pid}`;
@@ -102,8 +103,11 @@ engineTest(CONTAINERD, async ({ machine, image, step }) => {
     await machine.bind(findCriu().program, "/usr/sbin/criu");
     const script = "i=0; while :; do i=$((i + 1)); echo $i >/count; sleep 0.05; done";
     await out(...run, "--detach", IMAGE, "first", "sh", "-c", script);
+    const read = (id: string): Promise<string> =>
+      out("tasks", "exec", `--exec-id=${crypto.randomUUID()}`, id, "cat", "/count");
+    // The file is empty for a moment, each time that it is written.
     const count = async (id: string): Promise<number> =>
-      Number(await out("tasks", "exec", `--exec-id=${crypto.randomUUID()}`, id, "cat", "/count"));
+      Number(await eventually(() => read(id), (text) => text !== ""));
     while (await count("first") < 3);
     // It is paused for that, and goes on afterwards.
     await out("containers", "checkpoint", "--task", "--rw", "--image", "first", "snapshot:1");

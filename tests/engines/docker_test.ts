@@ -1,6 +1,7 @@
 import { deepEqual, equal, match } from "node:assert/strict";
 import { findCriu } from "../../snapshots/installed.ts";
 import { engineTest } from "../helpers/engines/engine_test.ts";
+import { eventually } from "../helpers/eventually.ts";
 import { IMAGE } from "../helpers/engines/image.ts";
 
 const WAIT_MS = 60_000;
@@ -138,16 +139,14 @@ engineTest(DOCKER, async ({ machine, image, step }) => {
     await out("start", "box");
     await out("kill", "box");
     equal(await out("wait", "box"), "137");
-    const until = `${Math.floor(Date.now() / 1000) + 1}`;
-    const events = await out(
-      "events",
-      "--since=0",
-      "--until",
-      until,
-      "--format={{.Action}}",
-      "--filter=container=box",
-    );
-    match(events, /pause\nunpause\n(.*\n)*restart\n(.*\n)*stop\n(.*\n)*die$/);
+    const all = /pause\nunpause\n(.*\n)*restart\n(.*\n)*stop\n(.*\n)*die$/;
+    const told = (): Promise<string> => {
+      const until = `${Math.floor(Date.now() / 1000) + 1}`;
+      const words = ["--since=0", `--until=${until}`, "--format={{.Action}}", "--filter=container=box"];
+      return out("events", ...words);
+    };
+    // The last is told after those who wait for the end have been.
+    match(await eventually(told, (events) => all.test(events)), all);
   });
 
   await step("rm leaves nothing", async () => {

@@ -339,9 +339,18 @@ async function runs(world: World, { running }: Baseline): Promise<string[]> {
   if (state?.status !== "running") return [`the container is ${state?.status ?? "missing"} and not running`];
   // The shell becomes another program a moment after it has said that it runs.
   for (const end = performance.now() + SETTLE_MS;;) {
-    const wrong = compare(running, portrait(state.pid));
+    const wrong = compared(running, state.pid);
     if (wrong.length === 0 || performance.now() > end) return wrong;
     await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** What is wrong with a process, which may end while it is looked at: its caller knows whether it may. */
+function compared(running: readonly string[], pid: number): string[] {
+  try {
+    return compare(running, portrait(pid));
+  } catch (error) {
+    return [`process ${pid} cannot be looked at: ${error}`];
   }
 }
 
