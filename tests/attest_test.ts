@@ -431,7 +431,7 @@ launchTest("a sandbox that is killed before it can be looked at is told of as ki
   const end = add({ does: "report that init is ready", by: "init" }, [op("end early", "exit_group", [9])]);
   // Nobody looks before it has ended: this thread stands still for a while whenever it could.
   const pause = new Int32Array(new SharedArrayBuffer(4));
-  const still = setInterval(() => Atomics.wait(pause, 0, 0, 100), 0);
+  const still = setInterval(() => Atomics.wait(pause, 0, 0, 300), 0);
   try {
     await rejects(runs(bundle, end, { attest: true }), /init was killed before the program began/);
   } finally {
