@@ -68,17 +68,23 @@ containerTest("events --stats prints one line with the fields of runc, in their 
 
 containerTest("events tells of want of memory and ends when the container does", async () => {
   await using containers = new Containers();
-  const script =
-    "while [ ! -e /go ]; do sleep 0.1; done; dd if=/dev/zero of=/dev/null bs=200M count=1; sleep 1; exit 3";
+  const until = (file: string): string => `while [ ! -e ${file} ]; do sleep 0.1; done`;
+  const script = `${until("/go")}; dd if=/dev/zero of=/dev/null bs=200M count=1; ${until("/seen")}; exit 3`;
   containers.write(["/bin/sh", "-c", script], {
     linux: { namespaces, resources: { memory: { limit: 32 * MB, swap: 32 * MB } } },
   });
   await containers.output("run", "--detach", BOX);
   const { answer } = containers.begin("events", "--interval", "100ms", BOX);
-  while (!containers.said(1).stdout.includes("stats")) {
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+  const told = async (type: string, times: number): Promise<void> => {
+    const isTold = (): boolean => containers.said(1).stdout.split(`"type":"${type}"`).length > times;
+    for (const end = Date.now() + 30_000; !isTold() && Date.now() < end;) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  };
+  await told("stats", 2);
   Deno.writeTextFileSync(`${containers.bundle.rootfs}/go`, "");
+  await told("oom", 1);
+  Deno.writeTextFileSync(`${containers.bundle.rootfs}/seen`, "");
   const { code, stdout, stderr } = await answer;
   deepEqual([code, stderr], [0, ""]);
   const events = stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
