@@ -22,10 +22,22 @@ function getsDevices({ spec, hooked }: Context): boolean {
   return hooked !== undefined && (hooked.connected || Object.keys(spec.linux?.netDevices ?? {}).length > 0);
 }
 
-/** Whether hooks run before the root is changed: they find it, and what is mounted in it, where the rootfs lies. */
+/**
+ * Whether hooks run before the root is changed: they find it, and what is mounted in it, where the rootfs lies. A network
+ * alone is no reason: init builds all of the sandbox while that is made, unless something in it is about its devices.
+ */
 export function hasEarlyHooks(context: Context): boolean {
   const kinds = ["prestart", "createRuntime", "createContainer"] as const;
-  return getsDevices(context) || kinds.some((kind) => hooksOf(context, kind).length > 0);
+  return usesDevices(context) || kinds.some((kind) => hooksOf(context, kind).length > 0);
+}
+
+/** Whether init works with network devices that come to it. */
+function usesDevices(context: Context): boolean {
+  const { netDevices, sysctl } = context.spec.linux ?? {};
+  const uses = [netDevices, sysctl, context.hooked?.unreachable].some((each) =>
+    Object.keys(each ?? {}).length > 0
+  );
+  return uses && getsDevices(context);
 }
 
 /** Whether programs run between the start gate and the program. */
@@ -33,7 +45,10 @@ export function hasStartHooks(context: Context): boolean {
   return hooksOf(context, "startContainer").length > 0;
 }
 
-/** The hooks of `create`: the supervisor runs those of the runtime's namespaces, then init its own. */
+/**
+ * The hooks of `create`: the supervisor runs those of the runtime's namespaces, then init its own. Without any, init waits
+ * here for its network.
+ */
 export function* createHooks(context: Context): Iterable<Op> {
   const runtime = [...hooksOf(context, "prestart"), ...hooksOf(context, "createRuntime")];
   if (runtime.length > 0 || getsDevices(context)) {

@@ -134,6 +134,7 @@ function init(all: Context, { root, mounted, masks, devices }: Parts): Op[] {
   add(finishRoot(all));
   add(userLimits(all));
   add(applyLabels(all));
+  if (!early) add(createHooks(all)); // there are none: it waits for its network, if it has one
   add(becomeProgram(all));
   return ops;
 }

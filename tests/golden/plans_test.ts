@@ -128,6 +128,15 @@ const PLANS: Readonly<Record<string, PlanRequest>> = {
     root: { kind: "overlay", lowers: ["/bundle/rootfs"], sizeBytes: 1 << 20 },
     hooked: { id: "box", version: "1.3.0" },
   }),
+  // All is built while its network is made, unless something is about the devices that come with it.
+  "connected": requestOf(USUAL, {
+    root: { kind: "overlay", lowers: ["/bundle/rootfs"], sizeBytes: 1 << 20 },
+    hooked: { id: "box", version: "1.3.0", connected: true },
+  }),
+  "connected_sysctls": requestOf({
+    process: { args: ["/bin/true"] },
+    linux: { namespaces: NAMESPACES, sysctl: { "net.ipv4.conf.eth0.rp_filter": "1" } },
+  }, { hooked: { id: "box", version: "1.3.0", connected: true } }),
   "labels": requestOf({
     mounts: MOUNTS.slice(0, 2),
     process: {
