@@ -112,7 +112,11 @@ function compiled(file: string, name: string, definition: Deno.ForeignFunction):
   }
 }
 
+/** Libraries that were found and stay open: to ask again takes the loader. */
+const found = new Set<string>();
+
 /** Whether a library can be opened on this machine; it stays open. */
 export function isInstalled(file: string): boolean {
-  return dynamicLoader().open.call(cstring(file), RTLD_NOW) !== null;
+  if (!found.has(file) && dynamicLoader().open.call(cstring(file), RTLD_NOW) !== null) found.add(file);
+  return found.has(file);
 }

@@ -25,6 +25,8 @@ const [IFF_UP, RT_SCOPE_UNIVERSE, CLONE_NEWNET] = [1, 0, 0x40000000];
 const [HEADER, ADDRESS_INFO] = [16, 8];
 /** The kernel sends no more at once. */
 const BUFFER_BYTES = 1 << 15;
+/** Where answers are read to. Nobody waits between that and a look at them, so that one is enough for all sockets. */
+const BUFFER = new Uint8Array(BUFFER_BYTES);
 const ENODEV = 19;
 /** `struct ifreq` (netdevice(7)), and where the index is in it. */
 const [SIOCGIFINDEX, IFREQ_BYTES, IFREQ_INDEX] = [0x8933n, 40, 16];
@@ -57,7 +59,6 @@ export interface NetworkAddress {
 /** Talks to the kernel about the devices of the network namespace in which it was made. */
 export class RouteSocket implements Disposable {
   readonly #socket: Fd;
-  readonly #buffer = new Uint8Array(BUFFER_BYTES);
   #sequence = 0;
   /** Requests that wait to be sent with others. */
   #waiting: Waiting[] | undefined;
@@ -155,8 +156,8 @@ export class RouteSocket implements Disposable {
     check(libc.write(this.#socket.raw, all, BigInt(all.length)), last.does);
     let refused: SyscallError | undefined;
     for (;;) {
-      const length = check(libc.read(this.#socket.raw, this.#buffer, BigInt(BUFFER_BYTES)), last.does);
-      const view = new DataView(this.#buffer.buffer);
+      const length = check(libc.read(this.#socket.raw, BUFFER, BigInt(BUFFER_BYTES)), last.does);
+      const view = new DataView(BUFFER.buffer);
       for (let at = 0; at + HEADER <= length; at += aligned(Math.max(view.getUint32(at, true), HEADER))) {
         const index = view.getUint32(at + 8, true) - first;
         const error = view.getUint16(at + 4, true) === NLMSG_ERROR ? -view.getInt32(at + HEADER, true) : 0;
@@ -202,9 +203,8 @@ export class RouteSocket implements Disposable {
     check(libc.write(this.#socket.raw, message, BigInt(message.length)), does);
     const answers: Uint8Array<ArrayBuffer>[] = [];
     for (;;) {
-      const buffer = this.#buffer;
-      const length = check(libc.read(this.#socket.raw, buffer, BigInt(buffer.length)), does);
-      const view = new DataView(buffer.buffer);
+      const length = check(libc.read(this.#socket.raw, BUFFER, BigInt(BUFFER_BYTES)), does);
+      const view = new DataView(BUFFER.buffer);
       for (let at = 0; at + HEADER <= length;) {
         const size = view.getUint32(at, true);
         const answer = view.getUint16(at + 4, true);
@@ -215,7 +215,7 @@ export class RouteSocket implements Disposable {
           if (error !== 0) throw new SyscallError(does, error);
           return answers;
         }
-        answers.push(buffer.slice(at + HEADER, at + size));
+        answers.push(BUFFER.slice(at + HEADER, at + size));
         at += aligned(Math.max(size, HEADER));
       }
     }

@@ -19,6 +19,8 @@ const [SOL_SOCKET, SO_SNDBUFFORCE, SO_RCVBUFFORCE] = [1, 32, 33];
 /** How many changes find room on a socket as it is, and how much each takes: also if all are refused, one by one. */
 const [USUAL_CHANGES, CHANGE_BYTES] = [64, 2048];
 const BUFFER_BYTES = 16 << 10;
+/** Where answers are read to: nobody waits between that and a look at them. */
+const BUFFER = new Uint8Array(BUFFER_BYTES);
 /** The kernel pads each part of a key to so many bytes. */
 const PART_BYTES = 4;
 
@@ -75,10 +77,9 @@ export function changeElements(changes: readonly ElementChange[]): void {
     }
   }
   check(libc.write(socket.raw, all, BigInt(all.length)), does);
-  const buffer = new Uint8Array(BUFFER_BYTES);
   for (let refused = 0;;) {
-    const length = check(libc.read(socket.raw, buffer, BigInt(BUFFER_BYTES)), does);
-    const view = new DataView(buffer.buffer);
+    const length = check(libc.read(socket.raw, BUFFER, BigInt(BUFFER_BYTES)), does);
+    const view = new DataView(BUFFER.buffer);
     for (let at = 0; at + HEADER < length; at += aligned(Math.max(view.getUint32(at, true), HEADER))) {
       const sequence = view.getUint32(at + 8, true);
       // What is older answers changes that failed as a whole.

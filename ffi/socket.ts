@@ -69,9 +69,13 @@ export function receive(socket: Fd, size: number): Received {
 
 const READ_BYTES = 65536;
 
-/** Reads from a descriptor that never waits; empty at its end, `undefined` if there is nothing yet. */
-export function readSome(fd: Fd): Uint8Array<ArrayBuffer> | undefined {
-  const buffer = new Uint8Array(READ_BYTES);
+/**
+ * Reads from a descriptor that never waits; empty at its end, `undefined` if there is nothing yet.
+ *
+ * @param mostBytes How many at a time: room for them is made at each call.
+ */
+export function readSome(fd: Fd, mostBytes: number = READ_BYTES): Uint8Array<ArrayBuffer> | undefined {
+  const buffer = new Uint8Array(mostBytes);
   const length = Number(libc.read(fd.raw, buffer, BigInt(buffer.length)));
   if (length === -1 && errno() === EAGAIN) return undefined;
   return buffer.subarray(0, check(length, "read from a descriptor"));

@@ -96,8 +96,7 @@ function filesOf(
 /** Writes a file that a sandbox sees at `destination`. */
 export function file(directory: string, destination: string, text: string): Mount {
   const source = `${directory}/${destination.slice(destination.lastIndexOf("/") + 1)}`;
-  Deno.writeTextFileSync(source, text);
-  Deno.chmodSync(source, 0o644); // whoever the program is
+  Deno.writeTextFileSync(source, text, { mode: 0o644 }); // whoever the program is, and whatever the umask
   return { destination, source, type: "bind", options: ["bind", "ro", "nosuid", "nodev", "noexec"] };
 }
 

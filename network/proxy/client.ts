@@ -7,6 +7,8 @@ import type { ControlAnswer, ControlRequest } from "./control.ts";
 
 /** How long the proxy may take to answer, and how much it may say. */
 const [ANSWER_MS, MOST_BYTES] = [10_000, 4 << 20];
+/** How much of its answer is read at a time: most are one word. */
+const READ_BYTES = 4096;
 /** How long somebody waits who finds too many others waiting. */
 const PAUSE_MS = 5;
 const GONE: readonly number[] = [32, 104]; // EPIPE, ECONNRESET
@@ -52,7 +54,7 @@ async function readLine(connection: Fd, endMs: number): Promise<string | undefin
   const decoder = new TextDecoder();
   let text = "";
   for (;;) {
-    const bytes = readSome(connection);
+    const bytes = readSome(connection, READ_BYTES);
     if (bytes === undefined) {
       await until(connection, EPOLLIN, endMs);
       continue;
