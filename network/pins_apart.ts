@@ -1,5 +1,5 @@
 import type { Pin } from "./firewall_elements.ts";
-import { type Cidr, isWithin, parseCidr } from "./policy/cidr.ts";
+import { type Cidr, cidrOf, parseCidr } from "./policy/cidr.ts";
 import { portsWithout } from "./policy/ports.ts";
 
 /**
@@ -9,14 +9,16 @@ import { portsWithout } from "./policy/ports.ts";
  * @param there What is in the firewall already; what that lets through is left out.
  */
 export function apart<Each extends Pin>(all: readonly Each[], there: readonly Pin[] = []): Each[] {
-  const known = there.flatMap((pin) => blocked(pin) ?? []);
+  const known = new Known();
+  for (const pin of there) known.add(pin, parseCidr(pin.address));
   const pieces: Each[] = [];
   for (const each of all.flatMap((pin) => blocked(pin) ?? []).sort(widestFirst)) {
     const { pin, block } = each;
-    const covering = known.filter((one) => isAlike(one.pin, pin) && isWithin(block, one.block));
-    const left = portsWithout([pin], covering.map((one) => one.pin));
-    known.push(...left.map(({ first, last }) => ({ pin: { ...pin, first, last }, block })));
-    pieces.push(...left.map(({ first, last }) => ({ ...pin, first, last })));
+    for (const { first, last } of portsWithout([pin], known.covering(pin, block))) {
+      const piece = { ...pin, first, last };
+      known.add(piece, block);
+      pieces.push(piece);
+    }
   }
   return pieces;
 }
@@ -37,6 +39,29 @@ function widestFirst(one: Blocked<Pin>, other: Blocked<Pin>): number {
     (other.pin.ttlS ?? Number.MAX_VALUE) - (one.pin.ttlS ?? Number.MAX_VALUE);
 }
 
-function isAlike(one: Pin, other: Pin): boolean {
-  return one.sandbox === other.sandbox && one.protocol === other.protocol;
+/** Ways by their blocks: to look at each of them for each other one would take seconds where there are thousands. */
+class Known {
+  readonly #prefixes = new Set<number>();
+  readonly #pins = new Map<string, Pin[]>();
+
+  add(pin: Pin, block: Cidr | undefined): void {
+    if (!block) return;
+    this.#prefixes.add(block.prefix);
+    const key = keyOf(pin, block);
+    const pins = this.#pins.get(key);
+    if (pins) pins.push(pin);
+    else this.#pins.set(key, [pin]);
+  }
+
+  /** Those of the same sandbox and protocol that lead to all of a block. */
+  covering(pin: Pin, block: Cidr): Pin[] {
+    const wider = [...this.#prefixes].filter((prefix) => prefix <= block.prefix);
+    return wider.flatMap((prefix) =>
+      this.#pins.get(keyOf(pin, cidrOf({ ...block, text: "" }, prefix))) ?? []
+    );
+  }
+}
+
+function keyOf({ sandbox, protocol }: Pin, { family, value, prefix }: Cidr): string {
+  return `${sandbox} ${protocol} ${family} ${value}/${prefix}`;
 }

@@ -1,4 +1,4 @@
-import { deepEqual } from "node:assert/strict";
+import { deepEqual, equal, ok } from "node:assert/strict";
 import type { Pin } from "../../../network/firewall_elements.ts";
 import { apart } from "../../../network/pins_apart.ts";
 
@@ -31,4 +31,18 @@ Deno.test("apart() does not mix sandboxes, protocols and families", () => {
     pin("2001:db8::1", 80, 80, { sandbox: "fd00::2" }),
   ];
   deepEqual(new Set(apart(all)), new Set(all));
+});
+
+Deno.test("apart() looks at each way a few times, however many there are", () => {
+  const count = 1000;
+  let looks = 0;
+  const all = Array.from({ length: count }, (_, index): Pin => ({
+    ...pin(`10.0.${index >> 8}.${index & 255}`, 443),
+    get sandbox(): string {
+      looks++;
+      return "10.209.0.2";
+    },
+  }));
+  equal(apart(all).length, count);
+  ok(looks < 20 * count, `${looks} times`);
 });
