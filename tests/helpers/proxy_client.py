@@ -54,7 +54,7 @@ def attempt(a):
         s.sendto(data, (a["raw"], 0)); return s.recv(4096).decode("latin1")
     to = tuple(a["to"])
     if to[0] == "resolved": to = (addresses(ask(a["resolve"][-1], wait=wait))[0], to[1])
-    s = socket.socket(family(to[0])); s.settimeout(wait)
+    s = socket.socket(family(to[0])); s.settimeout(PATIENCE)  # what is refused is refused at once: only answers may never come
     with s:
         s.connect(to)
         if "tls" in a:
@@ -62,6 +62,7 @@ def attempt(a):
             if not a["tls"].get("ca"): c.check_hostname = False
             if a["tls"].get("alpn"): c.set_alpn_protocols(a["tls"]["alpn"])
             s = c.wrap_socket(s, server_hostname=a["tls"].get("sni"))
+        s.settimeout(wait)
         got = b""
         for index, piece in enumerate(a["send"]):
             if index: time.sleep(0.05)
