@@ -30,6 +30,7 @@ const HOT = [
   ["create", "launch", "group", "moves"],
   ["source"],
   ["foreground"],
+  ["restore", "restored", "restored_upper"],
   ["version"],
 ];
 /** What only few commands need, and what is no ES module. */
