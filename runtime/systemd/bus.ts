@@ -1,3 +1,4 @@
+import type { Socket } from "node:net";
 import { UnsupportedError } from "../errors.ts";
 import type { Property } from "./variant.ts";
 
@@ -62,12 +63,14 @@ export class Systemd implements Disposable {
       const remedy = "start it, or leave --systemd-cgroup out";
       throw new UnsupportedError("--systemd-cgroup", `${what} answers here`, remedy);
     }
-    // Loaded only where it is needed. Its types do not know all of its options.
+    // Loaded only where they are needed. The types of dbus do not know all of its options.
+    const { createConnection } = await import("node:net");
     const { default: dbus } = await import("dbus") as unknown as {
       default: { createClient(options: object): Client };
     };
-    const { path: socket, direct } = found;
-    return new Systemd(dbus.createClient({ socket, direct, authMethods: ["EXTERNAL"] }));
+    const { path, direct } = found;
+    const stream = greetAtOnce(createConnection(path));
+    return new Systemd(dbus.createClient({ stream, direct, authMethods: ["EXTERNAL"] }));
   }
 
   /** Its release, such as 252. */
@@ -160,6 +163,23 @@ export class Systemd implements Disposable {
   [Symbol.dispose](): void {
     this.#client.connection.end();
   }
+}
+
+/**
+ * Puts all that the client has to say before its first call into one packet, as libsystemd does. A systemd that reads
+ * the end of the greeting and a call at once lets the call lie until somebody else connects.
+ */
+function greetAtOnce(socket: Socket): Socket {
+  const write = socket.write.bind(socket) as (data: string | Uint8Array) => boolean;
+  const greet = (data: string | Uint8Array): boolean => {
+    if (data === "\0") return true;
+    if (data === "BEGIN\r\n") {
+      socket.write = write;
+      return true;
+    }
+    return write(`\0${data}BEGIN\r\n`);
+  };
+  return Object.assign(socket, { write: greet });
 }
 
 /** Where systemd may listen, the bus first; with nobody between no greeting is expected. */
