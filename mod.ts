@@ -69,6 +69,7 @@ export type { StoreOptions } from "./runtime/lifecycle/container.ts";
 export { Container } from "./runtime/lifecycle/handle.ts";
 export { createContainer, type CreateOptions } from "./runtime/lifecycle/create.ts";
 export type { OnStep } from "./runtime/lifecycle/told.ts";
+export { AdoptedContainer, type AdoptedContainerOptions } from "./runtime/lifecycle/adopted.ts";
 export { AttachedContainer, type AttachOptions } from "./runtime/lifecycle/run.ts";
 export { isInherited } from "./runtime/inheritance.ts";
 export { HookError } from "./runtime/launch/hook_error.ts";

@@ -1,4 +1,5 @@
 import {
+  type AdoptedContainer,
   type AdoptedSandbox,
   type Execution,
   FORWARDED,
@@ -10,7 +11,7 @@ import {
 } from "../mod.ts";
 
 /** What is sent signals. */
-type Program = Pick<Sandbox | AdoptedSandbox, "deliver"> | Pick<Execution, "kill">;
+type Program = Pick<Sandbox | AdoptedSandbox | AdoptedContainer, "deliver"> | Pick<Execution, "kill">;
 
 /** Passes the signals that we get on to the program, as soon as there is one, until it is disposed of. */
 export function forwardSignals(starting: Promise<Program>): Disposable {

@@ -90,7 +90,8 @@ export class AdoptedSandbox implements AsyncDisposable {
   }
 }
 
-function isChild(pid: number): boolean {
+/** Whether it is a child of this process. */
+export function isChild(pid: number): boolean {
   try {
     const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
     return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1] === String(Deno.pid);

@@ -12,18 +12,19 @@ import type { GroupSteps } from "../plan/recreate_groups.ts";
 import { lookOf, rerunFile } from "../rerun.ts";
 import { settledStamp } from "../stamps.ts";
 import type { Record } from "../state/record.ts";
-import { type Entry, NAMES } from "../state/store.ts";
+import { type Entry, FILES, NAMES } from "../state/store.ts";
 import { FORWARDED, signalNumber } from "../supervise/signals.ts";
 import type { KeyedImage } from "../images.ts";
 import type { Asked, KeptContainer } from "./kept_source.ts";
 import { holedMoves, holedRecord } from "./recreate_texts.ts";
+import { EXECUTE_MS } from "./start.ts";
 
 const KIND = "recreates";
 const DAY_MS = 86_400_000;
 
 /** The name of the file with the steps of creating one more container of a bundle, whose id is as long. */
-export function recreateFile(inode: bigint, idLength: number): string {
-  return rerunFile(inode) + idLength.toString(16).padStart(2, "0");
+export function recreateFile(inode: bigint, idLength: number, attached = false): string {
+  return `${rerunFile(inode)}${attached ? 1 : 0}${idLength.toString(16).padStart(2, "0")}`;
 }
 
 /** What is kept of a bundle's containers. */
@@ -47,7 +48,7 @@ export function keepRecreate(
     const base = requestOf(asked, kept, entry, record);
     if (!base) return;
     const basis = JSON.stringify(base, (_, value) => typeof value === "bigint" ? `${value}` : value);
-    const name = recreateFile(base.directory.inode, asked.id.length);
+    const name = recreateFile(base.directory.inode, asked.id.length, asked.attached);
     if (isKept(name, basis)) return;
     const { image: { elf }, container: { idsAt } } = kept;
     const texts = { ...holedRecord(record), moves: holedMoves(record) };
@@ -66,7 +67,7 @@ function isKept(name: string, basis: string): boolean {
 type Base = Omit<RecreateRequest, "intended" | "record" | "moves" | "elf" | "idsAt" | "basis">;
 
 function requestOf(
-  { id, directory, config: text }: Asked,
+  { id, directory, config: text, attached }: Asked,
   { kinds, container: { specText, resources } }: KeptSource,
   entry: Entry,
   record: Omit<Record, "version">,
@@ -81,6 +82,7 @@ function requestOf(
   const own = Object.values(NAMESPACE_FILES).map((name) => [name, placeAt(`/proc/self/ns/${name}`)]);
   return {
     arch: Deno.build.arch as Arch,
+    attached,
     idLength: id.length,
     bundle: directory,
     directory: { inode, device },
@@ -103,6 +105,8 @@ function requestOf(
     daySeconds: Math.floor(Date.now() / DAY_MS) * DAY_MS / 1000,
     groups,
     names: NAMES,
+    files: FILES,
+    executeMs: EXECUTE_MS,
     signals: FORWARDED.map(signalNumber),
   };
 }

@@ -88,8 +88,8 @@ export function findKept(asked: Asked): Source | undefined {
 }
 
 /** Whether the executable could make the next one itself: `tools/build/stub_x86_64.S`. */
-function canRecreate({ id, attached }: Asked): boolean {
-  return !attached && Deno.build.arch === "x86_64" && id.length <= 255;
+function canRecreate({ id }: Asked): boolean {
+  return Deno.build.arch === "x86_64" && id.length <= 255;
 }
 
 function sourceFrom(

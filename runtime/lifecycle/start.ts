@@ -53,7 +53,12 @@ function open({ entry }: Known): void {
       `Cannot start the container: its first process could not become the program: ${errnoName(errno)}`,
     );
   }
-  throw new LifecycleError(
+  throw notBegun();
+}
+
+/** What is said of a first process that nobody waits for any more. */
+export function notBegun(): LifecycleError {
+  return new LifecycleError(
     `Cannot start the container: its first process has not become the program in ${EXECUTE_MS} ms; see whether its ` +
       "cgroup is frozen",
   );

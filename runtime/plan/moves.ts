@@ -2,6 +2,7 @@ import { type Arch, O, O_DIRECTORY, O_NOFOLLOW } from "./abi.ts";
 import { findFirst, findThawed, type FirstProcess } from "./first_process.ts";
 import { AT_FDCWD } from "./kernel.ts";
 import { flags, jump, mark, named, type Op, op, type Plan, slot, type Struct, text, zeros } from "./op.ts";
+import { removeEntry } from "./remove_entry.ts";
 
 /** What can be compiled, by the numbers that the stub of the executable gives them: `tools/build/stub_x86_64.S`. */
 export const MOVES = { state: 1, start: 2, delete: 3, kill: 4 } as const;
@@ -39,8 +40,6 @@ const IGNORED: Struct = {
 };
 /** Slots of what is open until the end. */
 const OPENED = ["file", "process", "gate", "parent"];
-/** `struct linux_dirent64` of an entry whose name has this length (getdents64(2)). */
-const entryBytes = (name: string): number => Math.ceil((19 + name.length + 1) / 8) * 8;
 const REMOVEDIR = named("AT_REMOVEDIR", 0x200);
 
 /**
@@ -197,26 +196,13 @@ function* whenStopped(request: MovesRequest): Iterable<Op> {
     flags("O_", { PATH: O.PATH, DIRECTORY: O_DIRECTORY[request.arch], CLOEXEC: O.CLOEXEC }),
     0,
   ], { into: "parent" });
-  for (const name of request.files.slice(0, -1)) {
-    yield op(`remove "${name}"`, "unlinkat", [slot("directory"), name, 0], {
-      ignore: ["ENOENT"],
-    });
-  }
-  yield* onlyLeft(request.files.at(-1)!);
-  const last = request.files.at(-1)!;
-  yield op(`remove "${last}"`, "unlinkat", [slot("directory"), last, 0]);
-  yield op("remove its directory", "unlinkat", [slot("parent"), request.id, REMOVEDIR]);
+  yield* removeEntry({
+    files: request.files,
+    directory: slot("directory"),
+    parent: slot("parent"),
+    id: request.id,
+  });
   yield jump("done");
-}
-
-/** Leaves a directory with files that somebody else has put there. */
-function* onlyLeft(name: string): Iterable<Op> {
-  const does = `find nothing but "${name}"`;
-  const entries = zeros(4096, "entries");
-  const expected = [".", "..", name].reduce((sum, each) => sum + entryBytes(each), 0);
-  yield op(does, "getdents64", [slot("directory"), entries, 4096], { into: "entries" });
-  yield op(does, "let", [slot("entries"), -expected, 1], { zero: "only", positive: "fail" });
-  yield mark("only");
 }
 
 /** What was opened is closed, and with the directory its lock is let go. */

@@ -1,13 +1,15 @@
 import { type Arch, O, O_DIRECTORY, O_NOFOLLOW } from "./abi.ts";
 import type { CallerRequest } from "./caller.ts";
 import { timeText } from "./clock.ts";
-import { AT, AT_FDCWD } from "./kernel.ts";
+import { AT } from "./kernel.ts";
 import type { Kinds } from "./kinds.ts";
-import { type Arg, flags, jump, mark, named, type Op, op, type Plan, slot, text, zeros } from "./op.ts";
+import { flags, jump, mark, named, type Op, op, type Plan, slot, text, zeros } from "./op.ts";
 import { namePidFile, writePidFile } from "./pid_file.ts";
-import { MESSAGE, MESSAGE_BYTES } from "./protocol.ts";
-import { type GroupSteps, makeGroups, removeMade } from "./recreate_groups.ts";
+import { type GroupSteps, makeGroups } from "./recreate_groups.ts";
+import { hear, nameInit } from "./recreate_init.ts";
 import { recreateLooks } from "./recreate_looks.ts";
+import { attend, letGo } from "./recreate_run.ts";
+import { undo } from "./recreate_undo.ts";
 import { nameStreams } from "./stream_names.ts";
 import {
   digits,
@@ -20,25 +22,13 @@ import {
   putAt,
   putHoled,
 } from "./texts.ts";
-import {
-  end,
-  holdSignals,
-  leave,
-  makeImage,
-  makeStatus,
-  P_PID,
-  type Stamp,
-  startLauncher,
-  waitFor,
-  WEXITED,
-} from "./unaided.ts";
-
-/** The number that the stub of the executable gives to `create`, behind those of further programs. */
-export const RECREATE = 8;
+import { holdSignals, leave, makeImage, makeStatus, type Stamp, startLauncher } from "./unaided.ts";
 
 /** What the steps of creating one more container of a bundle are made from. */
 export interface RecreateRequest {
   readonly arch: Arch;
+  /** Whether who makes it waits for its end: it has another image then. */
+  readonly attached: boolean;
   /** How long its id is; all else that differs is found out. */
   readonly idLength: number;
   /** Absolute path of the bundle, and that directory. */
@@ -69,6 +59,10 @@ export interface RecreateRequest {
   readonly moves: Readonly<Record<number, Holed>>;
   /** The files in its directory. */
   readonly names: Readonly<Record<"record" | "spec" | "moves" | "gate", string>>;
+  /** All that may come to be there, in the order in which they go; the last is what makes it a container. */
+  readonly files: readonly string[];
+  /** How long its first process may take to become the program. */
+  readonly executeMs: number;
   /** The image, and where in it the id stands. */
   readonly elf: Uint8Array<ArrayBuffer>;
   readonly idsAt: readonly number[];
@@ -97,14 +91,10 @@ const OPENED = [
 const STREAMS = [0, 1, 2] as const;
 const QUOTE = text('"');
 const LOCK = named("LOCK_EX|LOCK_NB", 6);
-const REMOVEDIR = named("AT_REMOVEDIR", 0x200);
 const STATX = { bytes: 256, inode: 32, device: 136 } as const;
 const STATX_INO = named("STATX_INO", 0x100);
 const FIFO = named("S_IFIFO|0600", 0o10600);
 const [RDWR, NONBLOCK] = [2, 0o4000];
-const TOP_BYTE = 1n << 56n;
-/** Where the start of a process is in /proc/<pid>/stat, in spaces behind its name; and how far that may be. */
-const [START_SPACES, MOST_NAME, STAT_BYTES] = [20, 64, 1024];
 const emptyPath = flags("AT_", { EMPTY_PATH: AT.EMPTY_PATH });
 const noFollow = flags("AT_", { SYMLINK_NOFOLLOW: AT.SYMLINK_NOFOLLOW });
 
@@ -123,6 +113,7 @@ function* steps(request: RecreateRequest): Iterable<Op> {
   const { arch, names, groups, elf, intended, record, basis } = request;
   yield op("take the bundle's directory", "let", [slot("failed")], { into: "bundle" });
   yield op("take what is asked for", "let", [slot("errno")], { into: "asked" });
+  yield op("take the command", "let", [slot("scratch")], { into: "command" });
   for (const [index, name] of ASKED.entries()) {
     yield op(`take ${name}`, "load", [slot("asked"), 8 * index, 1], { into: name });
   }
@@ -164,7 +155,8 @@ function* steps(request: RecreateRequest): Iterable<Op> {
   const named = { ...fillings, pid: digits("init"), start: digits("start") };
   yield* writeRecord(request, "record", record, named);
   yield* writeMoves(request, named);
-  yield op("leave it to itself", "exit_group", [0], { label: "done" });
+  yield mark("written down");
+  yield* request.attached ? attend(request) : letGo(request);
   yield mark("stopped");
   yield* leave(["launcher"], [...OPENED, ...places, "bundle"], undo(request));
 }
@@ -201,7 +193,7 @@ function* claim({ arch, device, names }: RecreateRequest): Iterable<Op> {
 function* putFile(does: string, name: string, content: string, arch: Arch): Iterable<Op> {
   yield openNew(does, `${name}.new`, arch);
   yield* putAll(does, name, text(content));
-  yield* finishNew(does, `${name}.new`, name);
+  yield* finishNew(does, `${name}.new`, name, false); // the record follows
 }
 
 function* writeRecord(
@@ -221,7 +213,7 @@ function* writeRecord(
     yield op(does, "let", [at + 1, length, 1], { into: "at" });
     yield* putAt(does, `${label}:end`, slot("at"), [QUOTE, 1]);
   }
-  yield* finishNew(does, `${names.record}.new`, names.record);
+  yield* finishNew(does, `${names.record}.new`, names.record, true);
 }
 
 /** The fifo at which init waits for the start: it gets both ends. */
@@ -262,91 +254,6 @@ function* nameImage({ idsAt, idLength }: RecreateRequest): Iterable<Op> {
   }
 }
 
-const message = zeros(MESSAGE_BYTES, "message");
-const told: Arg = { inside: message, offset: 8 };
-const NOW = { struct: "timespec", members: [["sec", 8, 0], ["nsec", 8, 0]] } as const;
-
-/** Whether something was said that was not heard: goes on with `heard` or `silent`. */
-function* isThereMore(labels: { readonly heard: string; readonly silent: string }): Iterable<Op> {
-  const does = "was there more to hear?";
-  yield op(does, "let", [slot("status:read"), 1, 1n << 32n], { into: "more:poll" });
-  yield op(does, "ppoll", [{ address: "more:poll" }, 1, NOW, 0, 8], {
-    zero: labels.silent,
-    positive: labels.heard,
-    failed: labels.silent,
-  });
-}
-
-/** Hears who init is and that it is ready: each may come first. */
-function* hear(): Iterable<Op> {
-  const does = "hear of the launch";
-  yield* waitFor("status:read", { again: "hear", signal: "fail", failed: "fail" });
-  yield op(does, "read", [slot("status:read"), message, MESSAGE_BYTES], { zero: "fail" });
-  yield op(does, "load", [message, 0], { into: "what" });
-  yield op(does, "let", [slot("what"), -MESSAGE.cloned, 1], { zero: "cloned" });
-  yield op(does, "let", [slot("what"), -MESSAGE.ready, 1], { zero: "ready", positive: "fail" });
-  yield op(does, "load", [told, 0], { label: "cloned", into: "init" });
-  yield op("is it ready?", "let", [slot("ready")], { zero: "hear", positive: "both" });
-  yield op(does, "let", [1], { label: "ready", into: "ready" });
-  yield op("know init", "let", [slot("init")], { positive: "both" });
-  // The launcher tells who it is, or has ended before it could.
-  yield op("take the launcher's end", "waitid", [P_PID, slot("launcher"), 0, WEXITED, 0]);
-  yield op("take the launcher's end", "let", [0], { into: "launcher" });
-  yield* isThereMore({ heard: "hear", silent: "fail" });
-  yield op("is the launcher there?", "let", [slot("launcher")], { label: "both", zero: "departed" });
-  yield op("take the launcher's end", "waitid", [P_PID, slot("launcher"), 0, WEXITED, 0]);
-  yield op("take the launcher's end", "let", [0], { into: "launcher" });
-  yield mark("departed");
-}
-
-/** What a record says of init: its pid and start; and the number that no other process gets. */
-function* nameInit({ arch }: RecreateRequest): Iterable<Op> {
-  const does = "name init";
-  const info = zeros(STATX.bytes, "statx");
-  yield op(does, "pidfd_open", [slot("init"), 0], { into: "process" });
-  yield op(does, "statx", [slot("process"), "", emptyPath, STATX_INO, info]);
-  yield op(does, "load", [{ inside: info, offset: STATX.inode }, 0], { into: "inode" });
-  yield op(does, "let", [0, slot("inode"), -1], { into: "negative inode" });
-  yield* digitsOf("init");
-  const how = flags("O_", { PATH: O.PATH, DIRECTORY: O_DIRECTORY[arch], CLOEXEC: O.CLOEXEC });
-  yield op(does, "openat", [AT_FDCWD, "/proc", how, 0], { into: "parent" });
-  yield op(does, "openat", [slot("parent"), slot("init:at"), how, 0], { into: "file" });
-  yield op(does, "close", [slot("parent")]);
-  yield op(does, "let", [slot("file")], { into: "parent" });
-  yield op(does, "openat", [slot("parent"), "stat", flags("O_", { CLOEXEC: O.CLOEXEC }), 0], {
-    into: "file",
-  });
-  const stat = zeros(STAT_BYTES + 8, "stat");
-  yield op(does, "read", [slot("file"), stat, STAT_BYTES], { zero: "fail" });
-  yield op(does, "close", [slot("file")]);
-  yield op(does, "let", [-1], { into: "file" });
-  yield op(does, "let", [{ inside: stat, offset: 0 }], { into: "cursor" });
-  yield* skipTo(")", 1, "stat:name");
-  yield* skipTo(" ", START_SPACES, "stat:start");
-  yield op(does, "let", [slot("cursor"), 1, 1], { into: "start:at" });
-  yield op(does, "let", [slot("start:at")], { into: "cursor" });
-  yield* skipTo(" ", 1, "stat:end");
-  yield op(does, "let", [slot("cursor"), slot("start:at"), -1], { into: "start:length" });
-}
-
-/** Moves slot `cursor` on to the character that comes for this time. */
-function* skipTo(character: string, times: number, name: string): Iterable<Op> {
-  const does = "read /proc/<pid>/stat";
-  const expected = BigInt(character.charCodeAt(0)) << 56n;
-  yield op(does, "let", [times], { into: "times" });
-  yield op(does, "let", [MOST_NAME + 20 * times], { into: "room" });
-  yield op(does, "load", [slot("cursor"), 0], { label: `${name}:next`, into: "word" });
-  yield op(does, "let", [-expected, slot("word"), TOP_BYTE], { positive: `${name}:other` });
-  yield op(does, "let", [slot("times"), -1, 1], { into: "times", zero: `${name}:found` });
-  yield op(does, "let", [slot("cursor"), 1, 1], { label: `${name}:other`, into: "cursor" });
-  yield op(does, "let", [slot("room"), -1, 1], {
-    into: "room",
-    zero: "fail",
-    positive: `${name}:next`,
-  });
-  yield mark(`${name}:found`);
-}
-
 /** What is missing of them costs time alone. */
 function* writeMoves(
   { arch, names, moves }: RecreateRequest,
@@ -356,7 +263,7 @@ function* writeMoves(
   for (const count of Object.keys(moves)) {
     yield op(does, "let", [slot("init:length"), -Number(count), 1], { zero: `moves:${count}` });
   }
-  yield jump("done");
+  yield jump("written down");
   const all: Readonly<Record<string, Filling>> = {
     ...fillings,
     "pid word": [{ address: "init" }, 8],
@@ -365,52 +272,16 @@ function* writeMoves(
   const temporary = `${names.moves}.new`;
   for (const [count, holed] of Object.entries(moves)) {
     yield mark(`moves:${count}`);
-    yield openNew(does, temporary, arch, "done");
+    yield openNew(does, temporary, arch, "written down");
     yield* putHoled(does, `moves:${count}`, holed, all, "moves:undo");
     yield op(does, "renameat2", [slot("entry"), temporary, slot("entry"), names.moves, 0], {
-      zero: "done",
+      zero: "written down",
       failed: "moves:undo",
     });
   }
   yield op("keep no part of it", "unlinkat", [slot("entry"), temporary, 0], {
     label: "moves:undo",
-    zero: "done",
-    failed: "done",
+    zero: "written down",
+    failed: "written down",
   });
-}
-
-/** Takes away what was made, the launcher having ended. */
-function* undo({ names, groups }: RecreateRequest): Iterable<Op> {
-  yield op("was anything made?", "let", [slot("claimed")], { zero: "undone" });
-  yield op("was there a launcher?", "let", [slot("launched")], { zero: "undo:nobody" });
-  yield op("know init", "let", [slot("init")], { positive: "undo:init" });
-  const does = "hear the launcher's last word";
-  const silent = "undo:files";
-  yield mark("undo:hear");
-  yield* isThereMore({ heard: "undo:read", silent });
-  yield op(does, "read", [slot("status:read"), message, MESSAGE_BYTES], {
-    label: "undo:read",
-    zero: silent,
-    failed: silent,
-  });
-  yield op(does, "load", [message, 0], { into: "what" });
-  yield op(does, "let", [slot("what"), -MESSAGE.cloned, 1], { positive: "undo:hear" });
-  yield op(does, "load", [told, 0], { into: "init" });
-  yield mark("undo:init");
-  yield* end("init", "undo:nobody");
-  yield op("know that nobody waits", "let", [1], { into: "known" });
-  yield mark("undo:files");
-  yield* removeMade(groups);
-  const files = [names.moves, names.spec, names.record].flatMap((name) => [`${name}.new`, name]);
-  for (const name of files) yield* remove(name);
-  // Whoever waits at the gate, and is not known, is found by it.
-  yield op("does anybody wait?", "let", [slot("known")], { zero: "undone" });
-  yield* remove(names.gate);
-  yield op("remove its directory", "unlinkat", [slot("store"), slot("id"), REMOVEDIR], { failed: "undone" });
-  yield mark("undone");
-}
-
-function* remove(name: string): Iterable<Op> {
-  yield op(`remove "${name}"`, "unlinkat", [slot("entry"), name, 0], { failed: `undo:${name}` });
-  yield mark(`undo:${name}`);
 }

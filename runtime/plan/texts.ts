@@ -62,13 +62,17 @@ export function* putHoled(
   }
 }
 
-/** What was written to slot `file` takes the place of the file of this name, when it is on the disk. */
-export function* finishNew(does: string, temporary: string, name: string): Iterable<Op> {
+/**
+ * What was written to slot `file` takes the place of the file of this name, when it is on the disk.
+ *
+ * @param named Whether the name is on the disk, too, when this is done: else it is with that of the next file.
+ */
+export function* finishNew(does: string, temporary: string, name: string, named: boolean): Iterable<Op> {
   yield op(does, "fsync", [slot("file")]);
   yield op(does, "renameat2", [slot("entry"), temporary, slot("entry"), name, 0]);
   yield op(does, "close", [slot("file")]);
   yield op(does, "let", [-1], { into: "file" });
-  yield op(does, "fsync", [slot("entry")]);
+  if (named) yield op(does, "fsync", [slot("entry")]);
 }
 
 /** The digits of the slot: they lie from slot `<name>:at` on, and are as many as `<name>:length` says. */

@@ -2,7 +2,7 @@
 
 import { O } from "./abi.ts";
 import { AT, AT_FDCWD, CLONE, SIGKILL } from "./kernel.ts";
-import { type Arg, type Bytes, flags, mark, named, type Op, op, slot, zeros } from "./op.ts";
+import { type Arg, type Bytes, flags, mark, named, type Op, op, slot, type Struct, zeros } from "./op.ts";
 import { FIRST_FREE_FD, GATE_FD, STATUS_FD } from "./protocol.ts";
 import { CLONE_ARGS_BYTES, cloneArgs, pipe, SIGCHLD, twoDescriptors } from "./userns.ts";
 
@@ -186,8 +186,18 @@ function* close(name: string): Iterable<Op> {
 /** Where {@linkcode waitFor} can be jumped to, and where it goes on after a signal, or when it cannot wait. */
 type WaitLabels = Readonly<Record<"again" | "signal" | "failed", string>>;
 
+/** How long something is waited for, and where to go on when that is over. */
+export interface Limit {
+  readonly ms: number;
+  readonly late: string;
+}
+
 /** Waits for `fd`, or for a signal. */
-export function* waitFor(fd: string, { again, signal, failed }: WaitLabels): Iterable<Op> {
+export function* waitFor(
+  fd: string,
+  { again, signal, failed }: WaitLabels,
+  limit?: Limit,
+): Iterable<Op> {
   const does = "wait, or for a signal";
   yield op(does, "let", [slot(fd), 1, POLLIN], { label: again, into: `${again}:poll` });
   yield op(does, "let", [slot("signals"), 1, POLLIN], { into: "signals:poll" });
@@ -195,10 +205,17 @@ export function* waitFor(fd: string, { again, signal, failed }: WaitLabels): Ite
     struct: "pollfd[2]",
     members: [["fd", 8, slot(`${again}:poll`)], ["signals", 8, slot("signals:poll")]],
   } as const;
-  yield op(does, "ppoll", [polls, 2, 0, 0, 8], { failed });
+  const time = limit ? timeOf(limit.ms) : 0;
+  yield op(does, "ppoll", [polls, 2, time, 0, 8], { failed, ...(limit && { zero: limit.late }) });
   const now = { struct: "timespec", members: [["sec", 8, 0], ["nsec", 8, 0]] } as const;
   const signals = { struct: "pollfd", members: [["signals", 8, slot("signals:poll")]] } as const;
   yield op("see whether there is a signal", "ppoll", [signals, 1, now, 0, 8], { positive: signal, failed });
+}
+
+/** `struct timespec` of this time. */
+export function timeOf(ms: number): Struct {
+  const members = [["sec", 8, Math.floor(ms / 1000)], ["nsec", 8, ms % 1000 * 1e6]] as const;
+  return { struct: "timespec", members };
 }
 
 /** Kills the child of slot `who`, if there is one, and takes its end. */

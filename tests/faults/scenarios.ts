@@ -53,6 +53,13 @@ export const SCENARIOS: readonly Scenario[] = [
     command: ["run", "--detach", "--pid-file", "PIDFILE", "ID"],
     check: checkRun,
   },
+  {
+    name: "run --detach without Deno",
+    kind: "usual",
+    before: [CREATE, DELETE, CREATE, DELETE],
+    command: ["run", "--detach", "--pid-file", "PIDFILE", "ID"],
+    check: checkRun,
+  },
   { name: "start", before: [CREATE], command: START, check: checkStart },
   { name: "state", before: [CREATE, START], command: ["state", "ID"], check: checkState },
   { name: "ps", before: [CREATE, START], command: ["ps", "--format", "json", "ID"], check: checkState },

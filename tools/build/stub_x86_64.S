@@ -16,7 +16,9 @@
     .set RUN, 5                 # RERUN in runtime/plan/rerun.ts
     .set EXEC, 6                # EXEC in runtime/plan/execs.ts
     .set FLAGGED, 7             # EXEC_FLAGGED there
-    .set CREATE, 8              # RECREATE in runtime/plan/recreate.ts
+    .set CREATE, 8              # RECREATE in runtime/plan/recreate_run.ts
+    .set DETACHED, 9            # RECREATE_DETACHED there: `run --detach`
+    .set ATTACHED, 10           # RECREATE_ATTACHED there: `run --bundle`, which waits for the end
     .set ASKED, -40             # from %rbp: what a container is to be like, as ASKED there
     .set LENGTH, 8              # from ASKED: of its id
     .set PIDFILE, 16            # the path of a file, or 0
@@ -102,7 +104,7 @@ _start:
     cmp $EXEC, %r14d
     je .Lexec
     cmp $CREATE, %r14d
-    je .Lasked
+    jae .Lasked
     lea .Lflaggeds(%rip), %r10
     cmp $FLAGGED, %r14d
     je .Lfind
@@ -214,6 +216,9 @@ _start:
     je 1b
     jmp .Lname
 
+# `run [--detach] --bundle DIR [--pid-file FILE] ID`: as `create`, and more. Without either it may be the run of a directory.
+.Lrunflags:
+    mov $ATTACHED, %r14d
 # `create [--bundle DIR] [--pid-file FILE] ID`: what is asked for is put together, each flag once.
 .Lcreate:
     test %r10d, %r10d
@@ -231,6 +236,8 @@ _start:
     inc %rsi
     cmpb $0, -1(%rsi)
     jne .Lload                  # it is behind the `=`, as nobody has it
+    cmp $3, %ebx
+    ja 3f
     call .Lnext
     cmpb $0, (%rsi)
     je .Lload
@@ -244,6 +251,10 @@ _start:
     jne .Lload
     mov %rsi, (%rdi)
     jmp 1b
+3:  cmp $ATTACHED, %r14d
+    jne .Lload                  # `create` cannot be asked for that
+    mov $DETACHED, %r14d
+    jmp 1b
 .Lasked:
     mov %r9, (%r15)
     dec %rsi
@@ -254,6 +265,8 @@ _start:
     mov BUNDLE(%r15), %rsi
     test %rsi, %rsi
     jnz 1f
+    cmp $ATTACHED, %r14d
+    je .Lload
     lea .Lhere(%rip), %rsi
     mov %rsi, BUNDLE(%r15)
 1:  movabs $0x5f594649544f4e00, %r8 # "NOTIFY_" behind any byte: somebody waits for the program's word
@@ -261,13 +274,16 @@ _start:
 
 # `run DIR` and nothing else, as root: what is kept of it has the name of the directory's inode.
 .Lrun:
+    mov (%r12), %rsi
+    test %rsi, %rsi
+    jz .Lload
+    cmpb $'-', (%rsi)
+    je .Lrunflags
     lea 24(%rbp), %rax
     cmp %rax, %r12              # there were flags
     jne .Lload
     call .Lnext
     cmpb $0, (%rsi)
-    je .Lload
-    cmpb $'-', (%rsi)
     je .Lload
     xor %r8d, %r8d
 .Lbundle:
@@ -307,11 +323,14 @@ _start:
     lea BUFFER+PAGE/2(%rbp), %rdi # behind what fstat fills in
     movb $0, (%rdi)
     lea .Lruns(%rip), %r9
-    cmp $CREATE, %r14d
-    jne 3f
-    lea .Lcreates(%rip), %r9    # there the length of the id is a part of the name
+    cmp $RUN, %r14d
+    je 3f
+    lea .Lcreates(%rip), %r9    # there the length of the id is a part of the name, and whether it is waited for
     mov LENGTH(%r15), %edx
-    mov $2, %ecx
+    cmp $ATTACHED, %r14d
+    jne 2f
+    or $0x100, %edx
+2:  mov $3, %ecx
     call .Lhex
 3:  mov 8(%rsi), %rdx           # st_ino
     mov $16, %ecx
@@ -671,7 +690,7 @@ _start:
 .Lcommands: .asciz "state", "start", "delete", "kill", "run", "exec", "-", "create", ""
 .Lforce: .asciz "--force", "-f", ""
 .Lexecflags: .asciz "--detach", "-d", "--process", "-p", "--pid-file", "--env", "-e", "--cwd", "--user", "-u", ""
-.Lcreateflags: .asciz "--pid-file", "--bundle", "-b", ""
+.Lcreateflags: .asciz "--pid-file", "--bundle", "-b", "--detach", "-d", ""
 .Lhere: .asciz "."
 .Lhome: .asciz "/run/ai-sandbox/containers"
 .Lmoves: .asciz "moves"
