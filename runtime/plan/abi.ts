@@ -83,6 +83,7 @@ export const SYSCALLS = {
   setgroups: [116, 159],
   sethostname: [170, 161],
   setns: [308, 268],
+  setpgid: [109, 154],
   setresgid: [119, 149],
   setresuid: [117, 147],
   setsid: [112, 157],

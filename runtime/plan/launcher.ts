@@ -55,7 +55,8 @@ export function* launcher(context: Context, { opened, mapped, served }: Opening)
   yield op("name the process", "prctl", [named("PR_SET_NAME", 15), "ai-sandbox", 0, 0, 0]);
   if (context.form === "supervised") {
     // A signal to the caller's whole process group, as Ctrl-C sends, must not end who ends init and removes its cgroups.
-    yield op("leave the caller's session", "setsid", []);
+    // Not a session of its own: where the scheduler groups sessions, a busy machine lets who has just changed over wait.
+    yield op("leave the caller's process group", "setpgid", [0, 0]);
   }
   // The status socket and the gate too: init needs them until execve, the program must not have them.
   const all = named("~0", 0xffffffff);
