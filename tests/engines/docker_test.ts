@@ -95,7 +95,7 @@ engineTest(DOCKER, async ({ machine, image, step }) => {
   await step("run --detach, ps, logs", async () => {
     equal(await out("ps", "--format={{.Names}} {{.State}}"), "box running");
     equal(await state("{{.State.Status}} {{.HostConfig.Runtime}}"), "running ai-sandbox");
-    while (await out("logs", "box") !== "up");
+    equal(await eventually(() => out("logs", "box"), (said) => said === "up"), "up");
   });
 
   await step("exec", async () => {

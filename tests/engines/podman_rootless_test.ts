@@ -2,6 +2,7 @@ import { equal, match } from "node:assert/strict";
 import type { Said } from "../helpers/cli.ts";
 import { engineTest } from "../helpers/engines/engine_test.ts";
 import { IMAGE } from "../helpers/engines/image.ts";
+import { eventually } from "../helpers/eventually.ts";
 import type { RunOptions } from "../helpers/engines/private_machine.ts";
 
 const UID = 12_345;
@@ -65,7 +66,7 @@ engineTest(PODMAN, async ({ machine, image, runtime, step }) => {
     equal(await out("inspect", "--format={{.State.Status}} {{.OCIRuntime}}", "box"), "running ai-sandbox");
     const state = (await machine.run(["find", RUN, "-name", id])).stdout;
     match(state, new RegExp(`^${RUN}/${runtime === "runc" ? "runc" : "ai-sandbox/containers"}/${id}$`, "m"));
-    while (await out("logs", "box") !== "up");
+    equal(await eventually(() => out("logs", "box"), (said) => said === "up"), "up");
     equal(await out("exec", "--user=guest", "--workdir=/tmp", "box", "sh", "-c", "id -u; pwd"), "1000\n/tmp");
     equal((await run(["exec", "box", "/nosuch"])).code, 127);
     match((await run(["exec", "-it", "box", "tty"], { terminal: true })).stdout, /\/dev\/pts\/\d+\r\n/);

@@ -2,6 +2,7 @@ import { deepEqual, equal, match } from "node:assert/strict";
 import { findCriu } from "../../snapshots/installed.ts";
 import { engineTest } from "../helpers/engines/engine_test.ts";
 import { IMAGE } from "../helpers/engines/image.ts";
+import { eventually } from "../helpers/eventually.ts";
 import type { PrivateMachine } from "../helpers/engines/private_machine.ts";
 
 const WAIT_MS = 60_000;
@@ -94,7 +95,7 @@ engineTest(PODMAN, async ({ machine, image, layer, step }) => {
       await podman.out("inspect", "--format={{.State.Status}} {{.OCIRuntime}}", "box"),
       "running ai-sandbox",
     );
-    while (await podman.out("logs", "box") !== "up");
+    equal(await eventually(() => podman.out("logs", "box"), (said) => said === "up"), "up");
   });
 
   await step("exec", async () => {
