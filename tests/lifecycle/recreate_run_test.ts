@@ -45,7 +45,8 @@ async function untilSleeps(containers: Containers, id: string): Promise<number> 
   for (const end = Date.now() + 30_000; Date.now() < end;) {
     const { pid } = JSON.parse(await containers.output("state", id));
     // A shell that is just about to become another program may note a signal and forget it.
-    if (Deno.readTextFileSync(`/proc/${pid}/comm`) === "sleep\n") return pid;
+    // One that is being created has no process yet.
+    if (pid > 0 && Deno.readTextFileSync(`/proc/${pid}/comm`) === "sleep\n") return pid;
   }
   throw new Error("It does not sleep");
 }
