@@ -60,12 +60,14 @@ export function availableBytes(): number {
 const SHRINK = "/sys/kernel/slab/net_namespace/shrink";
 
 /**
- * Lets the kernel give back what it keeps in reserve of network namespaces, so that only those count that are there.
+ * Lets the kernel give back what it keeps in reserve of network namespaces, so that only those count that are there. Some
+ * kernels (6.18 is one) free those that have ended when the next one ends: one does.
  *
  * @returns Whether it does: not every kernel can be told.
  */
 export function giveNamespacesBack(): boolean {
   try {
+    new Deno.Command("unshare", { args: ["--net", "true"], stdout: "null", stderr: "null" }).outputSync();
     Deno.writeTextFileSync(SHRINK, "1", { create: false });
     return true;
   } catch {

@@ -1,9 +1,11 @@
-import { deepEqual, equal, match } from "node:assert/strict";
+import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { fromFileUrl } from "@std/path";
 import { settle } from "../bench/crowd.ts";
 import { markdown, ratioTarget } from "../bench/report.ts";
 import { quantile, ratio } from "../bench/stats.ts";
+import { giveNamespacesBack, networkNamespaces } from "../bench/usage.ts";
 import { missing } from "../bench/workspace.ts";
+import { eventually } from "./helpers/eventually.ts";
 import { skip } from "./helpers/skip.ts";
 
 const ROOT = fromFileUrl(new URL("..", import.meta.url));
@@ -153,4 +155,18 @@ Deno.test("settle() waits as long as namespaces get fewer, and tells how many ar
   equal(await counted([900, 220], false), 0);
   const slow = [900, ...Array.from({ length: 40 }, (_, index) => 800 - 16 * index), 100];
   equal(await counted(slow, true), 0, "slowly is not never");
+});
+
+Deno.test("network namespaces that have ended are given back, also by a kernel that waits for the next one", async () => {
+  if (!giveNamespacesBack()) return skip("needs root, and a kernel that can be told to give back");
+  const before = networkNamespaces();
+  // All at once, so that no next one follows.
+  const end = 'for i in $(seq 300); do unshare --net sleep 60 & all="$all $!"; done; kill $all; wait; exit 0';
+  equal((await new Deno.Command("sh", { args: ["-c", end] }).output()).success, true);
+  const most = before + 100;
+  const left = await eventually(
+    () => giveNamespacesBack() ? networkNamespaces() : Infinity,
+    (count) => count < most,
+  );
+  ok(left < most, `${left} where ${before} were`);
 });
