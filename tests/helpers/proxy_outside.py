@@ -33,6 +33,9 @@ def serve_stream(c, local, server_name=None):
                     if b" /redirect" in first: c.sendall(b"HTTP/1.1 302 Found\r\nLocation: http://denied.test/away\r\nContent-Length: 0\r\n\r\n")
                     elif b" /echo" in first:
                         c.sendall(b"HTTP/1.1 200 OK\r\nX-Echo: " + seen.split(b"uthorization: ")[-1].split(b"\r\n")[0] + b"\r\nContent-Length: " + str(len(seen)).encode() + b"\r\n\r\n" + seen)
+                    elif b" /early" in first: # says what it got in a head that is only a hint, and in words behind the status
+                        got = seen.split(b"uthorization: ")[-1].split(b"\r\n")[0]
+                        c.sendall(b"HTTP/1.1 103 Early Hints\r\nX-Echo: " + got + b"\r\n\r\nHTTP/1.1 200 " + got + b"\r\nContent-Length: 0\r\n\r\n")
                     elif b" /big" in first:
                         c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (1 << 28))
                         piece = b"x" * (1 << 20)

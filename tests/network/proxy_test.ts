@@ -117,15 +117,17 @@ containerTest(
       }),
       { token: "the-real-secret" },
     );
-    const [answer] = await world.attempt([{
+    const head = "HTTP/1.1\r\nHost: inspected.test\r\nAuthorization: Bearer placeholder-1\r\n\r\n";
+    const [answer, early] = await world.attempt(["/echo", "/early"].map((path) => ({
       resolve: ["inspected.test"],
       to: ["192.0.2.2", 443],
       tls: { sni: "inspected.test", ca: `${world.path}/box-ca.pem` },
-      send: ["GET /echo HTTP/1.1\r\nHost: inspected.test\r\nAuthorization: Bearer placeholder-1\r\n\r\n"],
-    }]);
+      send: [`GET ${path} ${head}`],
+    })));
     ok(world.seen().some(({ data }) => data?.includes("authorization: Bearer the-real-secret")));
     match(answer!, /x-echo: Bearer placeholder-1\r\n[^]*authorization: Bearer placeholder-1/);
-    ok(!answer!.includes("the-real-secret"));
+    match(early!, / 103 [^]*x-echo: Bearer placeholder-1\r\n[^]* 200 Bearer placeholder-1\r\n/);
+    ok(![answer, early].some((each) => each!.includes("the-real-secret")));
     ok(!JSON.stringify(world.audit()).includes("the-real-secret"));
   },
 );
