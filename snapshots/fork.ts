@@ -15,7 +15,7 @@ import { type ForkOrigin, type ForkSource, openSource } from "./fork_source.ts";
 import { findCriu, type InstalledCriu } from "./installed.ts";
 import type { CriuOptions } from "./options.ts";
 import { type ForkPages, type LazyOption, pagesOfForks } from "./pager/option.ts";
-import type { Pages } from "./pager/pages.ts";
+import type { LentPages } from "./pager/kept.ts";
 import { restoreInto } from "./restore.ts";
 import type { Stdio } from "./restore_externals.ts";
 
@@ -87,7 +87,7 @@ export class Forkery implements Disposable {
   readonly #source: ForkSource;
   /** Nothing where programs are begun anew. */
   readonly #criu: InstalledCriu | undefined;
-  readonly #pages: Pages | undefined;
+  readonly #pages: LentPages | undefined;
   readonly #told: ForkPages;
   readonly #options: ForkOptions;
   readonly #name: string;
@@ -96,7 +96,7 @@ export class Forkery implements Disposable {
     source: ForkSource,
     { criu, pages, told }: {
       readonly criu: InstalledCriu | undefined;
-      readonly pages: Pages | undefined;
+      readonly pages: LentPages | undefined;
       readonly told: ForkPages;
     },
     options: ForkOptions,
@@ -164,7 +164,7 @@ export class Forkery implements Disposable {
         ...wanted,
         criu: this.#criu,
         images: machineId === "root" ? withMachineId(images) : images,
-        pages: this.#pages,
+        pages: this.#pages?.pages,
         change: (bundle) => changesOf(images, bundle, machineId === "root"),
         beforeResume: markIt,
         ...(workPath !== undefined && { logPath: `${workPath}/${id}` }),

@@ -69,13 +69,13 @@ export async function restoreContainer(id: string, options: RestoreOptions = {})
       const criu = findCriu(options.criu);
       const { images, verified } = await openImagesSoon(path);
       const logPath = options.workPath ?? images.path;
-      using pages = await pagesOf(images, options);
+      using lent = await pagesOf(images, options);
       return await restoreInto(id, {
         ...wanted,
         criu,
         images,
         verified,
-        pages,
+        pages: lent?.pages,
         bundle: () => bundle,
         logPath,
       });

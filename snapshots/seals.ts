@@ -83,22 +83,23 @@ export async function checkSeal(path: string, { bytes, sha256 }: FileSeal): Prom
  */
 const known = new Map<string, { readonly inode: string; readonly seal: FileSeal }>();
 const MOST_KNOWN = 4096;
-const SETTLED_MS = 2000;
+/** So long after its last change it is certain that a file has not been changed again. */
+export const SETTLED_MS = 2000;
 
 /** The seal of a file; one that has not changed since this process has hashed it is not read again. */
 async function sealUnlessKnown(path: string): Promise<FileSeal> {
-  const before = inodeOf(path);
+  const before = stampOf(path);
   const one = known.get(path);
   if (one && one.inode === before) return one.seal;
   const is = await seal(path);
-  if (before === undefined || inodeOf(path) !== before) return is;
+  if (before === undefined || stampOf(path) !== before) return is;
   if (known.size >= MOST_KNOWN) known.clear();
   known.set(path, { inode: before, seal: is });
   return is;
 }
 
 /** What changes with every change of a file; nothing if it was changed just now. */
-function inodeOf(path: string): string | undefined {
+export function stampOf(path: string): string | undefined {
   using file = open(path, HOW);
   const { device, inode, sizeBytes, modifiedNs, changedNs } = lookAt(file)!;
   const isSettled = Number(changedNs / 1_000_000n) < Date.now() - SETTLED_MS;

@@ -1,6 +1,7 @@
 import { UnsupportedError, UsageError } from "../../runtime/errors.ts";
 import type { Images } from "../open_images.ts";
-import type { Pages } from "./pages.ts";
+import type { LentPages } from "./kept.ts";
+import { MOST_KEPT_BYTES, seenAgain } from "./seen.ts";
 
 /** How the memory of a fork was brought back, and why not lazily, if nobody has asked for either. */
 export interface ForkPages {
@@ -16,7 +17,7 @@ export interface LazyOption {
    * `eager`: all of it before it goes on. `lazy`: each page when it is touched, by a process that lives as long as the
    * container; forks of one state take the memory of what they touch then.
    *
-   * @default eager for a restore, lazy for forks where nothing speaks against it
+   * @default eager for a restore, lazy for forks where nothing speaks against it: the first one alone of a process is eager
    */
   readonly pages?: "eager" | "lazy" | undefined;
 }
@@ -29,7 +30,7 @@ export interface LazyOption {
 export async function pagesOf(
   { path, manifest }: Images,
   { pages, lazyPages }: LazyOption & { readonly lazyPages?: boolean },
-): Promise<Pages | undefined> {
+): Promise<LentPages | undefined> {
   if (pages === undefined || pages === "eager") return undefined;
   if (pages !== "lazy") throw new UsageError(`Cannot use "${pages}" for pages: it is eager or lazy`);
   if (lazyPages) throw new UsageError("Cannot use both --lazy and --lazy-pages: choose who brings memory in");
@@ -41,7 +42,7 @@ export async function pagesOf(
       "leave it out",
     );
   }
-  return new (await import("./pages.ts")).Pages(path);
+  return (await import("./kept.ts")).keptPages.take(path);
 }
 
 /**
@@ -54,7 +55,7 @@ export async function pagesOfForks(
   images: Images,
   { pages }: LazyOption,
   isAlone: boolean,
-): Promise<{ readonly pages: Pages | undefined; readonly told: ForkPages }> {
+): Promise<{ readonly pages: LentPages | undefined; readonly told: ForkPages }> {
   if (pages !== undefined) {
     const asked = await pagesOf(images, { pages });
     return { pages: asked, told: { how: asked ? "lazy" : "eager" } };
@@ -72,7 +73,11 @@ export async function pagesOfForks(
 /** What speaks against it where nobody has asked for it. */
 async function against({ path, manifest }: Images, isAlone: boolean): Promise<string | undefined> {
   if (manifest?.kind === "light") return "there is no memory: programs begin anew";
-  if (isAlone) return "a single fork has nobody to share memory with";
+  if (isAlone) {
+    const before = seenAgain(path);
+    if (!before) return "a single fork has nobody to share memory with";
+    if (before.bytes > MOST_KEPT_BYTES) return "its memory is too much to be kept for the next one";
+  }
   const { mostThreads, refusalOfKernel } = await import("./allowed.ts");
   // Threads that move memory at the same time may leave open what is where, and be ended for it.
   if (mostThreads(Deno.readFileSync(`${path}/pstree.img`)) > 1) return "a process of it has several threads";

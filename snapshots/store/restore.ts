@@ -51,12 +51,12 @@ export async function restoreFound(
       const criu = findCriu(options.criu);
       using whole = await lockedWhole(snapshot, new SnapshotStore(options));
       const images = await openImages(whole.path);
-      using pages = await pagesOf(images, options);
+      using lent = await pagesOf(images, options);
       return await restoreInto(id, {
         ...wanted,
         criu,
         images,
-        pages,
+        pages: lent?.pages,
         bundle: () => bundle,
         logPath: options.workPath, // in the snapshot it would be written anew with each restore
       });

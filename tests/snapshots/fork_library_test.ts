@@ -1,12 +1,21 @@
-import { deepEqual, equal, match, rejects } from "node:assert/strict";
+import { deepEqual, equal, match, ok, rejects } from "node:assert/strict";
 import { findSnapshot, forkContainers, Pool, Sandbox, UnsupportedError } from "../../mod.ts";
 import { probeHost } from "../../runtime/host/probe.ts";
 import { findCriu } from "../../snapshots/installed.ts";
 import { runCriu } from "../../snapshots/worker.ts";
+import { KeptPages, keptPages } from "../../snapshots/pager/kept.ts";
+import type { ForkPages } from "../../snapshots/pager/option.ts";
+import { SETTLED_MS } from "../../snapshots/seals.ts";
 import { until } from "../helpers/cli.ts";
 import { BOX } from "../helpers/containers.ts";
+import { eventually } from "../helpers/eventually.ts";
 import { ForkBox } from "../helpers/fork_box.ts";
 import { snapshotTest } from "../helpers/snapshot_box.ts";
+
+/** Waits until images that have just been written can be told from those that are written next. */
+async function settled(): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, SETTLED_MS + 100));
+}
 
 /** Counts the lines that it reads, as soon as it is a fork. */
 const COUNT = `echo '{"waits":true}'; until [ -e /dev/ai-sandbox/fork.json ]; do sleep 0.02; done
@@ -53,6 +62,69 @@ snapshotTest(
     deepEqual(box.forks, []);
   },
 );
+
+snapshotTest("forkContainers() keeps the memory of images that it makes one fork of again", async () => {
+  await using box = new ForkBox();
+  box.write(["bash", "-c", COUNT]);
+  await box.atLeast(1, await box.start());
+  await box.checkpoint();
+  await settled();
+  const { root } = box.containers;
+  const bundle = box.containers.bundle.path;
+  const one = async (name: string): Promise<ForkPages> => {
+    const [outcome] = await forkContainers({ images: box.images }, {
+      root,
+      bundle,
+      name,
+      stdin: "piped",
+      stdout: "piped",
+    });
+    if ("error" in outcome!) throw outcome.error;
+    await using fork = outcome!.fork;
+    const input = fork.stdin!.getWriter();
+    await input.write(encoder.encode("hello\n"));
+    await input.close();
+    equal(await new Response(fork.stdout).text(), "1 hello\n");
+    return fork.pages;
+  };
+  const alone = { how: "eager", why: "a single fork has nobody to share memory with" } as const;
+  using _kept = keptPages;
+  deepEqual(await one("first"), alone);
+  equal(keptPages.bytes, 0);
+  deepEqual(await one("second"), { how: "lazy" });
+  const kept = keptPages.bytes;
+  ok(kept > 0);
+  deepEqual(await one("third"), { how: "lazy" });
+  equal(keptPages.bytes, kept);
+  Deno.chmodSync(`${box.images}/pstree.img`, 0o600);
+  await settled();
+  deepEqual(await one("changed"), alone);
+  deepEqual(await one("again"), { how: "lazy" });
+  equal(keptPages.bytes, kept);
+});
+
+snapshotTest("memory of images is kept only so long and so much of it, and while it is used", async () => {
+  await using box = new ForkBox();
+  box.write(["bash", "-c", COUNT]);
+  await box.atLeast(1, await box.start());
+  await box.checkpoint();
+  await settled();
+  using kept = new KeptPages({ idleMs: 10 });
+  kept.take(box.images)[Symbol.dispose]();
+  equal(kept.bytes, 0); // nobody knows yet that they come again
+  using first = kept.take(box.images);
+  {
+    using second = kept.take(box.images);
+    equal(second.pages, first.pages);
+  }
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  ok(kept.bytes > 0, "the first one uses it");
+  using little = new KeptPages({ mostBytes: kept.bytes - 1 });
+  using _much = little.take(box.images);
+  equal(little.bytes, 0);
+  first[Symbol.dispose]();
+  await eventually(() => kept.bytes, (bytes) => bytes === 0);
+});
 
 snapshotTest("fork() of a snapshot makes containers that go on from it", async () => {
   await using box = new ForkBox();
