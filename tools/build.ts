@@ -11,7 +11,6 @@
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { dirname, fromFileUrl, join, resolve } from "@std/path";
-import { ANSWERED, answersOf } from "./build/answers.ts";
 import { expose, loader, recorder, SETTINGS, words } from "./build/bootstrap.ts";
 import { bundle, type Program } from "./build/bundle.ts";
 import { withDirectImports } from "./build/direct_imports.ts";
@@ -40,6 +39,8 @@ const APART = ["dbus", "dns-packet", "node-forge"];
 const RUNS = [`run ${HELLO}`, `run --policy default ${HELLO}`, "run -- true", "run --memory 64MB -- true"];
 /** The name of a container that is there while the code caches are made, what it is made from being kept the second time; it takes root. */
 const BOX = `build-${Deno.pid}`;
+/** Bundles whose program lasts, to be checkpointed: with an overlay on its root, and without. */
+const [LASTING, PLAIN] = ["lasting", "plain"];
 const LIFE = [
   `create --bundle . ${BOX}`,
   `exec --env A=b ${BOX} true`,
@@ -50,7 +51,15 @@ const LIFE = [
   `delete --force ${BOX}`,
   `run --bundle . ${BOX}`,
   `run --bundle . ${BOX}`,
-  `restore --bundle . --image-path none ${BOX}`,
+  // With an overlay on its root and without; where there is no CRIU, these are refused.
+  ...[LASTING, PLAIN].flatMap((bundle) => [
+    `run --detach --bundle ${bundle} ${BOX}`,
+    `checkpoint --image-path ${bundle}/images ${BOX}`,
+    ...["", ""].flatMap(() => [
+      `restore --detach --bundle ${bundle} --image-path ${bundle}/images ${BOX}`,
+      `delete --force ${BOX}`,
+    ]),
+  ]),
 ].map((line) => `--root containers ${line}`);
 const WARM = ["--version", `plan ${HELLO}`, ...RUNS, ...RUNS, ...LIFE];
 const WARM_TIMEOUT_MS = 10_000;
@@ -110,15 +119,9 @@ export async function build(options: Build): Promise<string[]> {
 
   const scripts = sources.map(({ length }, index) => ({ source: length, cache: caches[index]!.length }));
   const layout = { offset: payloadOffset(host), scripts, places: program.places, main: program.main };
-  const blobs = sources.flatMap((source, index) => [source, caches[index]!]);
-  const payload = new Uint8Array(await new Blob(blobs as BlobPart[]).arrayBuffer());
-  const parts = { stub, settings: SETTINGS, words: words(loader(layout, hooked)), payload };
-  let bytes = attach(host, parts);
-  if (options.entry === MAIN && !foreign) {
-    const answers = await answersOf(bytes);
-    bytes = attach(host, { ...parts, answers });
-    report.push(`answered without Deno: ${ANSWERED.join(", ")}`);
-  }
+  const parts = sources.flatMap((source, index) => [source, caches[index]!]);
+  const payload = new Uint8Array(await new Blob(parts as BlobPart[]).arrayBuffer());
+  const bytes = attach(host, { stub, settings: SETTINGS, words: words(loader(layout, hooked)), payload });
   await replace(options.output, (temp) => Deno.writeFile(temp, bytes));
   const of = options.deno ?? `Deno ${Deno.version.deno}`;
   report.push(`${options.output}: ${(bytes.length / 1e6).toFixed(1)} MB with ${of}`);
@@ -150,9 +153,7 @@ async function recordCaches(
       await Deno.writeTextFile(join(dir, `source${index}`), text);
       await Deno.writeTextFile(join(dir, `cache${index}`), "");
     }
-    const spec = JSON.parse(await Deno.readTextFile(join(HELLO, "config.json")));
-    const [root, annotations] = [{ path: join(HELLO, "rootfs") }, { "dev.ai-sandbox.overlay": "tmpfs" }];
-    await Deno.writeTextFile(join(dir, "config.json"), JSON.stringify({ ...spec, root, annotations }));
+    await writeBundles(dir);
     for (const line of warm) {
       const signal = AbortSignal.timeout(WARM_TIMEOUT_MS);
       const io = { stdin: "null", stdout: "null", stderr: "null" } as const;
@@ -163,6 +164,28 @@ async function recordCaches(
     await removeBox(join(dir, "containers"));
     await Deno.remove(dir, { recursive: true });
   }
+}
+
+/** Writes what the containers of the warm-up are made from. */
+async function writeBundles(dir: string): Promise<void> {
+  const spec = JSON.parse(await Deno.readTextFile(join(HELLO, "config.json")));
+  const [root, annotations] = [{ path: join(HELLO, "rootfs") }, { "dev.ai-sandbox.overlay": "tmpfs" }];
+  const args = ["/usr/bin/sleep", "60"];
+  const lasting = { ...spec, process: { ...spec.process, args } };
+  const bundles = {
+    ".": { ...spec, root, annotations },
+    [LASTING]: { ...lasting, root, annotations },
+    [PLAIN]: { ...lasting, root: { path: "rootfs" } },
+  };
+  for (const [name, config] of Object.entries(bundles)) {
+    await Deno.mkdir(join(dir, name), { recursive: true });
+    await Deno.writeTextFile(join(dir, name, "config.json"), JSON.stringify(config));
+  }
+  const rootfs = join(dir, PLAIN, "rootfs");
+  for (const name of ["dev", "proc", "sys", "tmp", "usr"]) {
+    await Deno.mkdir(join(rootfs, name), { recursive: true });
+  }
+  for (const name of ["bin", "lib", "lib64"]) await Deno.symlink(`usr/${name}`, join(rootfs, name));
 }
 
 /** Removes the container of the warm-up by the checkout's own command: a program that was built wrong may not be able to. */
