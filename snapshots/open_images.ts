@@ -2,6 +2,7 @@ import { resolve } from "@std/path";
 import { LifecycleError } from "../runtime/errors.ts";
 import { DATA, INDEX } from "./layer/entry.ts";
 import { BEGUN } from "./light/begun.ts";
+import { KeptSeals } from "./kept_seals.ts";
 import { missingFeatures } from "./machine.ts";
 import { type Manifest, readManifest } from "./manifest.ts";
 import { unusable } from "./own_file.ts";
@@ -51,7 +52,10 @@ export async function openImagesSoon(
     if (missing.length > 0) {
       throw unusable(path, `it is of a processor with ${missing.join(", ")}, which this one lacks`);
     }
-    const { verified } = await checkSmallSeals(path, manifest.seals, manifest.pages);
+    const { verified } = await checkSmallSeals(path, manifest.seals, {
+      ...(manifest.pages && { pages: manifest.pages }),
+      kept: KeptSeals.of(path),
+    });
     return { images: { path, manifest, links: readLinks(path) }, verified };
   }
   if (!exists(`${path}/inventory.img`)) throw unusable(path, "it holds no images of CRIU");

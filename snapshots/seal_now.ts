@@ -2,8 +2,9 @@ import { createHash } from "node:crypto";
 import { check } from "../ffi/errno.ts";
 import { libc } from "../ffi/libc.ts";
 import { open } from "../ffi/fd.ts";
+import { HOW } from "./file_stamp.ts";
 import type { FileSeal } from "./manifest.ts";
-import { HOW, imageNames, PIECE_BYTES } from "./seals.ts";
+import { imageNames, PIECE_BYTES } from "./seals.ts";
 
 /** The seal of every file of a directory of images, by name, while CRIU waits: what it has beside files is left out. */
 export function sealAllNow(directory: string): Record<string, FileSeal> {

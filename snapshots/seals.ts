@@ -1,7 +1,8 @@
 import { check } from "../ffi/errno.ts";
 import { open } from "../ffi/fd.ts";
 import { libc } from "../ffi/libc.ts";
-import { lookAt } from "../ffi/tree.ts";
+import { HOW, stampOf } from "./file_stamp.ts";
+import type { KeptSeals } from "./kept_seals.ts";
 import { type FileSeal, MANIFEST, type Manifest } from "./manifest.ts";
 import { unusable } from "./own_file.ts";
 
@@ -9,8 +10,6 @@ import { unusable } from "./own_file.ts";
 export const PIECE_BYTES: number = 16 << 20;
 /** Files of this size on take longer to hash than all others. */
 const LARGE_BYTES = 1 << 20;
-/** How files are opened: links are not followed, and no fifo keeps anybody waiting. */
-export const HOW: number = 0o4000 | (Deno.build.arch === "x86_64" ? 0o400000 : 0o100000); // O_NONBLOCK, O_NOFOLLOW
 
 /** CRIU's images of a directory, sorted: not its logs and figures. */
 export function imageNames(directory: string): string[] {
@@ -37,13 +36,14 @@ export async function checkSeals(
 /**
  * Compares all but the pages of memory, which are most of it.
  *
+ * @param how Where the pages are, and what earlier commands know of the files; without that all of them are read.
  * @returns What resolves when the pages are compared too; until then nobody may use them.
  * @throws {LifecycleError} as {@linkcode checkSeals} does.
  */
 export async function checkSmallSeals(
   directory: string,
   seals: Readonly<Record<string, FileSeal>>,
-  pages?: Manifest["pages"],
+  { pages, kept }: { readonly pages?: Manifest["pages"]; readonly kept?: KeptSeals | undefined } = {},
 ): Promise<{ readonly verified: Promise<void> }> {
   const found = Array.from(Deno.readDirSync(directory)).filter(({ name }) => isSealed(name));
   for (const { name, isFile } of found) {
@@ -58,11 +58,16 @@ export async function checkSmallSeals(
   for (const name of names) {
     if (!found.some((each) => each.name === name)) throw unusable(`${directory}/${name}`, "it is missing");
   }
-  const compare = (name: string): Promise<void> => checkSeal(`${directory}/${name}`, seals[name]!);
+  const compare = (name: string): Promise<void> => {
+    const hash = (): Promise<void> => checkSeal(`${directory}/${name}`, seals[name]!);
+    return kept ? kept.learn(name, seals[name]!, hash) : hash();
+  };
+  const unknown = names.filter((name) => !kept?.has(name, seals[name]!));
   const isPages = (name: string): boolean => name.startsWith("pages-") && seals[name]!.bytes >= LARGE_BYTES;
-  for (const name of names) if (!isPages(name)) await compare(name);
+  for (const name of unknown) if (!isPages(name)) await compare(name);
   const verified = (async () => {
-    for (const name of names) if (isPages(name)) await compare(name);
+    for (const name of unknown) if (isPages(name)) await compare(name);
+    kept?.write();
   })();
   verified.catch(() => {}); // whoever awaits it hears of it
   return { verified };
@@ -77,33 +82,20 @@ export async function checkSeal(path: string, { bytes, sha256 }: FileSeal): Prom
   if (is.sha256 !== sha256) throw unusable(path, "it was altered");
 }
 
-/**
- * What this process has hashed, by path. Nobody can set the time of an inode's last change; within a tick of its clock a second
- * change would not show, so what has just been changed is hashed again.
- */
-const known = new Map<string, { readonly inode: string; readonly seal: FileSeal }>();
+/** What this process has hashed, by path. */
+const known = new Map<string, { readonly stamp: string; readonly seal: FileSeal }>();
 const MOST_KNOWN = 4096;
-/** So long after its last change it is certain that a file has not been changed again. */
-export const SETTLED_MS = 2000;
 
 /** The seal of a file; one that has not changed since this process has hashed it is not read again. */
 async function sealUnlessKnown(path: string): Promise<FileSeal> {
   const before = stampOf(path);
   const one = known.get(path);
-  if (one && one.inode === before) return one.seal;
+  if (one && one.stamp === before) return one.seal;
   const is = await seal(path);
   if (before === undefined || stampOf(path) !== before) return is;
   if (known.size >= MOST_KNOWN) known.clear();
-  known.set(path, { inode: before, seal: is });
+  known.set(path, { stamp: before, seal: is });
   return is;
-}
-
-/** What changes with every change of a file; nothing if it was changed just now. */
-export function stampOf(path: string): string | undefined {
-  using file = open(path, HOW);
-  const { device, inode, sizeBytes, modifiedNs, changedNs } = lookAt(file)!;
-  const isSettled = Number(changedNs / 1_000_000n) < Date.now() - SETTLED_MS;
-  return isSettled ? [device, inode, sizeBytes, modifiedNs, changedNs].join() : undefined;
 }
 
 /** Size and hash of a file. */

@@ -11,7 +11,7 @@ const [ESRCH, EINVAL] = [3, 22];
 let known: string | undefined;
 
 /** What tells this boot from others. */
-function bootId(): string {
+export function bootId(): string {
   return known ??= Deno.readTextFileSync("/proc/sys/kernel/random/boot_id").trim();
 }
 

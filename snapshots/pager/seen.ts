@@ -1,4 +1,4 @@
-import { stampOf } from "../seals.ts";
+import { stampOf } from "../file_stamp.ts";
 import { pidOfPageMap } from "./pagemap.ts";
 
 /** More memory than this is not kept for who might come. */

@@ -28,20 +28,13 @@ export class MovesProgram implements Disposable {
   readonly #directory = new Temporary();
   readonly path: string = `${this.#directory.path}/program`;
 
-  /** @param answers What it is to print for `--version` and `--help`. */
-  constructor(answers: readonly string[] = []) {
+  constructor() {
     const [source, host] = [this.#directory.file("host.c", HOST), `${this.#directory.path}/host`];
     const args = ["-fPIC", "-pie", "-Wl,--build-id", "-o", host, source];
     const { success, stderr } = new Deno.Command("gcc", { args }).outputSync();
     if (!success) throw new Error(new TextDecoder().decode(stderr));
     const stub = Uint8Array.fromHex(STUBS[Deno.build.arch]);
-    const parts = {
-      stub,
-      words: ["deno"],
-      settings: ["SET=1"],
-      payload: new Uint8Array(),
-      answers: answers.map((each) => new TextEncoder().encode(each)),
-    };
+    const parts = { stub, words: ["deno"], settings: ["SET=1"], payload: new Uint8Array() };
     Deno.writeFileSync(this.path, attach(Deno.readFileSync(host), parts), { mode: 0o755 });
   }
 

@@ -5,7 +5,7 @@ import { findCriu } from "../../snapshots/installed.ts";
 import { runCriu } from "../../snapshots/worker.ts";
 import { KeptPages, keptPages } from "../../snapshots/pager/kept.ts";
 import type { ForkPages } from "../../snapshots/pager/option.ts";
-import { SETTLED_MS } from "../../snapshots/seals.ts";
+import { SETTLED_MS } from "../../snapshots/file_stamp.ts";
 import { until } from "../helpers/cli.ts";
 import { BOX } from "../helpers/containers.ts";
 import { eventually } from "../helpers/eventually.ts";
