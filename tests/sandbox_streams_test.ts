@@ -143,7 +143,7 @@ sandboxTest(
   async () => {
     const reason = cannotLimit();
     if (reason) return skip(reason);
-    await using sandbox = await Sandbox.run({ command: ["echo", "hi"], pids: 100, timeoutMs: 10_000 });
+    await using sandbox = await Sandbox.run({ command: ["echo", "hi"], pids: 100, timeoutMs: 60_000 });
     equal(await new Response(sandbox.stdout).text(), "hi\n");
     equal((await sandbox.wait()).exitCode, 0);
   },

@@ -1,5 +1,5 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
-import { stampAt } from "../../ffi/look.ts";
+import { isThere as hasFile, stampAt } from "../../ffi/look.ts";
 import { loadBundle, request } from "../../runtime/bundle.ts";
 import { probeHost } from "../../runtime/host/probe.ts";
 import { assemble, assembleTable } from "../../runtime/launch/image.ts";
@@ -10,6 +10,7 @@ import { planRerun } from "../../runtime/plan/rerun.ts";
 import { FORWARDED, signalNumber } from "../../runtime/supervise/signals.ts";
 import { cli, finish, start } from "../helpers/cli.ts";
 import { add } from "../helpers/defects.ts";
+import { eventually } from "../helpers/eventually.ts";
 import { MOUNTS } from "../helpers/launch_bundle.ts";
 import { rerunTest, type Runs, SETTLED_MS } from "../helpers/reruns.ts";
 
@@ -121,20 +122,10 @@ rerunTest(
     const left = Deno.readTextFileSync(`/proc/${command.pid}/task/${command.pid}/children`).trim().split(" ");
     command.kill("SIGKILL");
     await finish(command);
-    for (let tries = 0; left.some(isThere) && tries < 1000; tries++) {
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-    deepEqual(left.filter(isThere), []);
+    const isThere = (pid: string): boolean => hasFile(`/proc/${pid}`);
+    deepEqual(await eventually(() => left.filter(isThere), ({ length }) => length === 0), []);
   },
 );
-
-function isThere(pid: string): boolean {
-  try {
-    return Deno.statSync(`/proc/${pid}`).isDirectory;
-  } catch {
-    return false;
-  }
-}
 
 rerunTest("a bundle that has changed is run as it is now", async (runs) => {
   const { bundle } = runs;

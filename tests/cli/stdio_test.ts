@@ -59,7 +59,7 @@ Deno.test("run lets a program read a line at a time", async () => {
 
 Deno.test("run ends a program by SIGPIPE when nobody reads its output", async () => {
   await leavesNothing([], async () => {
-    const child = start(["run", "--timeout", "20s", "--", "sh", "-c", "yes; echo $? >&2"]);
+    const child = start(["run", "--timeout", "60s", "--", "sh", "-c", "yes; echo $? >&2"]);
     await until(child.stdout, "y\n");
     await child.stdout.cancel();
     child.stdin.close();

@@ -149,7 +149,7 @@ Deno.test("run --terminal ends the input of the program when ours ends", async (
 
 Deno.test("run --terminal ends when its reader is gone", async () => {
   await leavesNothing([], async () => {
-    const child = start(["run", "-t", "--timeout", "20s", "--", "sh", "-c", "echo ready; sleep 0.5; yes"]);
+    const child = start(["run", "-t", "--timeout", "60s", "--", "sh", "-c", "echo ready; sleep 0.5; yes"]);
     await until(child.stdout, "ready");
     await child.stdout.cancel();
     child.stdin.close();

@@ -1,12 +1,13 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
+import { isThere } from "../../ffi/look.ts";
 import type { Hooks } from "../../runtime/spec/config.ts";
 import { BOX, Containers } from "../helpers/containers.ts";
 import { containerTest } from "../helpers/container_test.ts";
+import { eventually } from "../helpers/eventually.ts";
 import { HOST } from "../unit/runtime/cgroup/groups.ts";
 
 /** What a command may take that must not wait for anybody, on a busy machine. */
 const SOON_MS = 18_000;
-const FOREVER = [{ path: "/bin/sleep", args: ["sleep", "300"] }];
 
 /** With as many a container fits. */
 const MOST_INODES = 8;
@@ -59,14 +60,16 @@ for (const kind of ["createRuntime", "startContainer", "poststart"] as const) {
     `a container whose ${kind} hook does not end is deleted, and who waits for the hook ends`,
     async () => {
       await using containers = new Containers();
-      const inside = [{ path: "/bin/sh", args: ["sh", "-c", "sleep 300"] }];
-      const hooks: Hooks = { [kind]: kind === "startContainer" ? inside : FOREVER };
+      const { rootfs } = containers.bundle;
+      const begun = kind === "startContainer" ? "/begun" : `${rootfs}/begun`;
+      const args = ["sh", "-c", `: >${begun}; sleep 300`];
+      const hooks: Hooks = { [kind]: [{ path: "/bin/sh", args }] };
       containers.write(["/bin/sleep", "300"], { hooks });
       const isEarly = kind === "createRuntime";
       if (!isEarly) await containers.output("create", BOX);
       const waiting = containers.begin(isEarly ? "create" : "start", BOX);
       if (isEarly) await hasInit(containers);
-      else await new Promise((resolve) => setTimeout(resolve, 600));
+      ok(await eventually(() => isThere(`${rootfs}/begun`), (is) => is), "the hook does not begin");
       equal((await soon(containers, "delete", "--force", BOX)).code, 0);
       ok((await waiting.answer).code !== 0);
     },

@@ -1,3 +1,4 @@
+import { isThere } from "../../ffi/look.ts";
 import { libc } from "../../ffi/libc.ts";
 import { reap } from "../../ffi/process.ts";
 import { HOOKS } from "../../runtime/spec/words.ts";
@@ -46,14 +47,6 @@ function engine(path: string, said: string): Deno.ChildProcess {
   child.unref();
   for (let tries = 0; tries < 500 && !isThere(path); tries++) sleepMs(10);
   return child;
-}
-
-function isThere(path: string): boolean {
-  try {
-    return Deno.lstatSync(path) !== undefined;
-  } catch {
-    return false;
-  }
 }
 
 /** How a command ended and what it said. */

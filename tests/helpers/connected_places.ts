@@ -10,7 +10,7 @@ import socket, sys
 kind, address, port = sys.argv[1:4]
 family = socket.AF_INET6 if ":" in address else socket.AF_INET
 s = socket.socket(family, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
-s.settimeout(5)
+s.settimeout(30)
 try:
     s.connect((address, int(port))); s.send(b"ping"); print(s.recv(100).decode())
 except Exception as e: print(type(e).__name__, e)

@@ -1,5 +1,5 @@
 /** Far longer than anything takes on a busy machine. */
-const MOST_MS = 30_000;
+const MOST_MS = 60_000;
 
 /**
  * Looks again and again until what others are about to do can be seen, such as a record that a proxy writes after its
@@ -13,5 +13,16 @@ export async function eventually<Seen>(
     const seen = await look();
     if (isThere(seen) || performance.now() > end) return seen;
     await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/**
+ * Waits until something is so.
+ *
+ * @throws {Error} if that does not come about.
+ */
+export async function waitUntil(isSo: () => boolean | Promise<boolean>, what?: string): Promise<void> {
+  if (!await eventually(isSo, (is) => is)) {
+    throw new Error(`It has not come about in ${MOST_MS / 1000} s${what === undefined ? "" : `: ${what}`}`);
   }
 }

@@ -5,7 +5,7 @@ const [root, count] = Deno.args;
 const SCRIPT = `
 import urllib.request, socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.connect(("192.0.2.2", 9)); print(s.getsockname()[0])
-try: print("allowed", urllib.request.urlopen("http://192.0.2.2/x", timeout=20).status)
+try: print("allowed", urllib.request.urlopen("http://192.0.2.2/x", timeout=40).status)
 except Exception as e: print("refused", e)
 `;
 

@@ -1,4 +1,5 @@
 import { Sandbox } from "../../mod.ts";
+import { eventually } from "./eventually.ts";
 
 /** Makes a sandbox with a network policy by the library, and prints what it heard of it: `network_library.ts ROOT`. */
 const FETCH = `
@@ -33,9 +34,7 @@ let said = "";
   said = await new Response(sandbox.stdout).text();
   await sandbox.wait();
   // Refused packets are told of in portions.
-  for (const end = Date.now() + 20_000; !verdicts.some(isRefused) && Date.now() < end;) {
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+  await eventually(() => verdicts, (all) => all.some(isRefused));
 }
 // One after the other, which have the same plan.
 const names: string[] = [];

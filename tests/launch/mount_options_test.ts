@@ -1,5 +1,6 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import type { Mount } from "../../runtime/spec/config.ts";
+import { eventually } from "../helpers/eventually.ts";
 import { MOUNTS } from "../helpers/launch_bundle.ts";
 import { launchTest } from "../helpers/launch_leaks.ts";
 import { HostTmpfs, mountAt, type MountLine, parseMountInfo, run } from "../helpers/launch_mountinfo.ts";
@@ -177,18 +178,21 @@ launchTest("launch() shares mounts with the host where mount and root are to be 
   match(mountAt(lines, "/m").propagation.join(" "), /^shared:\d+$/);
 });
 
+const isMark = ({ name }: Deno.DirEntry): boolean => name === "mounted";
 launchTest("launch() keeps what is mounted inside from showing on the host", async (bundle) => {
   using outer = new HostTmpfs(`${bundle.path}/shared`);
   run("mount", "--make-shared", outer.path);
   Deno.mkdirSync(`${outer.path}/place`);
   const mounts = [...MOUNTS, { destination: "/m", source: outer.path, options: ["rbind"] }];
   const script = "mount -t tmpfs inside /m/place && grep -c ' inside ' /proc/self/mountinfo";
+  const meanwhile = ": >/m/mounted; until [ -e /m/seen ]; do sleep 0.02; done";
   let host = "";
   equal(
-    await bundle.output(`${script}; sleep 0.1`, { mounts }, {
+    await bundle.output(`${script}; ${meanwhile}`, { mounts }, {
       during: async () => {
-        await new Promise((resolve) => setTimeout(resolve, 50));
+        await eventually(() => [...Deno.readDirSync(outer.path)], (all) => all.some(isMark));
         host = Deno.readTextFileSync("/proc/self/mountinfo");
+        Deno.writeTextFileSync(`${outer.path}/seen`, "");
       },
     }),
     "1",

@@ -185,7 +185,7 @@ for (const linux of [{ namespaces: namespaces() }, USER_NAMESPACE]) {
       const process = { terminal: true, consoleSize: { height: 33, width: 111 }, user: { uid: 5, gid: 5 } };
       let text = "";
       await bundle.run(
-        "tty; test -t 0 && test -t 1 && test -t 2 && echo all; stat -c '%F %u' /dev/console /dev/pts/0; echo > /dev/tty && echo controls; sleep 5",
+        "tty; test -t 0 && test -t 1 && test -t 2 && echo all; stat -c '%F %u' /dev/console /dev/pts/0; echo > /dev/tty && echo controls; sleep 60",
         { process, linux },
         {
           during: (child) => {

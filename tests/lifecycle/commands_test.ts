@@ -1,8 +1,10 @@
 import { deepEqual, equal, match } from "node:assert/strict";
+import { isThere } from "../../ffi/look.ts";
 import { AS_STRANGER, bundled, cli, STRANGER, Temporary } from "../helpers/cli.ts";
 import { BOX, Containers } from "../helpers/containers.ts";
 import { containerTest } from "../helpers/container_test.ts";
 import { MOUNTS } from "../helpers/launch_bundle.ts";
+import { waitUntil } from "../helpers/eventually.ts";
 import { starterSpec } from "../../runtime/starter_spec.ts";
 import type { Spec } from "../../runtime/spec/config.ts";
 
@@ -17,7 +19,7 @@ containerTest("create builds all but begins nothing; start begins, with the stre
   equal(isThere(begun), false);
   equal(await containers.status(BOX), "created");
   await containers.output("start", BOX);
-  await waitFor(() => isThere(begun));
+  await waitUntil(() => isThere(begun));
   deepEqual(containers.said(0), { stdout: "out\n", stderr: "err\n" });
   await containers.output("delete", "--force", BOX);
 });
@@ -68,7 +70,7 @@ containerTest("without a pid namespace delete ends what the program has started"
   const linux = { namespaces: NAMESPACES.filter((type) => type !== "pid").map((type) => ({ type })) };
   containers.write(["/bin/sh", "-c", "sleep 301 & sleep 302 & touch /begun; exit 0"], { linux });
   await containers.output("run", "--detach", BOX);
-  await waitFor(() => isThere(`${containers.bundle.rootfs}/begun`));
+  await waitUntil(() => isThere(`${containers.bundle.rootfs}/begun`));
   await containers.until(BOX, "stopped");
   equal(JSON.parse(await containers.output("ps", "--format", "json", BOX)).length, 2);
   await containers.output("delete", BOX);
@@ -80,12 +82,12 @@ containerTest("a signal reaches the program, and with --all the others too", asy
   containers.write(["/bin/sh", "-c", `trap 'touch /init' USR1; ${child} & while :; do sleep 0.1; done`]);
   await containers.output("run", "--detach", BOX);
   const file = (name: string): string => `${containers.bundle.rootfs}/${name}`;
-  await waitFor(() => isThere(file("ready")));
+  await waitUntil(() => isThere(file("ready")));
   await containers.output("kill", BOX, "USR1");
-  await waitFor(() => isThere(file("init")));
+  await waitUntil(() => isThere(file("init")));
   equal(isThere(file("child")), false);
   await containers.output("kill", "--all", BOX, "10");
-  await waitFor(() => isThere(file("child")));
+  await waitUntil(() => isThere(file("child")));
   await containers.output("delete", "--force", BOX);
 });
 
@@ -95,13 +97,13 @@ containerTest("a paused container stands still, and is deleted by force", async 
   await containers.output("run", "--detach", BOX);
   const size = (): number => isThere(count) ? Deno.statSync(count).size : 0;
   const count = `${containers.bundle.rootfs}/count`;
-  await waitFor(() => size() > 0);
+  await waitUntil(() => size() > 0);
   await containers.output("pause", BOX);
   const still = size();
   await new Promise((resolve) => setTimeout(resolve, 100));
   equal(size(), still);
   await containers.output("resume", BOX);
-  await waitFor(() => size() > still);
+  await waitUntil(() => size() > still);
   await containers.output("pause", BOX);
   await containers.output("delete", "--force", BOX);
 });
@@ -113,7 +115,7 @@ containerTest(
     const annotations = { "dev.ai-sandbox.overlay": "tmpfs:size=1m" };
     containers.write(["/bin/sh", "-c", "touch /begun; echo done; sleep 300"], { annotations });
     await containers.output("run", "--detach", BOX);
-    await waitFor(() => containers.said(0).stdout !== "");
+    await waitUntil(() => containers.said(0).stdout !== "");
     equal(isThere(`${containers.bundle.rootfs}/begun`), false);
     await containers.output("delete", "--force", BOX);
   },
@@ -144,7 +146,7 @@ containerTest("a program with a terminal sends it to the console socket", async 
   containers.write([], { process: { ...spec.process, terminal: true, args } });
   match((await containers.run("create", BOX)).stderr, /--console-socket/);
   const python = new Deno.Command("python3", { args: ["-c", ENGINE, socket], stdout: "piped" }).spawn();
-  await waitFor(() => isThere(socket));
+  await waitUntil(() => isThere(socket));
   await containers.output("run", "--detach", "--console-socket", socket, BOX);
   const said = new TextDecoder().decode((await python.output()).stdout);
   match(said, /\/dev\/(pts\/0|console)\r\n(.*\r\n)*got typed\r\n/);
@@ -245,18 +247,3 @@ containerTest("a user without rights has containers too, below XDG_RUNTIME_DIR",
   await run("delete", "--force", BOX);
   deepEqual([...Deno.readDirSync(`${own}/ai-sandbox/containers`)], []);
 });
-
-async function waitFor(done: () => boolean): Promise<void> {
-  for (const end = Date.now() + 30_000; !done();) {
-    if (Date.now() > end) throw new Error("What the program was to do did not come about");
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
-
-function isThere(path: string): boolean {
-  try {
-    return Deno.lstatSync(path) !== undefined;
-  } catch {
-    return false;
-  }
-}

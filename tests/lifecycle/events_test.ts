@@ -1,4 +1,5 @@
 import { deepEqual, equal, match } from "node:assert/strict";
+import { isThere } from "../../ffi/look.ts";
 import { BOX, Containers } from "../helpers/containers.ts";
 import { containerTest } from "../helpers/container_test.ts";
 import { cannotRunRunc } from "../helpers/cgroups.ts";
@@ -37,14 +38,6 @@ async function statsShape(runtime: Containers, id: string): Promise<string> {
   const line = await runtime.output("events", "--stats", id);
   equal(line.indexOf("\n"), line.length - 1);
   return JSON.stringify(shape(JSON.parse(line)));
-}
-
-function isThere(path: string): boolean {
-  try {
-    return Deno.lstatSync(path) !== undefined;
-  } catch {
-    return false;
-  }
 }
 
 containerTest("events --stats prints one line with the fields of runc, in their order", async () => {

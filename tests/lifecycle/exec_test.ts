@@ -1,7 +1,9 @@
 import { deepEqual, equal, match } from "node:assert/strict";
+import { isThere } from "../../ffi/look.ts";
 import { RUNTIME } from "../helpers/cli.ts";
 import { BOX, Containers, endLeft } from "../helpers/containers.ts";
 import { containerTest } from "../helpers/container_test.ts";
+import { eventually, waitUntil } from "../helpers/eventually.ts";
 import { USER_NAMESPACE } from "../helpers/launch_bundle.ts";
 import { starterSpec } from "../../runtime/starter_spec.ts";
 import type { Linux, Process, Spec } from "../../runtime/spec/config.ts";
@@ -109,7 +111,7 @@ containerTest("exec --detach leaves the program to whoever inherits it, and tell
   const pidFile = `${containers.bundle.path}/pid`;
   await containers.output("exec", "-d", "--pid-file", pidFile, BOX, "sh", "-c", "echo out; exec sleep 299");
   const pid = Deno.readTextFileSync(pidFile);
-  await waitFor(() => Deno.readTextFileSync(`/proc/${pid}/cmdline`) === "sleep\x00299\x00");
+  await waitUntil(() => Deno.readTextFileSync(`/proc/${pid}/cmdline`) === "sleep\x00299\x00");
   const all: number[] = JSON.parse(await containers.output("ps", "--format", "json", BOX));
   equal(all.includes(Number(pid)) && all.length === 2, true);
   equal(new Set(all.map((each) => Deno.readTextFileSync(`/proc/${each}/cgroup`))).size, 1);
@@ -169,7 +171,7 @@ containerTest("exec sends a terminal and a pidfd to the sockets that are named",
   const engine = (socket: string, kind: string): Deno.ChildProcess =>
     new Deno.Command("python3", { args: ["-c", ENGINE, socket, kind], stdout: "piped" }).spawn();
   const engines = [engine(terminal!, "terminal"), engine(pidfd!, "pidfd")];
-  await waitFor(() => isThere(terminal!) && isThere(pidfd!));
+  await waitUntil(() => isThere(terminal!) && isThere(pidfd!));
   const script = "tty; read line; echo got $line; echo END";
   const flags = ["-d", "-t", "--console-socket", terminal!, "--pidfd-socket", pidfd!, "--pid-file", pidFile!];
   await containers.output("exec", ...flags, BOX, "sh", "-c", script);
@@ -229,7 +231,7 @@ containerTest("exec passes signals on, and the descriptors that --preserve-fds c
     "-c",
     "trap 'echo term; exit 3' TERM; echo ready; while :; do sleep 0.05; done",
   );
-  await waitFor(() => containers.said(1).stdout === "ready\n");
+  await waitUntil(() => containers.said(1).stdout === "ready\n");
   child.kill("SIGTERM");
   deepEqual(await answer, { code: 3, stdout: "ready\nterm\n", stderr: "" });
   const script = `echo three >three; echo four >four; exec 3<three 4<four; exec "$@"`;
@@ -358,7 +360,12 @@ containerTest(
       "runtime: exec failed: cannot exec in a paused container (use --ignore-paused to override)\n",
     ]);
     const { answer } = containers.begin("exec", "--ignore-paused", BOX, "echo", "resumed");
-    await new Promise((resolve) => setTimeout(resolve, 500));
+    let isOver = false;
+    void answer.then(() => isOver = true);
+    const pids = async (): Promise<number[]> =>
+      JSON.parse(await containers.output("ps", "--format", "json", BOX));
+    equal((await eventually(pids, ({ length }) => length > 1)).length > 1, true, "it does not enter");
+    equal(isOver, false);
     await containers.output("resume", BOX);
     deepEqual(await answer, { code: 0, stdout: "resumed\n", stderr: "" });
     await containers.output("kill", BOX, "KILL");
@@ -438,18 +445,3 @@ containerTest(
     match(got(), /^(exe \/memfd:ai-sandbox \(deleted\)\n)*$/);
   },
 );
-
-async function waitFor(done: () => boolean): Promise<void> {
-  for (const end = Date.now() + 30_000; !done();) {
-    if (Date.now() > end) throw new Error("What was to come about did not");
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
-
-function isThere(path: string): boolean {
-  try {
-    return Deno.lstatSync(path) !== undefined;
-  } catch {
-    return false;
-  }
-}

@@ -1,10 +1,10 @@
-import { deepEqual, equal, match, ok } from "node:assert/strict";
+import { deepEqual, equal, match } from "node:assert/strict";
 import { starterSpec } from "../../runtime/starter_spec.ts";
 import type { Process } from "../../runtime/spec/config.ts";
 import { BOX, endLeft } from "../helpers/containers.ts";
 import { type Execs, linesTest } from "../helpers/execs.ts";
+import { waitUntil } from "../helpers/eventually.ts";
 
-const PATIENCE_MS = 30_000;
 /** What a process says of itself. */
 const SELF =
   "echo $COLOUR $HOME; pwd; id; umask; grep -E '^(Cap|NoNew|Seccomp:)' /proc/self/status; ls /proc/self/fd";
@@ -52,7 +52,7 @@ linesTest("a process in a file is the same without Deno when its content was giv
 
 /** Waits until a process is that program. */
 async function becomes(pid: string, name: string): Promise<void> {
-  await until(`it is ${name}`, () => Deno.readTextFileSync(`/proc/${pid}/comm`).trim() === name);
+  await waitUntil(() => Deno.readTextFileSync(`/proc/${pid}/comm`).trim() === name, `it is ${name}`);
 }
 
 linesTest("a program is left to itself without Deno, and its pid written whole", async (execs) => {
@@ -79,17 +79,10 @@ linesTest("a program is left to itself without Deno, and its pid written whole",
   endLeft(Number(Deno.readTextFileSync(pidFile)));
   const nowhere = line.with(4, "/nowhere/pid");
   match((await execs.line(...nowhere)).stderr, /Cannot write the pid "\/nowhere\/pid"/);
-  await until("who has no pid file does not run", async () => {
+  await waitUntil(async () => {
     return JSON.parse(await containers.output("ps", "--format", "json", BOX)).length === 1;
-  });
+  }, "who has no pid file does not run");
 });
-
-async function until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
-  for (const end = Date.now() + PATIENCE_MS; !await isSo();) {
-    ok(Date.now() < end, `not within ${PATIENCE_MS / 1000} s: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
 
 linesTest("other flags are the same without Deno, and others of them take it", async (execs) => {
   await execs.begin();

@@ -1,16 +1,8 @@
-import { deepEqual, equal, ok } from "node:assert/strict";
+import { deepEqual, equal } from "node:assert/strict";
 import { starterSpec } from "../../runtime/starter_spec.ts";
 import { BOX } from "../helpers/containers.ts";
 import { linesTest } from "../helpers/execs.ts";
-
-const WAIT_MS = 30_000;
-
-async function until(isSo: () => boolean, what: string): Promise<void> {
-  for (const end = Date.now() + WAIT_MS; !isSo();) {
-    ok(Date.now() < end, what);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
+import { waitUntil } from "../helpers/eventually.ts";
 
 linesTest("a fifo in the place of a process's file keeps nobody waiting without Deno", async (execs) => {
   const { containers } = execs;
@@ -33,14 +25,14 @@ linesTest("a fifo in the place of a process's file keeps nobody waiting without 
   containers.program = [...stopped, ...named, ...containers.program];
   const { answer } = containers.begin("exec", ...line);
   const isStopped = (): boolean => /stopped by SIGSTOP/.test(Deno.readTextFileSync(log));
-  await until(isStopped, "it did not stop behind its look");
+  await waitUntil(isStopped, "it stops behind its look");
   Deno.removeSync(file);
   equal(new Deno.Command("mkfifo", { args: [file] }).outputSync().code, 0);
   const pid = Deno.readTextFileSync(pidFile).trim();
   Deno.kill(Number(pid), "SIGCONT");
   // Deno loads libraries, and waits for who writes to it, as runc does.
   const isLeft = (): boolean => [...Deno.readDirSync(path)].some(({ name }) => name === `loaded.${pid}`);
-  await until(isLeft, "it waits at the fifo, and Deno does not begin");
+  await waitUntil(isLeft, "it waits at the fifo, and Deno does not begin");
   await Deno.writeTextFile(file, text);
   const { code, stdout, stderr } = await answer;
   equal(`${code} ${stdout}${stderr}`, "7 swapped\n");

@@ -1,4 +1,5 @@
 import { deepEqual, equal, match, ok, rejects } from "node:assert/strict";
+import { isThere } from "../../ffi/look.ts";
 import { HookError, loadBundle, Sandbox } from "../../mod.ts";
 import type { Hook, HookName, Hooks } from "../../runtime/spec/config.ts";
 import { starterSpec } from "../../runtime/starter_spec.ts";
@@ -46,14 +47,6 @@ function notes(file: string): Note[] {
     const [, kind, state, namespace, rest] = /^(\w+) (\{.*\}) (mnt:\[\d+\]) ?(.*)$/.exec(line)!;
     return { kind: kind!, state: JSON.parse(state!), namespace: namespace!, rest: rest! };
   });
-}
-
-function isThere(path: string): boolean {
-  try {
-    return Deno.lstatSync(path) !== undefined;
-  } catch {
-    return false;
-  }
 }
 
 containerTest("hooks of all kinds run in their order, with the state of their moment", async () => {

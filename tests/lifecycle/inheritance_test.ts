@@ -1,4 +1,5 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
+import { isThere } from "../../ffi/look.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { starterSpec } from "../../runtime/starter_spec.ts";
 import { listenForDatagrams, receive, sendDatagram } from "../../ffi/socket.ts";
@@ -199,14 +200,6 @@ containerTest("a program that ends before it is ready keeps start no longer", as
 function heard(socket: Fd): string | undefined {
   const received = receive(socket, 64);
   return typeof received === "string" ? undefined : new TextDecoder().decode(received.bytes);
-}
-
-function isThere(path: string): boolean {
-  try {
-    return Deno.lstatSync(path) !== undefined;
-  } catch {
-    return false;
-  }
 }
 
 /** Prints the names of the keys that the program can see; the caller's keyring has one of its own. */

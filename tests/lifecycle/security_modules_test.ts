@@ -1,16 +1,9 @@
 import { equal, ok } from "node:assert/strict";
+import { isThere } from "../../ffi/look.ts";
 import type { Linux, Process, Spec } from "../../runtime/spec/config.ts";
 import { BOX, Containers } from "../helpers/containers.ts";
 import { containerTest } from "../helpers/container_test.ts";
 import { skip } from "../helpers/skip.ts";
-
-function isThere(path: string): boolean {
-  try {
-    return Deno.lstatSync(path) !== undefined;
-  } catch {
-    return false;
-  }
-}
 
 const [APPARMOR, SELINUX] = ["/sys/module/apparmor", "/sys/fs/selinux/enforce"];
 const CASES: readonly [path: string, process: Partial<Process>, linux: Partial<Linux>, says: string][] = [

@@ -2,16 +2,19 @@ import { ok } from "node:assert/strict";
 import { Connected } from "../helpers/connected_places.ts";
 import { containerTest } from "../helpers/container_test.ts";
 
-/** Counts datagrams until none comes any more. */
+/** Counts datagrams until its input ends and none comes any more. */
 const COUNT = `
-import socket
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("0.0.0.0", 7053)); s.settimeout(30)
+import select, socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("0.0.0.0", 7053)); s.setblocking(False)
 s.setsockopt(socket.SOL_SOCKET, 33, 1 << 24)  # SO_RCVBUFFORCE
 print("ready", flush=True)
-found = 0
-try:
-    while s.recv(64): found += 1; s.settimeout(2)
-except TimeoutError: print(found)
+found, sends = 0, True
+while True:
+    ready, _, _ = select.select([s, sys.stdin] if sends else [s], [], [], None if sends else 2)
+    if s in ready: s.recv(64); found += 1
+    elif ready: sends = False
+    else: break
+print(found)
 `;
 /** Begins flows, each from a port of its own, until they are twice as many as may be begun in that time; prints those two. */
 const BEGIN = `
@@ -33,10 +36,14 @@ containerTest(
     const { world, boxes } = connected;
     await connected.firewall("usePorts", { tcpPort: 7000, dnsPort: 7053 });
     const flood = async (box = boxes[0]!): Promise<{ arrived: number; sent: number; may: number }> => {
-      const child = world.host.start(["python3", "-c", COUNT], { stderr: "null" });
+      const child = world.host.start(["python3", "-c", COUNT], {
+        stdin: "piped",
+        stderr: "null",
+      });
       const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
       await reader.read();
       const [sent, may] = (await box.output("python3", "-c", BEGIN)).trim().split(" ").map(Number);
+      await child.stdin.close();
       let text = "";
       for (let next = await reader.read(); !next.done; next = await reader.read()) text += next.value;
       return { arrived: Number(text.trim()), sent: sent!, may: may! };

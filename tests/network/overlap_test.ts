@@ -5,7 +5,7 @@ import { NetworkWorld } from "../helpers/network_world.ts";
 const FETCH = `
 import urllib.request
 for url in ["http://192.0.2.2/", "http://allowed.test/", "http://allowed.test:8080/"]:
-    print(urllib.request.urlopen(url, timeout=10).read().decode().split()[2])
+    print(urllib.request.urlopen(url, timeout=40).read().decode().split()[2])
 `;
 
 containerTest("rules that overlap, of blocks and of a name that leads into them, all hold", async () => {

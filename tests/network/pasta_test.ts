@@ -4,6 +4,7 @@ import { AS_STRANGER, bundled, STRANGER, Temporary } from "../helpers/cli.ts";
 import { containerTest } from "../helpers/container_test.ts";
 import { TestBundle } from "../helpers/launch_bundle.ts";
 import { NetworkWorld, OUTSIDE, type Spoken } from "../helpers/network_world.ts";
+import { waitUntil } from "../helpers/eventually.ts";
 
 const ID = `pasta-${Deno.pid}`;
 /** Connects to each address, also by the device, and says who answered or why nobody did; waits long for who answers for sure. */
@@ -137,11 +138,11 @@ containerTest(
     const other = ["run", "--network", "pasta", "--publish", "8080:80", "--", "true"];
     match((await user.run(other)).stderr, /Cannot publish port 8080\/tcp: a program of the host has it/);
     lines(await user.run(["start", ID]));
-    await until(async () => (await fetched(user)) === "served");
+    await waitUntil(async () => (await fetched(user)) === "served");
     const { pid } = JSON.parse((await user.run(["state", ID])).stdout);
     Deno.kill(pid, "SIGKILL");
     // Its files are there until it is deleted, but pasta is not.
-    await until(() => Promise.resolve(user.remains().length === 1));
+    await waitUntil(() => user.remains().length === 1);
     notEqual(await fetched(user), "served");
     lines(await user.run(["delete", ID]));
     deepEqual(user.remains(), []);
@@ -162,11 +163,4 @@ function writeSpec({ path }: TestBundle, process: object): void {
 async function fetched({ world }: Rootless): Promise<string> {
   const { stdout } = await world.outside.run(["curl", "-s", "-m", "2", "http://192.0.2.1:8080/"]);
   return stdout.trim();
-}
-
-async function until(isTrue: () => Promise<boolean>): Promise<void> {
-  for (const end = Date.now() + 60_000; !await isTrue();) {
-    if (Date.now() > end) throw new Error("Cannot see it within a minute");
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
 }

@@ -1,15 +1,9 @@
 import { deepEqual, equal, notEqual } from "node:assert/strict";
-import { containerTest } from "../helpers/container_test.ts";
+import { isThere } from "../../ffi/look.ts";
 import { cgroups } from "../../runtime/host/probe.ts";
+import { containerTest } from "../helpers/container_test.ts";
+import { eventually } from "../helpers/eventually.ts";
 import { groupsOf, NetworkWorld } from "../helpers/network_world.ts";
-
-const isThere = (path: string): boolean => {
-  try {
-    return Deno.statSync(path).isDirectory;
-  } catch {
-    return false;
-  }
-};
 
 containerTest("a network's proxy has cgroups of its own, which go with it", async () => {
   await using world = await NetworkWorld.create();
@@ -40,8 +34,5 @@ containerTest("a network's proxy has cgroups of its own, which go with it", asyn
   deepEqual(groupsOf(proxy), groups);
 
   Deno.kill(proxy, "SIGTERM");
-  for (const end = Date.now() + 30_000; groups.some(isThere) && Date.now() < end;) {
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  deepEqual(groups.filter(isThere), []);
+  deepEqual(await eventually(() => groups.filter(isThere), ({ length }) => length === 0), []);
 });

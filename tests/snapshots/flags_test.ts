@@ -1,3 +1,4 @@
+import { isThere } from "../../ffi/look.ts";
 /** What the flags of runc for CRIU do: what is refused without one, is kept with it. */
 
 import { deepEqual, equal, match, ok } from "node:assert/strict";
@@ -300,11 +301,3 @@ snapshotTest("snapshot create and rewind take --bundle, --pid-file and the flags
   ok(isThere(`${path}/work/dump.log`));
   await box.containers.output("delete", "--force", BOX);
 });
-
-function isThere(path: string): boolean {
-  try {
-    return Deno.lstatSync(path) !== undefined;
-  } catch {
-    return false;
-  }
-}

@@ -1,6 +1,6 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { BOX } from "../helpers/containers.ts";
-import { eventually } from "../helpers/eventually.ts";
+import { eventually, waitUntil } from "../helpers/eventually.ts";
 import { ForkBox } from "../helpers/fork_box.ts";
 import { snapshotTest } from "../helpers/snapshot_box.ts";
 import { isAlive } from "../../runtime/state/liveness.ts";
@@ -10,7 +10,6 @@ import { LOW_END } from "../../snapshots/pager/words.ts";
 
 /** What the program has in memory, of which it touches nothing by itself. */
 const HELD_KIB = 20 << 10;
-const WAIT_MS = 60_000;
 const WHOLE = { kept: true, moved: true, given: true, partly: true };
 
 /** Begins the program and checkpoints it. */
@@ -28,13 +27,6 @@ async function fork(box: ForkBox, ...flags: readonly string[]): Promise<string> 
 
 function pagersOf(box: ForkBox, id: string): ProcessName[] {
   return JSON.parse(Deno.readTextFileSync(`${box.containers.root}/${id}/pagers.json`));
-}
-
-async function until(isSo: () => boolean): Promise<void> {
-  for (const end = Date.now() + WAIT_MS; !isSo();) {
-    if (Date.now() > end) throw new Error("It has not come about in time");
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
 }
 
 /** Places that touch are one. */
@@ -68,7 +60,7 @@ snapshotTest(
     deepEqual(found, { again: true, all: true, found: WHOLE });
     ok(size < HELD_KIB / 2, `it has ${size} KiB of its own`);
     ok(after > size);
-    await until(() => !isAlive(pagers[0]!)); // it has moved some: everything is brought in
+    await waitUntil(() => !isAlive(pagers[0]!)); // it has moved some: everything is brought in
     equal(await box.containers.status(id), "running");
   },
 );
@@ -80,7 +72,7 @@ snapshotTest("a fork --lazy moves memory and unmaps it at once, as often as it l
   const [pager] = pagersOf(box, id);
   await box.containers.output("kill", id, "USR1");
   deepEqual(await box.linesOf(id, 1), [{ wrong: [] }]);
-  await until(() => !isAlive(pager!));
+  await waitUntil(() => !isAlive(pager!));
   equal(await box.containers.status(id), "running");
 });
 
@@ -94,7 +86,7 @@ snapshotTest("a fork --lazy that begins a thread has all of its memory from then
   ok(isAlive(pager!), "it has touched only some");
   await box.containers.output("kill", id, "WINCH");
   await box.linesOf(id, 2);
-  await until(() => !isAlive(pager!));
+  await waitUntil(() => !isAlive(pager!));
   equal(await box.containers.status(id), "running");
 });
 
@@ -107,7 +99,7 @@ snapshotTest("threads of a fork --lazy that move memory at once find it right, o
   for (const id of ids) {
     const said = (): string => Deno.readTextFileSync(`${box.output}/${id}.out`);
     const report = `${box.containers.root}/${id}/memory.lost`;
-    await until(() => said().endsWith("\n") || Deno.readTextFileSync(report) !== "");
+    await waitUntil(() => said().endsWith("\n") || Deno.readTextFileSync(report) !== "");
     if (said() === "") continue;
     deepEqual(JSON.parse(said()), { wrong: [] });
     right++;
@@ -171,7 +163,7 @@ snapshotTest("a fork --lazy that touches more than its limit is ended, and its p
   const [pager] = pagersOf(box, id);
   await box.containers.output("kill", id, "USR1");
   await box.containers.until(id, "stopped");
-  await until(() => !isAlive(pager!));
+  await waitUntil(() => !isAlive(pager!));
 });
 
 snapshotTest("a fork --lazy that forks: both have all memory, and need no pager any more", async () => {
@@ -182,7 +174,7 @@ snapshotTest("a fork --lazy that forks: both have all memory, and need no pager 
   await box.containers.output("kill", id, "USR2");
   const [line] = await box.linesOf(id, 1);
   deepEqual(line, { child: WHOLE, found: WHOLE });
-  await until(() => !isAlive(pager!));
+  await waitUntil(() => !isAlive(pager!));
   equal(await box.containers.status(id), "running");
 });
 
@@ -200,7 +192,7 @@ snapshotTest("a fork --lazy ends when its pager or the guard of that is killed, 
       (text) => text.endsWith("\n"),
     );
     match(report, /^Its memory could not be brought in any more: its pager has ended or failed\.\n$/);
-    await until(() => !isAlive(pager!));
+    await waitUntil(() => !isAlive(pager!));
   }
 });
 
@@ -230,5 +222,5 @@ snapshotTest("restore --lazy has memory brought in when it is touched", async ()
   const [pager] = pagersOf(box, BOX);
   ok(isAlive(pager!));
   await box.containers.output("delete", "--force", BOX);
-  await until(() => !isAlive(pager!));
+  await waitUntil(() => !isAlive(pager!));
 });

@@ -1,9 +1,11 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
+import { isThere } from "../../ffi/look.ts";
 import { findCriu } from "../../snapshots/installed.ts";
 import { canServe, readPageServer } from "../../snapshots/page_server.ts";
 import { BOX } from "../helpers/containers.ts";
 import { skip } from "../helpers/skip.ts";
 import { SnapshotBox, snapshotTest } from "../helpers/snapshot_box.ts";
+import { waitUntil } from "../helpers/eventually.ts";
 
 /** Has memory that nothing else knows, and says what its hash is. */
 const PROGRAM = `
@@ -14,7 +16,9 @@ while True:
     print(json.dumps({"count": count, "memory": hashlib.sha256(memory).hexdigest()}), flush=True)
     time.sleep(0.05)
 `;
-const WAIT_MS = 60_000;
+/** Below those that the kernel gives away, and above those of services. */
+const [FIRST_PORT, PORTS] = [20_000, 10_000];
+const taken = new Set<number>();
 
 interface Line {
   readonly count: number;
@@ -40,21 +44,6 @@ class PagesBox extends SnapshotBox {
   }
 }
 
-async function until(isSo: () => boolean): Promise<void> {
-  for (const end = Date.now() + WAIT_MS; !isSo();) {
-    if (Date.now() > end) throw new Error("It has not come about in time");
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
-
-function isThere(path: string): boolean {
-  try {
-    return Deno.lstatSync(path) !== undefined;
-  } catch {
-    return false;
-  }
-}
-
 /** Whether somebody listens at a port; it is not tried, as a page server serves who comes first (proc_net_tcp(5)). */
 function isListenedAt(port: string): boolean {
   const local = `:${Number(port).toString(16).toUpperCase().padStart(4, "0")}`;
@@ -70,10 +59,14 @@ function isServed(work: string): boolean {
     / 00010000 .*lazy-pages\.socket$/m.test(Deno.readTextFileSync("/proc/net/unix"));
 }
 
-/** A port that nobody listens at. */
+/** A port that nobody listens at, and that the kernel gives to nobody who asks for any (`ip_local_port_range`). */
 function freePort(): string {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return String((listener.addr as Deno.NetAddr).port);
+  for (let port = FIRST_PORT + Deno.pid % PORTS;; port++) {
+    if (!taken.has(port) && !isListenedAt(`${port}`)) {
+      taken.add(port);
+      return `${port}`;
+    }
+  }
 }
 
 snapshotTest("restore --lazy-pages has memory fetched by a criu lazy-pages when it is needed", async () => {
@@ -85,7 +78,7 @@ snapshotTest("restore --lazy-pages has memory fetched by a criu lazy-pages when 
   equal(alone.code, 1);
   match(alone.stderr, /criu failed: .*lazy-pages/);
   const daemon = box.criu("lazy-pages", "--images-dir", box.images, "--work-dir", box.work);
-  await until(() => isServed(box.work));
+  await waitUntil(() => isServed(box.work));
   const lines = await box.atLeast<Line>(3, await box.restore("--lazy-pages", "--work-path", box.work));
   deepEqual(lines[0], { count: last.count + 1, memory: last.memory });
   await box.containers.output("delete", "--force", BOX);
@@ -100,7 +93,7 @@ snapshotTest(
     const port = freePort();
     const served = ["--images-dir", box.work, "--address", "127.0.0.1", "--port", port];
     const server = box.criu("page-server", ...served);
-    await until(() => isListenedAt(port));
+    await waitUntil(() => isListenedAt(port));
     await box.checkpoint("--page-server", `127.0.0.1:${port}`);
     await server.status;
     const last = box.lines<Line>(started).at(-1)!;
@@ -123,7 +116,7 @@ snapshotTest("checkpoint --lazy-pages serves memory, and --status-fd tells when"
   box.containers.program = ["sh", "-c", 'exec "$@" 9>"$0"', status, ...program];
   const server = ["--page-server", `127.0.0.1:${port}`, "--status-fd", "9"];
   const checkpoint = box.tryCheckpoint("--lazy-pages", ...server);
-  await until(() => isThere(status) && Deno.statSync(status).size > 0);
+  await waitUntil(() => isThere(status) && Deno.statSync(status).size > 0);
   deepEqual(Deno.readFileSync(status), Uint8Array.of(0));
   box.containers.program = program;
   const last = box.lines<Line>(started).at(-1)!;
@@ -133,7 +126,7 @@ snapshotTest("checkpoint --lazy-pages serves memory, and --status-fd tells when"
   match(alone.stderr, /its memory was served, and is there only for --lazy-pages/);
   const fetched = ["--page-server", "--address", "127.0.0.1", "--port", port];
   const daemon = box.criu("lazy-pages", "--images-dir", box.images, "--work-dir", box.work, ...fetched);
-  await until(() => isServed(box.work));
+  await waitUntil(() => isServed(box.work));
   await box.containers.output(...other, "--lazy-pages", "--work-path", box.work, `${BOX}-2`);
   const [line] = await box.atLeast<Line>(1, box.containers.commands - 1);
   deepEqual(line, { count: last.count + 1, memory: last.memory });

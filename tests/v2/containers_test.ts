@@ -5,6 +5,7 @@ import { containerTest } from "../helpers/container_test.ts";
 import { groupFile, groupValue } from "../helpers/container_groups.ts";
 import { MOUNTS } from "../helpers/launch_bundle.ts";
 import { StrangersHome, strangersLinux } from "../helpers/strangers_home.ts";
+import { waitUntil } from "../helpers/eventually.ts";
 import type { Resources, Spec } from "../../runtime/spec/config.ts";
 import { containerEvents, containerStats, updateContainer } from "../../mod.ts";
 import { reactor } from "../../runtime/launch/reactor.ts";
@@ -22,13 +23,6 @@ async function running(
   containers.write(containers.args, { linux: { namespaces, resources, ...more } });
   await containers.output("run", "--detach", BOX);
   return JSON.parse(await containers.output("state", BOX)).pid;
-}
-
-async function until(done: () => boolean): Promise<void> {
-  for (const end = Date.now() + 20_000; !done();) {
-    if (Date.now() > end) throw new Error("What the program was to do did not come about");
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
 }
 
 containerTest("update sets all limits of version 2, or none", async () => {
@@ -109,7 +103,7 @@ containerTest("device rules of version 2 hold without CAP_MKNOD too, and update 
       return "";
     }
   };
-  await until(() => said().includes("not permitted"));
+  await waitUntil(() => said().includes("not permitted"));
   const rules = [{ allow: false, access: "rwm" }, {
     allow: true,
     type: "b",
@@ -119,7 +113,7 @@ containerTest("device rules of version 2 hold without CAP_MKNOD too, and update 
   }] as const;
   for (const [now, expected] of [[rules, "ok"], [[rules[0]], "not permitted"], [rules, "ok"]] as const) {
     await updateContainer(BOX, { devices: now }, { root: containers.root });
-    await until(() => said().includes(expected));
+    await waitUntil(() => said().includes(expected));
   }
   equal([...Deno.readDirSync(containers.bundle.rootfs)].some(({ name }) => name === "bad"), false);
 });

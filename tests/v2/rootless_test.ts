@@ -1,5 +1,6 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { AS_STRANGER, finish, ROOT, start, STRANGER, until } from "../helpers/cli.ts";
+import { eventually } from "../helpers/eventually.ts";
 import { StrangersHome } from "../helpers/strangers_home.ts";
 
 const CGROUPS = "/sys/fs/cgroup";
@@ -115,10 +116,7 @@ Deno.test("a user's sandbox leaves no group when its command is killed", async (
   equal(delegated.left().length, 1);
   child.kill("SIGKILL");
   await child.status;
-  for (const end = performance.now() + 20_000; delegated.left().length > 0 && performance.now() < end;) {
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  deepEqual(delegated.left(), []);
+  deepEqual(await eventually(() => delegated.left(), ({ length }) => length === 0), []);
   await Promise.all([child.stdout.cancel(), child.stderr.cancel(), child.stdin.abort()]);
 });
 

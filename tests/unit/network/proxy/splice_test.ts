@@ -146,7 +146,9 @@ Deno.test("allowed() gives others their turn after some bytes, even if nothing h
   let isOthersTurn = false;
   setTimeout(() => isOthersTurn = true, 0);
   const direction = { flow: () => new Flow(undefined, undefined, 0), nowMs: () => 0, passed: () => {} };
-  for (const end = performance.now() + 2_000; !isOthersTurn && performance.now() < end;) {
+  // A busy machine may be elsewhere until the time is up: some bytes pass in any case.
+  const end = performance.now() + 2_000;
+  for (let count = 0; !isOthersTurn && (count < 100 || performance.now() < end); count++) {
     await allowed(1 << 20, direction);
   }
   ok(isOthersTurn);
