@@ -132,6 +132,8 @@ export interface Steps {
   readonly served?: readonly Op[];
   /** By init, while the host's files can still be reached. */
   readonly before?: readonly Op[];
+  /** By init after that, in its network namespace. */
+  readonly connected?: readonly Op[];
   /** By init, inside the new root. */
   readonly inside?: readonly Op[];
 }

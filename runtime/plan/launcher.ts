@@ -17,6 +17,7 @@ import { O } from "./abi.ts";
 import { flags, mark, named, type Op, op, slot, type Struct, text, zeros } from "./op.ts";
 import { message } from "./message.ts";
 import { GATE_FD, MESSAGE, STATUS_FD } from "./protocol.ts";
+import { announceNetwork, isNetworkLate, makeNetwork } from "./late_network.ts";
 import { shareStdio } from "./stdio.ts";
 import { connectServed, serve } from "./served.ts";
 import { needsHelpers, runIdHelpers } from "./id_helpers.ts";
@@ -118,11 +119,13 @@ export function writeOffsets(lines: string): Iterable<Op> {
 
 function* birth(context: Context, mapped: readonly Op[], served: readonly Op[]): Iterable<Op> {
   const { spec, form, host } = context;
+  const late = isNetworkLate(context);
   const fresh: Record<string, number> = {};
   for (const { type, path } of spec.linux?.namespaces ?? []) {
     // With offsets the time namespace is made apart: by the launcher, or in a user namespace by init.
     if (path !== undefined || (type === "time" && offsetLines(context) !== undefined)) continue;
     if (type === "cgroup" && context.groups?.length) continue; // made by init, when it is in its groups
+    if (type === "network" && late) continue;
     fresh[NAMESPACE_NAME[type]] = NAMESPACE_FLAG[type];
   }
   const userns = context.namespace("user") === "new";
@@ -138,6 +141,7 @@ function* birth(context: Context, mapped: readonly Op[], served: readonly Op[]):
   });
   if (tracked) yield* tracked.make;
   const does = `start init in ${Object.keys(fresh).length} new namespaces`;
+  if (late) yield* announceNetwork();
   const owner = ownUserNamespace(context);
   yield* owner.before;
   yield op(does, "clone3", [args, CLONE_ARGS_BYTES], {
@@ -171,7 +175,7 @@ function* birth(context: Context, mapped: readonly Op[], served: readonly Op[]):
   }
   if (form === "standalone") {
     yield* served;
-    yield* supervise(tracked);
+    yield* supervise(tracked, late);
   } else if (form === "detached") yield* depart(served);
   else yield* guard(context, tracked, served);
 }
@@ -274,7 +278,7 @@ function* keepIds(): Iterable<Op> {
  * The standalone form's guard: a process of its own, in a session of its own and deaf to signals, that ends init when
  * the launcher dies. The leash is a pipe whose other end only the launcher holds.
  */
-function* standaloneGuard(tracked: Tracker | undefined): Iterable<Op> {
+function* standaloneGuard(tracked: Tracker | undefined, late: boolean): Iterable<Op> {
   const does = "start the guard of init";
   yield* pipe(does, "leash");
   yield op(does, "rt_sigprocmask", [named("SIG_SETMASK", 2), ALL_SIGNALS, { address: "signals" }, 8]);
@@ -286,6 +290,7 @@ function* standaloneGuard(tracked: Tracker | undefined): Iterable<Op> {
   yield op(does, "setsid", [], { label: "guard" });
   for (const fd of [0, 1, 2]) yield op(does, "close", [fd], { ignore: ["EBADF"] });
   yield op(does, "close", [slot("leash:write")]);
+  if (late) yield op(does, "close", [slot("network:write")]);
   yield* pollFd("init:pidfd", POLLIN);
   yield* pollFd("leash:read", 0n);
   const polls: Struct = {
@@ -312,8 +317,9 @@ function* standaloneGuard(tracked: Tracker | undefined): Iterable<Op> {
 }
 
 /** The standalone form: waits for init and ends as it did, 128 + the signal's number if one killed it. */
-function* supervise(tracked: Tracker | undefined): Iterable<Op> {
-  yield* standaloneGuard(tracked);
+function* supervise(tracked: Tracker | undefined, late: boolean): Iterable<Op> {
+  yield* standaloneGuard(tracked, late);
+  if (late) yield* makeNetwork();
   const info = zeros(128, "siginfo");
   yield op("wait for init", "waitid", [named("P_PID", 1), slot("init:pid"), info, named("WEXITED", 4), 0]);
   yield op("wait for the guard", "waitid", [named("P_PID", 1), slot("guard:pid"), 0, named("WEXITED", 4), 0]);

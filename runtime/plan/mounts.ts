@@ -14,6 +14,7 @@ import {
   setAttributes,
   sourcePath,
 } from "./mount_ops.ts";
+import { awaitsNetwork } from "./late_network.ts";
 import { labelOf } from "./mount_label.ts";
 import { Memo } from "./memo.ts";
 import { type MountOptions, mountOptions } from "./mount_options.ts";
@@ -35,6 +36,7 @@ export function mounts(context: Context): Steps {
     mapped: parts.flatMap((part) => part.mapped ?? []),
     served: parts.flatMap((part) => part.served ?? []),
     before: parts.flatMap((part) => part.before ?? []),
+    connected: parts.flatMap((part) => part.connected ?? []),
     inside: parts.flatMap((part) => part.inside ?? []),
   };
 }
@@ -48,7 +50,8 @@ function oneMount(context: Context, mount: Mount, index: number): Steps {
   const does = `mount ${options.bind ? `"${mount.source}"` : type} on "${destination}"`;
   if (type === "cgroup" || type === "cgroup2") return cgroupMount(context, mount, options, fd, target);
   if (options.bind) return bind(context, mount, options, { does, fd, target });
-  if (isDevDirectory(context, mount) || options.copyUp || labelOf(context, type).length > 0) {
+  const isOwn = isDevDirectory(context, mount) || options.copyUp || labelOf(context, type).length > 0;
+  if (isOwn || awaitsNetwork(context, type)) {
     return fileSystem(context, mount, options, { does, fd, target });
   }
   // Nothing else decides over these, and most bundles have the same.
@@ -86,7 +89,7 @@ function fileSystem(
     return { before, inside: [...place, ...copyUp(context, does, fd, target)] };
   }
   return {
-    before,
+    [awaitsNetwork(context, type) ? "connected" : "before"]: before,
     inside: [...place, attach(does, fd, target), ...(isDev ? connectDevices(context, fd) : [])],
   };
 }

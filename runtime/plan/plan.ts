@@ -1,6 +1,6 @@
 import { bareInit, bareLauncher } from "./bare.ts";
 import { joinGroups } from "./cgroup_join.ts";
-import { type Context, context, hasDetachedRoot, type PlanRequest } from "./context.ts";
+import { type Context, context, hasDetachedRoot, type PlanRequest, type Steps } from "./context.ts";
 import { otherDevices } from "./devices.ts";
 import { end } from "./end.ts";
 import { resolveOrCreate } from "./files.ts";
@@ -8,6 +8,7 @@ import { maskedPaths, readonlyPaths } from "./hidden.ts";
 import { becomeJoinedRoot, deathSignal, diesWithLauncher } from "./identity.ts";
 import { CLONE } from "./kernel.ts";
 import { launcher, offsetLines, writeOffsets } from "./launcher.ts";
+import { isNetworkLate, joinNetwork } from "./late_network.ts";
 import { everyCpu } from "./limits.ts";
 import { mounts } from "./mounts.ts";
 import { bringLoopbackUp } from "./network.ts";
@@ -70,7 +71,7 @@ function ofSections(all: Context, launcher: Iterable<Op>, init: Iterable<Op>): P
 
 type Parts = Record<
   "root" | "mounted" | "masks" | "devices",
-  { before?: readonly Op[]; inside?: readonly Op[] }
+  Pick<Steps, "before" | "connected" | "inside">
 >;
 
 function init(all: Context, { root, mounted, masks, devices }: Parts): Op[] {
@@ -116,6 +117,10 @@ function init(all: Context, { root, mounted, masks, devices }: Parts): Op[] {
   const early = hasEarlyHooks(all);
   if (!early) add(sysctls(all));
   add(root.before);
+  if (isNetworkLate(all)) {
+    add(joinNetwork());
+    add(mounted.connected);
+  }
   if (!early) add(root.inside);
   if (own) {
     add(mounted.inside);
@@ -140,8 +145,9 @@ function init(all: Context, { root, mounted, masks, devices }: Parts): Op[] {
 }
 
 /** The settings of its new namespaces. */
-function* settings({ spec, namespace }: Context): Iterable<Op> {
-  if (namespace("network") === "new") yield* bringLoopbackUp();
+function* settings(all: Context): Iterable<Op> {
+  const { spec } = all;
+  if (all.namespace("network") === "new" && !isNetworkLate(all)) yield* bringLoopbackUp();
   for (const [call, name] of [["sethostname", spec.hostname], ["setdomainname", spec.domainname]] as const) {
     if (name !== undefined) {
       yield op(`set the ${call.slice(3, -4)} name to "${name}"`, call, [name, byteLength(name)]);

@@ -1,4 +1,4 @@
-import { equal, match } from "node:assert/strict";
+import { deepEqual, equal, match, notEqual } from "node:assert/strict";
 import { compile } from "../../mod.ts";
 import { assemble } from "../../runtime/launch/image.ts";
 import { op, text } from "../../runtime/plan/op.ts";
@@ -110,3 +110,49 @@ launchTest("a compiled sandbox ends as its program does", async (bundle) => {
     equal(new TextDecoder().decode(output.stdout), said);
   }
 });
+
+for (
+  const [what, linux] of [
+    ["while all else is built", {}],
+    ["with init, whose parameters are the network's", { sysctl: { "net.ipv4.ip_forward": "1" } }],
+  ] as const
+) {
+  launchTest(`a compiled sandbox sees its own network alone, made ${what}`, async (bundle) => {
+    const script = "ls /sys/class/net; cat /sys/class/net/lo/flags /proc/sys/net/ipv4/ip_forward; " +
+      "readlink /proc/self/ns/net";
+    const mounts = [
+      { destination: "/proc", type: "proc", source: "proc" },
+      { destination: "/sys", type: "sysfs", source: "sysfs", options: ["ro"] },
+    ];
+    bundle.write(script, { mounts, linux: { namespaces: namespaces(), ...linux } });
+    const box = `${bundle.path}/box`;
+    Deno.writeFileSync(box, compile({ bundle: bundle.path }), { mode: 0o700 });
+    const output = await new Deno.Command(box, { stdin: "null" }).output();
+    equal(new TextDecoder().decode(output.stderr), "");
+    const [devices, loFlags, forwards, network] = new TextDecoder().decode(output.stdout).split("\n");
+    equal(devices, "lo");
+    equal(loFlags, "0x9", "it is up");
+    equal(forwards, "sysctl" in linux ? "1" : "0");
+    match(network!, /^net:\[\d+\]$/);
+    notEqual(network, Deno.readLinkSync("/proc/self/ns/net"));
+  });
+}
+
+launchTest(
+  "a compiled sandbox says that there is no network namespace for it, and leaves nothing",
+  async (bundle) => {
+    bundle.write("echo begun", { mounts: [] });
+    const box = `${bundle.path}/box`;
+    Deno.writeFileSync(box, compile({ bundle: bundle.path }), { mode: 0o700 });
+    const script = 'echo 0 >/proc/sys/user/max_net_namespaces; exec "$0"';
+    const args = ["--user", "--map-root-user", "--mount", "sh", "-c", script, box];
+    const output = await new Deno.Command("unshare", { args, stdin: "null" }).output();
+    const [stdout, stderr] = [output.stdout, output.stderr].map((bytes) => new TextDecoder().decode(bytes));
+    deepEqual([output.code, stdout, stderr], [
+      125,
+      "",
+      "sandbox: cannot make the network namespace: ENOSPC\n",
+    ]);
+    equal(await gone(box), true);
+  },
+);

@@ -9,11 +9,20 @@ import { capabilityMask, dropBounding, setCapabilities, setUser } from "../../..
 import { offsetLines } from "../../../../runtime/plan/launcher.ts";
 import { execAffinity, rlimits, scheduling } from "../../../../runtime/plan/limits.ts";
 import { mounts } from "../../../../runtime/plan/mounts.ts";
+import type { PlanRequest } from "../../../../runtime/plan/context.ts";
 import type { Op } from "../../../../runtime/plan/op.ts";
 import { plan } from "../../../../runtime/plan/plan.ts";
 import { findProgram } from "../../../../runtime/plan/process.ts";
 import { callerMap, idMap } from "../../../../runtime/plan/userns.ts";
 import { contextOf, HOST_V2, opsOf, type Part, requestOf, ROOTLESS } from "../../../helpers/plan_samples.ts";
+
+const USER_NAMESPACE: Part = {
+  linux: {
+    namespaces: (["user", "pid", "network", "ipc", "uts", "mount"] as const).map((type) => ({ type })),
+    uidMappings: [{ containerID: 0, hostID: 1000, size: 1 }],
+    gidMappings: [{ containerID: 0, hostID: 1000, size: 1 }],
+  },
+};
 
 function lines(ops: Iterable<Op>): string[] {
   return [...ops].map(formatCall);
@@ -279,6 +288,55 @@ for (const noNewPrivileges of [true, false]) {
     const gate = ops.findLastIndex(({ does }) => does === "wait for the start");
     deepEqual(ops.slice(gate + 1).map(({ call }) => call).slice(0, 3), ["exit_group", "let", "execve"]);
     ok(ops.findIndex(({ call }) => call === "seccomp") < gate);
+  });
+}
+
+const NETWORKS: readonly (readonly [string, Part, Partial<PlanRequest>, "launcher" | "birth"])[] = [
+  ["in an executable", {}, { form: "standalone" }, "launcher"],
+  ["below a supervisor", {}, { form: "supervised" }, "birth"],
+  [
+    "with kernel parameters",
+    { linux: { sysctl: { "net.core.somaxconn": "9" } } },
+    { form: "standalone" },
+    "birth",
+  ],
+  ["with ids of its own", USER_NAMESPACE, { form: "standalone" }, "birth"],
+  ["for a user", USER_NAMESPACE, { form: "standalone", host: ROOTLESS }, "birth"],
+  [
+    "without mounts of its own",
+    { linux: { namespaces: [{ type: "network" }] } },
+    { form: "standalone" },
+    "birth",
+  ],
+];
+for (const [what, part, more, by] of NETWORKS) {
+  Deno.test(`plan() lets ${by === "birth" ? "init be born into" : "the launcher make"} the network ${what}`, () => {
+    const sysfs = { destination: "/sys", type: "sysfs" };
+    const { sections } = plan(requestOf({ mounts: [sysfs], ...part }, { host: HOST_V2, ...more }));
+    const calls = sections.flatMap(({ by, ops }) => ops.map((each) => `${by} ${formatCall(each)}`));
+    const at = (text: string): number => calls.findIndex((call) => call.includes(text));
+    equal(/NEWNET/.test(calls[at("clone3({flags=CLONE_PIDFD")]!), by === "birth");
+    equal(calls.includes("launcher unshare(CLONE_NEWNET)"), by === "launcher");
+    if (by === "birth") return equal(at("setns"), -1);
+    const order = [
+      "clone3({exit_signal",
+      "launcher unshare",
+      "launcher write(network:write",
+      "launcher waitid",
+    ];
+    ok(order.map(at).every((each, index, all) => each > (all[index - 1] ?? 0)), "the guard is there before");
+    const inside = [
+      "init: prctl",
+      "init read(network:read",
+      "init setns",
+      "init ioctl(socket",
+      '"sysfs"',
+      "init pivot_root",
+    ];
+    ok(
+      inside.map(at).every((each, index, all) => each > (all[index - 1] ?? 0)),
+      "all that shows it comes later",
+    );
   });
 }
 
