@@ -14,7 +14,7 @@ const DOCS: readonly string[] = [
   ).sort(),
 ];
 /** Folders whose files the docs name by their path from the checkout. */
-const FOLDERS = /^(?:\.ci|bench|bundles|cli|docs|examples|ffi|runtime|tests|tools)\//;
+const FOLDERS = /^(?:\.ci|bench|bundles|cli|docs|examples|ffi|network|runtime|snapshots|tests|tools)\//;
 const TEXT = new TextDecoder();
 
 interface Block {

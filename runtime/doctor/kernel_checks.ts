@@ -142,7 +142,7 @@ function libseccomp(facts: Facts): Row {
   const found: [Answer, string] = facts.libseccomp
     ? ["ok", "libseccomp.so.2 can be opened"]
     : ["missing", "libseccomp.so.2 cannot be opened"];
-  const costs = "bundles with a seccomp filter are refused";
+  const costs = "programs without a bundle, policies, and bundles with a seccomp filter are refused";
   return row("libseccomp", found, { costs, remedy: install(facts, "libseccomp2") });
 }
 
