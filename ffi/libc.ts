@@ -83,6 +83,7 @@ export const libc = openLibrary("libc.so.6", {
   sendto: { parameters: ["i32", "buffer", "usize", "i32", "buffer", "u32"], result: "isize" }, // (int, const void *, size_t, int flags, const struct sockaddr *, socklen_t)
   sendmsg: { parameters: ["i32", "buffer", "i32"], result: "isize" }, // (int sockfd, const struct msghdr *msg, int flags)
   shutdown: { parameters: ["i32", "i32"], result: "i32" }, // (int sockfd, int how)
+  sigaction: { parameters: ["i32", "buffer", "buffer"], result: "i32" }, // (int signum, const struct sigaction *, struct sigaction *old)
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" }, // (int domain, int type, int protocol)
   socketpair: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" }, // (int domain, int type, int protocol, int sv[2])
   // (int in, off_t *, int out, off_t *, size_t, unsigned flags)

@@ -1,3 +1,4 @@
+import { keepEnds } from "./ends.ts";
 import { check, errno, SyscallError } from "./errno.ts";
 import { Fd } from "./fd.ts";
 import { libc } from "./libc.ts";
@@ -92,6 +93,7 @@ export function spawn(path: string, name: string, fds: readonly number[]): numbe
   const argv = new Uint8Array(16 + argument.length);
   argv.set(argument, 16);
   new BigUint64Array(argv.buffer, 0, 1)[0] = addressOf(argv) + 16n;
+  keepEnds();
   const pid = new Int32Array(1);
   const failed = libc.posix_spawn(pid, cstring(path), actions, null, argv, new BigUint64Array(1));
   libc.posix_spawn_file_actions_destroy(actions);

@@ -1,3 +1,4 @@
+import { keepEnds } from "./ends.ts";
 import { SyscallError } from "./errno.ts";
 import { libc } from "./libc.ts";
 import { addressOf, cstring } from "./memory.ts";
@@ -36,6 +37,7 @@ export function startProgram(path: string, { args, env, cwd, stdio }: ProgramSta
     libc.posix_spawnattr_setsigdefault(attributes, new Uint8Array(SIGNAL_SET_BYTES).fill(0xff));
     const how = POSIX_SPAWN.SETPGROUP | POSIX_SPAWN.SETSIGDEF | POSIX_SPAWN.SETSIGMASK;
     libc.posix_spawnattr_setflags(attributes, how);
+    keepEnds();
     const pid = new Int32Array(1);
     const failed = libc.posix_spawn(pid, cstring(path), actions, attributes, strings(args), strings(env));
     if (failed !== 0) throw new SyscallError("start", failed, path);

@@ -10,15 +10,21 @@ import { FIRST_FREE_FD, GATE_FD, MESSAGE } from "./protocol.ts";
 /** What execvp(3) searches when the environment names no PATH. */
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/** Signals that callers leave ignored: glibc's own two after posix_spawn, Deno's SIGPIPE, Python's SIGXFSZ. */
-const IGNORED_SIGNALS = [["SIGPIPE", 13], ["SIGXFSZ", 25], ["signal 32", 32], ["signal 33", 33]] as const;
+/** How many signals there are. */
+const SIGNALS = 64;
 
-/** Gives the signals their default meaning and blocks none. */
+/**
+ * Gives the signals their default meaning and blocks none. Callers leave some ignored: nohup SIGHUP, a shell SIGINT of what
+ * it runs in the background, Deno SIGPIPE, Python SIGXFSZ, glibc's posix_spawn its own two.
+ */
 export function* resetSignals(): Iterable<Op> {
-  const fresh = zeros(32, "SIG_DFL");
-  for (const [name, number] of IGNORED_SIGNALS) {
-    yield op(`stop ignoring ${name}`, "rt_sigaction", [named(name, number), fresh, 0, 8]);
-  }
+  const does = "stop ignoring signals";
+  yield op(does, "let", [SIGNALS], { into: "signal" });
+  yield op(does, "rt_sigaction", [slot("signal"), zeros(32, "SIG_DFL"), 0, 8], {
+    label: "signals:next",
+    ignore: ["EINVAL"], // SIGKILL and SIGSTOP, which nobody can ignore
+  });
+  yield op(does, "let", [slot("signal"), -1, 1], { into: "signal", positive: "signals:next" });
   yield op("block no signals", "rt_sigprocmask", [named("SIG_SETMASK", 2), zeros(8, "{}"), 0, 8]);
 }
 

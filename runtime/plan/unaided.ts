@@ -88,9 +88,8 @@ export function* hasSize(does: string, path: Arg, sizeBytes: number): Iterable<O
  */
 export function* holdSignals(signals: readonly number[], own: string): Iterable<Op> {
   const usual = zeros(32, "{SIG_DFL}");
-  for (const signal of [...signals, SIGCHLD]) {
-    yield op("hear of signals that were ignored", "rt_sigaction", [signal, usual, 0, 8]);
-  }
+  // A caller may have it ignored. Whatever else he ignores stays so for the program; held back it is heard all the same.
+  yield op("take the ends of children", "rt_sigaction", [SIGCHLD, usual, 0, 8]);
   const set = maskOf(signals);
   yield op("hold signals back", "rt_sigprocmask", [named("SIG_BLOCK", 0), set, { address: "mask" }, 8]);
   yield* findStreams(own);

@@ -1,6 +1,6 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { leavesNothing } from "../helpers/census.ts";
-import { finish, start, Temporary, until } from "../helpers/cli.ts";
+import { cli, finish, start, Temporary, until } from "../helpers/cli.ts";
 
 const TEXT = new TextDecoder();
 
@@ -127,6 +127,13 @@ Deno.test("run lets a program ignore a signal", async () => {
   for (const signal of ["SIGTERM", "SIGINT", "SIGTERM"] as const) child.kill(signal);
   await new Promise((resolve) => setTimeout(resolve, 200));
   equal((await finish(child, "go on\n")).code, 5);
+});
+
+Deno.test("a caller that ignores signals leaves none ignored to the program, and hears of its end", async () => {
+  const script = "grep SigIgn /proc/self/status; exit 5";
+  const wrapper = ["/usr/bin/env", "--ignore-signal"];
+  const { code, stdout, stderr } = await cli(["run", "--", "sh", "-c", script], { wrapper });
+  deepEqual([code, stdout, stderr], [5, "SigIgn:\t0000000000000000\n", ""]);
 });
 
 Deno.test("run ends with 137 when its program is killed from outside", async () => {

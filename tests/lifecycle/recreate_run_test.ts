@@ -166,6 +166,34 @@ attachedTest("signals reach the program of a run --bundle without Deno", async (
   equal(await endBy(attached, "SIGINT", "echo up; exec sleep 300"), 130);
 });
 
+attachedTest("who ignores signals gets the same without Deno as with it", async (attached) => {
+  const { containers } = attached;
+  const { program, bundle } = containers;
+  attached.write("grep SigIgn /proc/self/status; exec sleep 300");
+  const ignoring = ["/usr/bin/env", "--ignore-signal=HUP,INT,QUIT,USR1,USR2,TERM,CHLD"];
+  const said: (string | undefined)[] = [];
+  for (
+    const [commands, ...args] of [
+      [program, FIRST, "--bundle", bundle.path], // by Deno: flags do not stand there else
+      [light(program), "--bundle", bundle.path, FIRST],
+    ] as const
+  ) {
+    containers.program = [...ignoring, ...commands];
+    const command = containers.commands;
+    const { child, answer } = containers.begin("run", ...args);
+    containers.program = program;
+    while ((await containers.run("state", FIRST)).code !== 0);
+    await untilSleeps(containers, FIRST);
+    child.kill("SIGTERM");
+    const { code, stderr } = await answer;
+    deepEqual([code, stderr], [143, ""]);
+    said.push(containers.said(command).stdout);
+  }
+  const none = "SigIgn:\t0000000000000000\n";
+  deepEqual(said, [none, none]);
+  equal(await containers.output("list", "--quiet"), "");
+});
+
 attachedTest("the program ends with a run --bundle without Deno that is killed", async (attached) => {
   const { containers } = attached;
   attached.write("echo up; exec sleep 300");
