@@ -1,4 +1,3 @@
-import { Buffer } from "node:buffer";
 import { SyscallError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { copyPart, openBelow, seek } from "../../ffi/tree.ts";
@@ -152,10 +151,19 @@ class Apply implements Disposable {
     using file = openBelow(directory, name, O_PATH | O_NOFOLLOW);
     for (const [attribute, value] of Object.entries(attributes)) {
       if (marks && attribute.startsWith(marks)) throw this.wrong(path, `has a mark of overlays`);
-      setAttribute(file, attribute, new Uint8Array(Buffer.from(value, "base64")));
+      setAttribute(file, attribute, this.#decoded(path, value));
     }
     for (const [attribute, value] of own) {
       setAttribute(file, marks + attribute, new TextEncoder().encode(value));
+    }
+  }
+
+  /** The bytes of an attribute. */
+  #decoded(path: string, value: string): Uint8Array<ArrayBuffer> {
+    try {
+      return Uint8Array.fromBase64(value);
+    } catch {
+      throw this.wrong(path, "has an attribute that is not in base 64");
     }
   }
 

@@ -1,4 +1,3 @@
-import { Buffer } from "node:buffer";
 import type { Fd } from "../../ffi/fd.ts";
 import {
   attributesOf,
@@ -131,7 +130,7 @@ class Capture {
       ...((kind === "character" || kind === "block") && { device: look.node }),
       ...(attributes.size > 0 && {
         attributes: Object.fromEntries(
-          Array.from(attributes, ([name, value]) => [name, Buffer.from(value).toString("base64")]),
+          Array.from(attributes, ([name, value]) => [name, value.toBase64()]),
         ),
       }),
     };

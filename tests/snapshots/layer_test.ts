@@ -188,6 +188,10 @@ snapshotTest("devices, owners and marks that a layer must not bring are refused"
   refused(/"\/a" belongs to somebody whom the container does not have/, { kind: "file", uid: 10 });
   const attributes = { "trusted.overlay.redirect": btoa("/etc") };
   refused(/"\/a" has a mark of overlays/, { kind: "directory", attributes });
+  refused(/"\/a" has an attribute that is not in base 64/, {
+    kind: "directory",
+    attributes: { "user.a": "!" },
+  });
   Deno.removeSync(images, { recursive: true });
   return Promise.resolve();
 });
