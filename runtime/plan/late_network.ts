@@ -32,24 +32,36 @@ export function* announceNetwork(): Iterable<Op> {
   yield op(does, "pidfd_open", [slot("launcher:pid"), 0], { into: "launcher:pidfd" });
 }
 
-/** By the launcher, which stays in there. The guard is there already: without it init does not go on. */
+/**
+ * By the launcher, which stays in there. The guard is there already: without it init does not go on. The loopback device
+ * is brought up while init joins and goes on.
+ */
 export function* makeNetwork(): Iterable<Op> {
   yield op("make the network namespace", "unshare", [NEWNET]);
   yield op("let init join it", "write", [slot("network:write"), text("n"), 1]);
+  yield* bringLoopbackUp();
+  yield op("let the program begin in it", "write", [slot("network:write"), text("l"), 1]);
 }
 
 /** By init, when there is nothing more to do without it. */
 export function* joinNetwork(): Iterable<Op> {
-  const wait = "wait for the network namespace";
-  yield op(wait, "close", [slot("network:write")]);
-  yield op(wait, "read", [slot("network:read"), zeros(8, "byte"), 1], {
-    zero: "unconnected",
-    positive: "connected",
-  });
-  yield op("end, the launcher is gone", "exit_group", [1], { label: "unconnected" });
-  yield mark("connected");
+  yield op("wait for the network namespace", "close", [slot("network:write")]);
+  yield* awaitLauncher("wait for the network namespace", "connected");
   const does = "join the launcher's network namespace";
   yield op(does, "setns", [slot("launcher:pidfd"), NEWNET]);
   yield op(does, "close", [slot("launcher:pidfd")]);
-  yield* bringLoopbackUp();
+}
+
+/** By init, when all is built: its loopback device is up by then, or soon. */
+export function awaitLoopback(): Iterable<Op> {
+  return awaitLauncher("wait for the loopback device", "looped");
+}
+
+function* awaitLauncher(does: string, then: string): Iterable<Op> {
+  yield op(does, "read", [slot("network:read"), zeros(8, "byte"), 1], {
+    zero: `${then}:never`,
+    positive: then,
+  });
+  yield op("end, the launcher is gone", "exit_group", [1], { label: `${then}:never` });
+  yield mark(then);
 }

@@ -8,7 +8,7 @@ import { maskedPaths, readonlyPaths } from "./hidden.ts";
 import { becomeJoinedRoot, deathSignal, diesWithLauncher } from "./identity.ts";
 import { CLONE } from "./kernel.ts";
 import { launcher, offsetLines, writeOffsets } from "./launcher.ts";
-import { isNetworkLate, joinNetwork } from "./late_network.ts";
+import { awaitLoopback, isNetworkLate, joinNetwork } from "./late_network.ts";
 import { everyCpu } from "./limits.ts";
 import { mounts } from "./mounts.ts";
 import { bringLoopbackUp } from "./network.ts";
@@ -140,6 +140,7 @@ function init(all: Context, { root, mounted, masks, devices }: Parts): Op[] {
   add(userLimits(all));
   add(applyLabels(all));
   if (!early) add(createHooks(all)); // there are none: it waits for its network, if it has one
+  if (isNetworkLate(all)) add(awaitLoopback());
   add(becomeProgram(all));
   return ops;
 }

@@ -318,24 +318,19 @@ for (const [what, part, more, by] of NETWORKS) {
     equal(/NEWNET/.test(calls[at("clone3({flags=CLONE_PIDFD")]!), by === "birth");
     equal(calls.includes("launcher unshare(CLONE_NEWNET)"), by === "launcher");
     if (by === "birth") return equal(at("setns"), -1);
-    const order = [
-      "clone3({exit_signal",
-      "launcher unshare",
-      "launcher write(network:write",
-      "launcher waitid",
-    ];
-    ok(order.map(at).every((each, index, all) => each > (all[index - 1] ?? 0)), "the guard is there before");
-    const inside = [
-      "init: prctl",
-      "init read(network:read",
-      "init setns",
-      "init ioctl(socket",
-      '"sysfs"',
-      "init pivot_root",
-    ];
+    const inOrder = (texts: readonly string[]): boolean =>
+      texts.map(at).every((each, index, all) => each > (all[index - 1] ?? 0));
+    const made = ["clone3({exit_signal", "launcher unshare", 'network:write, "n"', "launcher ioctl(socket"];
+    ok(inOrder([...made, 'network:write, "l"', "launcher waitid"]), "the guard is there before");
+    const joined = ["init: prctl", "init read(network:read", "init setns", '"sysfs"', "init pivot_root"];
+    ok(inOrder(joined), "all that shows it comes later");
+    const [last] = calls.map((call, index) => call.startsWith("init read(network:read") ? index : 0).sort((
+      a,
+      b,
+    ) => b - a);
     ok(
-      inside.map(at).every((each, index, all) => each > (all[index - 1] ?? 0)),
-      "all that shows it comes later",
+      last! > at("init pivot_root") && last! < at("init close_range"),
+      "the program has its loopback device",
     );
   });
 }
