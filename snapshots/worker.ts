@@ -10,6 +10,7 @@ import { assemble, stepAt } from "../runtime/launch/image.ts";
 import { EPOLLIN, reactor } from "../runtime/launch/reactor.ts";
 import type { InstalledCriu } from "./installed.ts";
 import type { Arch } from "../runtime/plan/abi.ts";
+import { withoutTls } from "./without_tls.ts";
 import { FIRST_INHERITED_FD, workerPlan, type WorkerRequest } from "./worker_plan.ts";
 
 const [O_RDWR, SIGKILL] = [2, 9];
@@ -42,17 +43,18 @@ export type Answer = { readonly result: number } | { readonly refused: number };
  * @throws {LaunchError} if it cannot be started.
  */
 export async function runCriu(
-  { library, loader }: InstalledCriu,
+  { library, loader, version }: InstalledCriu,
   worker: WorkerRequest,
   { what, request, onStage, meanwhile, inherited = [], more = [], mountsIn, ready }: Job,
 ): Promise<Answer> {
   using ours = new DisposableStack();
   const [socket, theirs] = socketPair();
   ours.use(socket);
-  await using criu = await start({ ...worker, loader }, theirs, [
-    ...inherited.map(({ fd }) => fd),
-    ...more.map(({ raw }) => raw),
-  ]);
+  const given = [...inherited.map(({ fd }) => fd), ...more.map(({ raw }) => raw)];
+  const first = loader && withoutTls(worker.arch, version);
+  if (first) given.push(ours.use(first).raw);
+  const preload = first && FIRST_INHERITED_FD + given.length - 1;
+  await using criu = await start({ ...worker, loader, preload }, theirs, given);
   try {
     await ready;
   } catch (error) {

@@ -54,6 +54,8 @@ export interface WorkerRequest {
   readonly program: string;
   /** What is run in its place: file and arguments. */
   readonly loader?: readonly string[] | undefined;
+  /** The descriptor of a library that the loader is to load before all others; it stays open. */
+  readonly preload?: number | undefined;
   /** Flags that libcriu has no function for. */
   readonly flags: readonly string[];
   /** The cgroups that the restored processes are to be in; CRIU joins them and bears the processes there. */
@@ -90,7 +92,7 @@ export function workerPlan(request: WorkerRequest): Plan {
 
 function* work(request: WorkerRequest): Iterable<Op> {
   const { arch, program, flags: given, groups = [], ownGroups, root, memory = [], findings } = request;
-  const { network, checks } = request;
+  const { network, checks, preload } = request;
   const does = "keep the failure pipe from CRIU";
   yield op(does, "close_range", [FAILURE_FD, FAILURE_FD, CLOSE_RANGE_CLOEXEC]);
   yield* joinGroups(arch, groups);
@@ -109,6 +111,7 @@ function* work(request: WorkerRequest): Iterable<Op> {
     {
       strings: [
         "criu",
+        ...(preload === undefined ? [] : ["--preload", `/proc/self/fd/${preload}`]),
         ...begins,
         "--no-default-config",
         ...given,

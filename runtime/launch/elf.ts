@@ -2,7 +2,8 @@ import type { Arch } from "../plan/abi.ts";
 import { DATA_ADDRESS } from "./machine.ts";
 import { CODE_ADDRESS, machineCode } from "./machine.ts";
 
-const MACHINE: Record<Arch, number> = { x86_64: 62, aarch64: 183 };
+/** `e_machine`. */
+export const MACHINE: Record<Arch, number> = { x86_64: 62, aarch64: 183 };
 const PT_LOAD = 1;
 const PT_GNU_STACK = 0x6474e551;
 const [R, W, X] = [4, 2, 1];

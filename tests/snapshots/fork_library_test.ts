@@ -1,8 +1,5 @@
 import { deepEqual, equal, match, ok, rejects } from "node:assert/strict";
-import { findSnapshot, forkContainers, Pool, Sandbox, UnsupportedError } from "../../mod.ts";
-import { probeHost } from "../../runtime/host/probe.ts";
-import { findCriu } from "../../snapshots/installed.ts";
-import { runCriu } from "../../snapshots/worker.ts";
+import { findSnapshot, forkContainers, Pool } from "../../mod.ts";
 import { KeptPages, keptPages } from "../../snapshots/pager/kept.ts";
 import type { ForkPages } from "../../snapshots/pager/option.ts";
 import { SETTLED_MS } from "../../snapshots/file_stamp.ts";
@@ -11,6 +8,7 @@ import { BOX } from "../helpers/containers.ts";
 import { eventually } from "../helpers/eventually.ts";
 import { ForkBox } from "../helpers/fork_box.ts";
 import { snapshotTest } from "../helpers/snapshot_box.ts";
+import { warmUp } from "../helpers/warm_up.ts";
 
 /** Waits until images that have just been written can be told from those that are written next. */
 async function settled(): Promise<void> {
@@ -22,18 +20,6 @@ const COUNT = `echo '{"waits":true}'; until [ -e /dev/ai-sandbox/fork.json ]; do
   count=0; while read -r line; do count=$((count + 1)); echo "$count $line"; done; exit 7`;
 const encoder = new TextEncoder();
 
-/** What the library opens once and keeps, such as its reactor, is there before anything is counted. */
-async function warmUp(): Promise<void> {
-  await using sandbox = await Sandbox.run({ command: ["true"] });
-  await sandbox.wait();
-  try {
-    const criu = findCriu();
-    const worker = { arch: probeHost().arch, program: criu.program, flags: [] };
-    await runCriu(criu, worker, { what: "get_version", request: {} });
-  } catch (error) {
-    if (!(error instanceof UnsupportedError)) throw error;
-  }
-}
 if (Deno.uid() === 0) await warmUp();
 
 snapshotTest(

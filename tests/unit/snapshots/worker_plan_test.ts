@@ -25,4 +25,9 @@ Deno.test("workerPlan() runs CRIU itself, or what its script would run", () => {
     { strings: ["criu", "--argv0", "criu", "/opt/libexec/criu", ...flags] },
     ENVIRONMENT,
   ]);
+  deepEqual(run({ loader, preload: 7 }), [
+    "/opt/lib/ld.so",
+    { strings: ["criu", "--preload", "/proc/self/fd/7", "--argv0", "criu", "/opt/libexec/criu", ...flags] },
+    ENVIRONMENT,
+  ]);
 });
