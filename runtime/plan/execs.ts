@@ -8,13 +8,18 @@ import { flags, jump, mark, named, type Op, op, type Plan, slot, type Struct, te
 import { namePidFile, writePidFile } from "./pid_file.ts";
 import { MESSAGE, MESSAGE_BYTES } from "./protocol.ts";
 import {
+  beginWithNothing,
+  CLD_EXITED,
   connectLauncher,
   end,
   holdSignals,
   isStill,
+  LAUNCH_FDS,
   leave,
   makeImage,
+  openGate,
   P_PID,
+  readEnd,
   type Stamp,
   startLauncher,
   waitFor,
@@ -66,31 +71,14 @@ export interface Flagged {
   readonly detached: boolean;
 }
 
-const OPENED = [
-  "file",
-  "process",
-  "root",
-  "image",
-  "status:read",
-  "status:write",
-  "gate:read",
-  "gate:write",
-  "signals",
-  "program:process",
-];
+const OPENED = ["file", "process", "root", ...LAUNCH_FDS, "program:process"];
 const [F_ADD_SEALS, SHRINK_AND_GROW] = [named("F_ADD_SEALS", 1033), named("SHRINK|GROW", 6)];
-const IGNORED: Struct = {
-  struct: "sigaction",
-  members: [["handler", 8, named("SIG_IGN", 1)], ["flags", 8, 0], ["restorer", 8, 0], ["mask", 8, 0]],
-};
 const LOST = text(
   "runtime: exec failed: Cannot supervise the program: the kernel lets nobody watch it; it was ended\n",
 );
 const DONT_SYNC = 0x4000;
 /** A file system in user space is not asked for what the kernel does not know (openat2(2)): that could take for ever. */
 const CACHED = 0x20;
-/** How `waitid` says that a process has exited (sigaction(2)). */
-const CLD_EXITED = 1;
 
 /**
  * The steps of `exec [FLAGS] ID PROGRAM…` when a program was run in that container before: they check that it is still what the
@@ -106,10 +94,7 @@ export function planExecs(request: ExecsRequest): Plan {
 function* steps(request: ExecsRequest): Iterable<Op> {
   yield op("take the container's directory", "let", [slot("failed")], { into: "directory" });
   yield op("take the words of the program", "let", [slot("errno")], { into: "words" });
-  for (const fd of OPENED) yield op("open nothing yet", "let", [-1], { into: fd });
-  for (const pid of ["launcher", "program", "ready"]) {
-    yield op("start nothing yet", "let", [0], { into: pid });
-  }
+  yield* beginWithNothing(OPENED, ["launcher", "program", "ready"]);
   yield* holdSignals(request.signals, "directory");
   const { flagged } = request;
   const { line = [], id = "", document, detached = false } = flagged ?? {};
@@ -222,8 +207,7 @@ function* hearOfProgram(tell: readonly Op[]): Iterable<Op> {
   yield op(does, "load", [{ inside: message, offset: 8 }, 0], { label: "cloned", into: "program" });
   yield op("hold the program", "pidfd_open", [slot("program"), 0], { into: "program:process" });
   yield* tell;
-  yield op("outlive who waits at the gate", "rt_sigaction", [named("SIGPIPE", 13), IGNORED, 0, 8]);
-  yield op("open the start gate", "write", [slot("gate:write"), text("\0"), 1]);
+  yield* openGate();
   yield jump("hear");
   yield op(does, "let", [1], { label: "ready", into: "ready" });
   yield jump("hear");
@@ -238,11 +222,7 @@ function* hearOfProgram(tell: readonly Op[]): Iterable<Op> {
 /** From here on there is a program, which nothing begins anew: its end is that of the command. */
 function* wait(): Iterable<Op> {
   yield* waitFor("program:process", { again: "wait", signal: "signal", failed: "deaf" });
-  const info = zeros(128, "siginfo");
-  const does = "see how the program ended";
-  yield op(does, "waitid", [P_PID, slot("program"), info, WEXITED, 0], { label: "deaf", failed: "lost" });
-  yield op(does, "load", [{ inside: info, offset: 24 }, 0], { into: "status" });
-  yield op(does, "load", [{ inside: info, offset: 8 }, 0], { into: "end" });
+  yield* readEnd("program", WEXITED, { label: "deaf", failed: "lost" });
   yield op("did it exit?", "let", [slot("end"), -CLD_EXITED, 1], { zero: "exited", positive: "killed" });
   yield op("tell of its signal", "let", [slot("status"), 128, 1], { label: "killed", into: "status" });
   yield op("end", "exit_group", [slot("status")], { label: "exited", failed: "lost" });

@@ -22,7 +22,16 @@ import {
   putAt,
   putHoled,
 } from "./texts.ts";
-import { holdSignals, leave, makeImage, makeStatus, type Stamp, startLauncher } from "./unaided.ts";
+import {
+  beginWithNothing,
+  holdSignals,
+  LAUNCH_FDS,
+  leave,
+  makeImage,
+  makeStatus,
+  type Stamp,
+  startLauncher,
+} from "./unaided.ts";
 
 /** What the steps of creating one more container of a bundle are made from. */
 export interface RecreateRequest {
@@ -74,19 +83,7 @@ export interface RecreateRequest {
 
 /** What is asked for, in the order in which the stub has it. */
 const ASKED = ["id", "length", "pidFile", "store:path", "bundle:path"] as const;
-const OPENED = [
-  "file",
-  "parent",
-  "store",
-  "entry",
-  "image",
-  "status:read",
-  "status:write",
-  "gate:read",
-  "gate:write",
-  "signals",
-  "process",
-];
+const OPENED = ["file", "parent", "store", "entry", ...LAUNCH_FDS, "process"];
 /** The places of a record at which a stream is named. */
 const STREAMS = [0, 1, 2] as const;
 const QUOTE = text('"');
@@ -120,11 +117,9 @@ function* steps(request: RecreateRequest): Iterable<Op> {
   const depends = { inside: text(basis), offset: 0 };
   yield op("depend on all this", "let", [depends], { into: "basis" });
   const places = groups.flatMap((_, index) => [`base:${index}`, `group:${index}`]);
-  for (const fd of [...OPENED, ...places]) yield op("open nothing yet", "let", [-1], { into: fd });
   const made = groups.map((_, index) => `group:${index}:made`);
-  for (const what of ["launcher", "init", "ready", "launched", "claimed", "known", ...made]) {
-    yield op("start nothing yet", "let", [0], { into: what });
-  }
+  const begun = ["launcher", "init", "ready", "launched", "claimed", "known", ...made];
+  yield* beginWithNothing([...OPENED, ...places], begun);
   yield* holdSignals(request.signals, "bundle");
   const created = timeText(request.daySeconds);
   const fillings: Record<string, Filling> = {

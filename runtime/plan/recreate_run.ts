@@ -5,7 +5,7 @@ import { flags, mark, named, type Op, op, slot, type Struct, text, zeros } from 
 import { MESSAGE_BYTES } from "./protocol.ts";
 import type { RecreateRequest } from "./recreate.ts";
 import { removeEntry } from "./remove_entry.ts";
-import { P_PID, timeOf, waitFor, WEXITED } from "./unaided.ts";
+import { CLD_EXITED, openGate, P_PID, readEnd, timeOf, waitFor, WEXITED, WEXITED_NOWAIT } from "./unaided.ts";
 
 /** The numbers that the stub of the executable gives to `create`, `run --detach` and `run --bundle`. */
 export const RECREATE = 8;
@@ -14,19 +14,12 @@ export const RECREATE_ATTACHED = 10;
 
 type Request = Pick<RecreateRequest, "arch" | "names" | "groups" | "files" | "executeMs">;
 
-const IGNORED: Struct = {
-  struct: "sigaction",
-  members: [["handler", 8, named("SIG_IGN", 1)], ["flags", 8, 0], ["restorer", 8, 0], ["mask", 8, 0]],
-};
 const [SIG_SETMASK, LOCK_UN, LOCK_EX_NB] = [
   named("SIG_SETMASK", 2),
   named("LOCK_UN", 8),
   named("LOCK_EX|LOCK_NB", 6),
 ];
 const REMOVEDIR = named("AT_REMOVEDIR", 0x200);
-const WEXITED_NOWAIT = named("WEXITED|WNOWAIT", 0x1000004);
-/** How `waitid` says that a process has exited (sigaction(2)). */
-const CLD_EXITED = 1;
 /** How often, and how long apart, the removal of a cgroup is tried before that is left to Deno. */
 const [TRIES, PAUSE_MS] = [20, 1];
 const [O_NONBLOCK, POLLERR_ONLY] = [0o4000, 0];
@@ -49,11 +42,6 @@ export function* letGo(request: Request): Iterable<Op> {
   yield* findFailure(request);
   yield op("leave it to itself", "exit_group", [0], { label: "done" });
   yield* leaveToDeno();
-}
-
-function* openGate(): Iterable<Op> {
-  yield op("outlive who waits at the gate", "rt_sigaction", [named("SIGPIPE", 13), IGNORED, 0, 8]);
-  yield op("open the start gate", "write", [slot("gate:write"), text("\0"), 1]);
 }
 
 /** What became no program has left word in the gate of why: nothing has begun, and Deno tells. */
@@ -83,7 +71,7 @@ export function* attend(request: Request): Iterable<Op> {
   yield op("let others at it", "flock", [slot("entry"), LOCK_UN], { failed: "adopt" });
   yield op("close the gate", "close", [slot("gate:write")], { failed: "adopt" });
   yield* waitFor("process", { again: "wait", signal: "adopt", failed: "adopt" });
-  yield* readEnd();
+  yield* readProgramsEnd();
   yield* removeAll(request);
   yield op("take the program's end", "waitid", [P_PID, slot("init"), 0, WEXITED, 0], {
     label: "removed",
@@ -94,12 +82,8 @@ export function* attend(request: Request): Iterable<Op> {
 }
 
 /** The program stays to be waited for by Deno, if that must remove the container. */
-function* readEnd(): Iterable<Op> {
-  const info = zeros(128, "siginfo");
-  const does = "see how the program ended";
-  yield op(does, "waitid", [P_PID, slot("init"), info, WEXITED_NOWAIT, 0], { failed: "adopt" });
-  yield op(does, "load", [{ inside: info, offset: 24 }, 0], { into: "status" });
-  yield op(does, "load", [{ inside: info, offset: 8 }, 0], { into: "end" });
+function* readProgramsEnd(): Iterable<Op> {
+  yield* readEnd("init", WEXITED_NOWAIT, { failed: "adopt" });
   yield op("did it exit?", "let", [slot("end"), -CLD_EXITED, 1], { zero: "remove", positive: "killed" });
   yield op("tell of its signal", "let", [slot("status"), 128, 1], { label: "killed", into: "status" });
 }

@@ -4,16 +4,20 @@ import { findKinds, type Kinds } from "./kinds.ts";
 import { flags, jump, mark, named, type Op, op, type Plan, slot, type Struct, text, zeros } from "./op.ts";
 import { MESSAGE, MESSAGE_BYTES } from "./protocol.ts";
 import {
+  beginWithNothing,
+  CLD_EXITED,
   connectLauncher,
   end,
   holdSignals,
   isStill,
+  LAUNCH_FDS,
   leave,
   makeImage,
-  P_PID,
+  readEnd,
   type Stamp,
   startLauncher,
   waitFor,
+  WEXITED_NOWAIT,
 } from "./unaided.ts";
 
 /** The number that the stub of the executable gives to `run DIR`, behind those of containers' moves: `tools/build/stub_x86_64.S`. */
@@ -38,18 +42,8 @@ export interface RerunRequest {
 }
 
 const F_SETFD = named("F_SETFD", 2);
-const WEXITED_NOWAIT = named("WEXITED|WNOWAIT", 0x1000004);
 /** What is open until the end, and closed if all is left to Deno. */
-const OPENED = [
-  "file",
-  "image",
-  "status:read",
-  "status:write",
-  "gate:read",
-  "gate:write",
-  "signals",
-  "process",
-];
+const OPENED = ["file", ...LAUNCH_FDS, "process"];
 const DIGITS = 10;
 /** How long it may take to become the program. */
 const EXECUTE_S = 10;
@@ -71,8 +65,7 @@ export function planRerun(request: RerunRequest): Plan {
 
 function* steps(request: RerunRequest): Iterable<Op> {
   yield op("take the bundle's directory", "let", [slot("failed")], { into: "bundle" });
-  for (const fd of OPENED) yield op("open nothing yet", "let", [-1], { into: fd });
-  for (const pid of ["launcher", "init", "ready"]) yield op("start nothing yet", "let", [0], { into: pid });
+  yield* beginWithNothing(OPENED, ["launcher", "init", "ready"]);
   yield* holdSignals(request.signals, "bundle");
   yield* looks(request);
   yield* makeImage(request.elf);
@@ -133,12 +126,8 @@ function* heed(): Iterable<Op> {
 function* wait(): Iterable<Op> {
   yield op("hold the program", "pidfd_open", [slot("init"), 0], { into: "process", failed: "adopt" });
   yield* waitFor("process", { again: "run", signal: "adopt", failed: "adopt" });
-  const info = zeros(128, "siginfo");
-  const does = "see how the program ended";
-  yield op(does, "waitid", [P_PID, slot("init"), info, WEXITED_NOWAIT, 0], { failed: "adopt" });
-  yield op(does, "load", [{ inside: info, offset: 24 }, 0], { into: "status" });
-  yield op(does, "load", [{ inside: info, offset: 8 }, 0], { into: "end" });
-  yield op("did it exit?", "let", [slot("end"), -1, 1], { zero: "exited", positive: "adopt" });
+  yield* readEnd("init", WEXITED_NOWAIT, { failed: "adopt" });
+  yield op("did it exit?", "let", [slot("end"), -CLD_EXITED, 1], { zero: "exited", positive: "adopt" });
   yield mark("exited");
   yield* end("init", "exited:init");
   yield* end("launcher", "exited:launcher");

@@ -2,7 +2,19 @@
 
 import { O } from "./abi.ts";
 import { AT, AT_FDCWD, CLONE, SIGKILL } from "./kernel.ts";
-import { type Arg, type Bytes, flags, mark, named, type Op, op, slot, type Struct, zeros } from "./op.ts";
+import {
+  type Arg,
+  type Bytes,
+  flags,
+  mark,
+  named,
+  type Op,
+  op,
+  slot,
+  type Struct,
+  text,
+  zeros,
+} from "./op.ts";
 import { FIRST_FREE_FD, GATE_FD, STATUS_FD } from "./protocol.ts";
 import { CLONE_ARGS_BYTES, cloneArgs, pipe, SIGCHLD, twoDescriptors } from "./userns.ts";
 
@@ -30,9 +42,22 @@ const MEMFD_EXEC = named("MFD_CLOEXEC|MFD_ALLOW_SEALING|MFD_EXEC", 1 | 2 | 0x10)
 const POLLIN = 1n << 32n;
 /** Descriptors of the launcher are copied to numbers from here on first, so that none is overwritten. */
 const ROOM = 16;
-/** `waitid` for one process, and for its end (waitid(2)). */
+/** `waitid` for one process, and for its end, which may be left to be taken (waitid(2)). */
 export const P_PID = named("P_PID", 1);
 export const WEXITED = named("WEXITED", 4);
+export const WEXITED_NOWAIT = named("WEXITED|WNOWAIT", 0x1000004);
+/** How `waitid` says that a process has exited, in `siginfo_t` (sigaction(2)), and where that and its status are there. */
+export const CLD_EXITED = 1;
+const SIGINFO = { bytes: 128, code: 8, status: 24 } as const;
+/** What is open while something is started: the slots that the steps here fill. */
+export const LAUNCH_FDS = [
+  "image",
+  "status:read",
+  "status:write",
+  "gate:read",
+  "gate:write",
+  "signals",
+] as const;
 
 /**
  * Looks whether stdin, stdout and stderr are open: where they are not, Deno opens /dev/null. What the executable has opened
@@ -123,6 +148,12 @@ export function* makeImage(elf: Uint8Array, fill: Iterable<Op> = []): Iterable<O
   yield op("seal the image", "fcntl", [slot("image"), F_ADD_SEALS, ALL_SEALS]);
 }
 
+/** What can be closed and ended from now on, whether it is there or not: slots of descriptors, and of pids and marks. */
+export function* beginWithNothing(fds: readonly string[], others: readonly string[]): Iterable<Op> {
+  for (const fd of fds) yield op("open nothing yet", "let", [-1], { into: fd });
+  for (const other of others) yield op("start nothing yet", "let", [0], { into: other });
+}
+
 /** Makes the status socket and the start gate, as `launch()` in runtime/launch/launch.ts does. */
 export function* connectLauncher(): Iterable<Op> {
   yield* makeStatus();
@@ -182,6 +213,17 @@ function* close(name: string): Iterable<Op> {
   yield op("close what the launcher has", "let", [-1], { into: name });
 }
 
+const IGNORED: Struct = {
+  struct: "sigaction",
+  members: [["handler", 8, named("SIG_IGN", 1)], ["flags", 8, 0], ["restorer", 8, 0], ["mask", 8, 0]],
+};
+
+/** Lets go on who waits at the start gate, and may be gone. */
+export function* openGate(): Iterable<Op> {
+  yield op("outlive who waits at the gate", "rt_sigaction", [named("SIGPIPE", 13), IGNORED, 0, 8]);
+  yield op("open the start gate", "write", [slot("gate:write"), text("\0"), 1]);
+}
+
 /** Where {@linkcode waitFor} can be jumped to, and where it goes on after a signal, or when it cannot wait. */
 type WaitLabels = Readonly<Record<"again" | "signal" | "failed", string>>;
 
@@ -209,6 +251,24 @@ export function* waitFor(
   const now = { struct: "timespec", members: [["sec", 8, 0], ["nsec", 8, 0]] } as const;
   const signals = { struct: "pollfd", members: [["signals", 8, slot("signals:poll")]] } as const;
   yield op("see whether there is a signal", "ppoll", [signals, 1, now, 0, 8], { positive: signal, failed });
+}
+
+/**
+ * Waits for the child of slot `who`: slot `status` gets its exit code or signal, `end` which of the two that is, as
+ * {@linkcode CLD_EXITED} says.
+ *
+ * @param how {@linkcode WEXITED}, or {@linkcode WEXITED_NOWAIT}.
+ */
+export function* readEnd(
+  who: string,
+  how: Arg,
+  labels: { readonly label?: string; readonly failed: string },
+): Iterable<Op> {
+  const does = "see how the program ended";
+  const info = zeros(SIGINFO.bytes, "siginfo");
+  yield op(does, "waitid", [P_PID, slot(who), info, how, 0], labels);
+  yield op(does, "load", [{ inside: info, offset: SIGINFO.status }, 0], { into: "status" });
+  yield op(does, "load", [{ inside: info, offset: SIGINFO.code }, 0], { into: "end" });
 }
 
 /** `struct timespec` of this time. */
