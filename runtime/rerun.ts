@@ -1,4 +1,5 @@
 import { stampAt } from "../ffi/look.ts";
+import { rightsNow } from "./caller_rights.ts";
 import { readConfig } from "./config_file.ts";
 import type { KeyedImage } from "./images.ts";
 import { keepFile } from "./kept_files.ts";
@@ -10,6 +11,8 @@ import { settledStamp } from "./stamps.ts";
 import { FORWARDED, signalNumber } from "./supervise/signals.ts";
 
 const KIND = "runs";
+/** The namespaces of the caller that decide over an image: which rights he has at all. */
+export const RERUN_NAMESPACES = ["user"] as const;
 
 /**
  * Keeps the steps of running a bundle once more, which `bin/runtime` goes through without starting Deno (`planRerun`).
@@ -33,6 +36,7 @@ export function keepRerun(
       directory: { inode, device },
       config,
       executable: stampAt("/proc/self/exe"),
+      caller: rightsNow(RERUN_NAMESPACES),
       kinds: Object.fromEntries(Object.entries(kinds).map(([path, kind]) => [path, lookOf(path, kind)])),
       elf: image.elf,
       signals: FORWARDED.map(signalNumber),

@@ -1,9 +1,10 @@
 import { stampAt } from "../../ffi/look.ts";
 import { getMark } from "../../ffi/mark.ts";
+import { rightsNow } from "../caller_rights.ts";
 import { withBases } from "../cgroup/base.ts";
 import { keptWrites } from "../cgroup/kept_writes.ts";
 import { NAMESPACE_FILES } from "../exec/namespaces.ts";
-import { cgroups, effectiveCapabilities, probeCaller } from "../host/probe.ts";
+import { cgroups, probeCaller } from "../host/probe.ts";
 import { keepFile, readKeptFile } from "../kept_files.ts";
 import { assembleTable } from "../launch/image.ts";
 import type { Arch } from "../plan/abi.ts";
@@ -76,10 +77,8 @@ function requestOf(
   if (Deno.readTextFileSync(`${directory}/config.json`) !== text) return undefined; // another one by now
   const groups = groupsOf(id, resources, entry, record);
   if (!record.init || record.parents.length > 0 || !groups) return undefined;
-  const { gid, openFiles, privileged } = probeCaller();
-  if (!privileged) return undefined;
+  if (!probeCaller().privileged) return undefined;
   const { inode, device } = stampAt(directory);
-  const own = Object.values(NAMESPACE_FILES).map((name) => [name, placeAt(`/proc/self/ns/${name}`)]);
   return {
     arch: Deno.build.arch as Arch,
     attached,
@@ -91,10 +90,7 @@ function requestOf(
     executable: stampAt("/proc/self/exe"),
     kinds: Object.fromEntries(Object.entries(kinds).map(([path, kind]) => [path, lookOf(path, kind)])),
     caller: {
-      gid,
-      openFiles: openFiles.hard,
-      namespaces: Object.fromEntries(own),
-      capabilities: effectiveCapabilities(),
+      ...rightsNow(Object.values(NAMESPACE_FILES)),
       groups: Deno.readTextFileSync("/proc/self/cgroup"),
     },
     bootId: record.init.bootId,

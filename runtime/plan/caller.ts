@@ -1,7 +1,7 @@
 /** What steps look for that go by who begins them: that he is as the one was for whom an image was made. */
 
 import { AT_FDCWD } from "./kernel.ts";
-import { mark, named, type Op, op, slot, zeros } from "./op.ts";
+import { mark, named, type Op, op, slot, type Struct, zeros } from "./op.ts";
 import { isStill, type Stamp } from "./unaided.ts";
 
 /** What there is only one of as long as it is there. */
@@ -16,7 +16,14 @@ export interface CallerRequest {
   readonly namespaces: Readonly<Record<string, Place>>;
 }
 
+/** Who begins something that takes rights. */
+export interface RightsRequest extends CallerRequest {
+  /** The effective capabilities below 32, as bits. */
+  readonly capabilities: number;
+}
+
 const RLIMIT_NOFILE = named("RLIMIT_NOFILE", 7);
+const LINUX_CAPABILITY_VERSION_3 = 0x20080522;
 
 /** Looks whether the caller is of this group, and in these namespaces. */
 export function* findCaller({ gid, openFiles, namespaces }: CallerRequest): Iterable<Op> {
@@ -37,4 +44,25 @@ export function* findCaller({ gid, openFiles, namespaces }: CallerRequest): Iter
 export function* isSame(does: string, name: string, value: number): Iterable<Op> {
   yield op(does, "let", [slot(name), -1, value], { zero: `same:${name}`, positive: "fail" });
   yield mark(`same:${name}`);
+}
+
+/** The same, and whether he has these capabilities and no others. */
+export function* findRights(caller: RightsRequest): Iterable<Op> {
+  yield* findCaller(caller);
+  yield* findCapabilities(caller.capabilities);
+}
+
+function* findCapabilities(capabilities: number): Iterable<Op> {
+  const does = "find the caller's capabilities";
+  const header: Struct = {
+    struct: "cap_user_header",
+    members: [["version", 4, LINUX_CAPABILITY_VERSION_3], ["pid", 4, 0]],
+  };
+  const sets = zeros(24, "cap_user_data");
+  yield op(does, "capget", [header, sets]);
+  yield op(does, "load", [sets, 0], { into: "word" });
+  // Only the first half counts, the effective ones.
+  const expected = BigInt.asIntN(64, -(BigInt(capabilities) << 32n));
+  yield op(does, "let", [expected, slot("word"), 1n << 32n], { zero: "capabilities", positive: "fail" });
+  yield mark("capabilities");
 }

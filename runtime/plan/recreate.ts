@@ -1,5 +1,5 @@
 import { type Arch, O, O_DIRECTORY, O_NOFOLLOW } from "./abi.ts";
-import type { CallerRequest } from "./caller.ts";
+import type { RightsRequest } from "./caller.ts";
 import { timeText } from "./clock.ts";
 import { AT } from "./kernel.ts";
 import type { Kinds } from "./kinds.ts";
@@ -49,9 +49,7 @@ export interface RecreateRequest {
   /** The executable that made it. */
   readonly executable: Stamp;
   readonly kinds: Kinds;
-  readonly caller: CallerRequest & {
-    /** The effective ones below 32, as bits. */
-    readonly capabilities: number;
+  readonly caller: RightsRequest & {
     /** The text of /proc/self/cgroup. */
     readonly groups: string;
   };

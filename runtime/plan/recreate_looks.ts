@@ -1,20 +1,19 @@
 /** What the steps of creating a container once more look at before they make anything. */
 
 import { O, O_DIRECTORY } from "./abi.ts";
-import { findCaller, isSame } from "./caller.ts";
+import { findRights, isSame } from "./caller.ts";
 import { tellTime } from "./clock.ts";
 import { isWord, sameBytes } from "./exec_line.ts";
 import { compareBoot, readFile } from "./first_process.ts";
 import { AT, AT_FDCWD } from "./kernel.ts";
 import { findKinds } from "./kinds.ts";
-import { type Bytes, flags, jump, mark, type Op, op, slot, type Struct, zeros } from "./op.ts";
+import { type Bytes, flags, jump, mark, type Op, op, slot, zeros } from "./op.ts";
 import type { RecreateRequest } from "./recreate.ts";
 import { lookAtStreams } from "./stream_names.ts";
 import { isStill } from "./unaided.ts";
 
 const WORD_BYTES = 8;
 const [SLASH, TOP_BYTE] = [47n << 56n, 1n << 56n];
-const LINUX_CAPABILITY_VERSION_3 = 0x20080522;
 const emptyPath = flags("AT_", { EMPTY_PATH: AT.EMPTY_PATH });
 
 /** Looks at all; opens the directories that a container's cgroups are made in, to `base:0` and so on. */
@@ -26,8 +25,7 @@ export function* recreateLooks(request: RecreateRequest, created: Bytes): Iterab
   yield* isStill(bundle, [AT_FDCWD, bundle, 0], directory);
   yield* findBundlePath(bundle);
   yield* isStill("config.json", [slot("bundle"), "config.json", 0], config);
-  yield* findCaller(caller);
-  yield* findCapabilities(caller.capabilities);
+  yield* findRights(caller);
   yield* isText("/proc/self/cgroup", caller.groups);
   yield* compareBoot(request.bootId);
   yield* findKinds(kinds, arch);
@@ -57,21 +55,6 @@ function* findBundlePath(bundle: string): Iterable<Op> {
   yield mark("path:absolute");
   yield* isWord(does, bundle, "path");
   yield mark("path:same");
-}
-
-function* findCapabilities(capabilities: number): Iterable<Op> {
-  const does = "find the caller's capabilities";
-  const header: Struct = {
-    struct: "cap_user_header",
-    members: [["version", 4, LINUX_CAPABILITY_VERSION_3], ["pid", 4, 0]],
-  };
-  const sets = zeros(24, "cap_user_data");
-  yield op(does, "capget", [header, sets]);
-  yield op(does, "load", [sets, 0], { into: "word" });
-  // Only the first half counts, the effective ones.
-  const expected = BigInt.asIntN(64, -(BigInt(capabilities) << 32n));
-  yield op(does, "let", [expected, slot("word"), 1n << 32n], { zero: "capabilities", positive: "fail" });
-  yield mark("capabilities");
 }
 
 /** Looks whether a file that has no size says this. */

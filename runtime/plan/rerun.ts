@@ -1,4 +1,5 @@
 import type { Arch } from "./abi.ts";
+import { findRights, type RightsRequest } from "./caller.ts";
 import { AT, AT_FDCWD } from "./kernel.ts";
 import { findKinds, type Kinds } from "./kinds.ts";
 import { flags, jump, mark, named, type Op, op, type Plan, slot, type Struct, text, zeros } from "./op.ts";
@@ -33,6 +34,8 @@ export interface RerunRequest {
   readonly config: Stamp;
   /** The executable that made it. */
   readonly executable: Stamp;
+  /** Who had it made: it has his limit of open files, and what it takes his rights for. */
+  readonly caller: RightsRequest;
   /** What must lie at the paths that the image depends on. */
   readonly kinds: Kinds;
   /** The image, of the supervised form. */
@@ -77,11 +80,12 @@ function* steps(request: RerunRequest): Iterable<Op> {
   yield* leave(["launcher", "init"], [...OPENED, "bundle"]);
 }
 
-function* looks({ arch, bundle, directory, config, executable, kinds }: RerunRequest): Iterable<Op> {
+function* looks({ arch, bundle, directory, config, executable, caller, kinds }: RerunRequest): Iterable<Op> {
   yield* isStill("/proc/self/exe", [AT_FDCWD, "/proc/self/exe", 0], executable);
   yield* isStill("the bundle", [slot("bundle"), "", flags("AT_", { EMPTY_PATH: AT.EMPTY_PATH })], directory);
   yield* isStill(bundle, [AT_FDCWD, bundle, 0], directory);
   yield* isStill("config.json", [slot("bundle"), "config.json", 0], config);
+  yield* findRights(caller);
   yield* findKinds(kinds, arch);
 }
 

@@ -1,5 +1,6 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { isThere as hasFile, stampAt } from "../../ffi/look.ts";
+import { rightsNow } from "../../runtime/caller_rights.ts";
 import { loadBundle, request } from "../../runtime/bundle.ts";
 import { probeHost } from "../../runtime/host/probe.ts";
 import { assemble, assembleTable } from "../../runtime/launch/image.ts";
@@ -7,6 +8,7 @@ import type { Arch } from "../../runtime/plan/abi.ts";
 import { op } from "../../runtime/plan/op.ts";
 import { plan } from "../../runtime/plan/plan.ts";
 import { planRerun } from "../../runtime/plan/rerun.ts";
+import { RERUN_NAMESPACES } from "../../runtime/rerun.ts";
 import { FORWARDED, signalNumber } from "../../runtime/supervise/signals.ts";
 import { cli, finish, start } from "../helpers/cli.ts";
 import { add } from "../helpers/defects.ts";
@@ -63,6 +65,7 @@ function delayGuard({ bundle, file, program: [program = ""] }: Runs): void {
     directory: stampAt(bundle.path),
     config: stampAt(`${bundle.path}/config.json`),
     executable: stampAt(program),
+    caller: rightsNow(RERUN_NAMESPACES),
     kinds: {},
     elf: assemble(late(plan(asked))).elf,
     signals: FORWARDED.map(signalNumber),
@@ -210,4 +213,41 @@ rerunTest("another executable, or another kind of what is mounted, takes Deno on
   Deno.chmodSync(program, 0o755);
   equal(await takesDeno(runs), true);
   equal(await takesDeno(runs), false);
+});
+
+rerunTest("another caller takes Deno, and what he had is nobody else's", async (runs) => {
+  const script = "ulimit -Hn; ulimit -Sn; exit 3";
+  const usual = await runs.first(script);
+  equal(usual.code, 3);
+  const { program, bundle } = runs;
+  const run = async (...wrapper: string[]): Promise<unknown> => {
+    const { code, stdout, stderr } = await cli(["run", bundle.path], {
+      program: ["/usr/bin/env", "LD_PRELOAD=/no/such/library", ...program],
+      wrapper,
+    });
+    return { code, stdout, light: !stderr.includes("LD_PRELOAD") };
+  };
+  const light = { code: 3, stdout: usual.stdout, light: true };
+  const heavy = { ...light, light: false };
+  for (
+    const [expected, ...wrapper] of [
+      [{ ...heavy, stdout: "900\n900\n" }, "prlimit", "--nofile=900:900"],
+      [heavy, "setpriv", "--regid=54321", "--keep-groups"],
+      [heavy, "setpriv", "--bounding-set=-sys_boot"],
+    ] as const
+  ) {
+    deepEqual(await run(), light);
+    const name = wrapper.join(" ");
+    deepEqual(await run(...wrapper), expected, name);
+    // Its steps are kept now, for callers like him.
+    deepEqual(await run(...wrapper), { ...expected, light: true }, name);
+    deepEqual(await run(), heavy, `behind ${name}`);
+  }
+  // Who is root of a namespace alone has the same name, and the same files.
+  const kept = Deno.readFileSync(runs.file);
+  deepEqual(await run(), light);
+  const other = await run("unshare", "--user", "--map-root-user") as typeof light;
+  equal(other.light, false);
+  Deno.writeFileSync(runs.file, kept);
+  deepEqual(await run(), light);
 });

@@ -13,6 +13,12 @@ const REQUEST: RerunRequest = {
   directory: { inode: 41n, device: STAMP.device },
   config: STAMP,
   executable: { ...STAMP, inode: 43n },
+  caller: {
+    gid: 0,
+    openFiles: 4096,
+    namespaces: { user: { inode: 50n, device: 4n } },
+    capabilities: 0xffffffff,
+  },
   kinds: {
     "/srv/box/rootfs": "root",
     "/usr": "directory",
