@@ -5,7 +5,8 @@ import { type CutDown, cutDown, RULES } from "../../../../runtime/untrusted/cut_
 import { type Facts, gatherFacts } from "../../../../runtime/untrusted/facts.ts";
 import { cutLine, show } from "../../../../runtime/untrusted/rule.ts";
 import { ROOT } from "../../../helpers/cli.ts";
-import { type Ask, ASKS, spec } from "./asks.ts";
+import { ASKS } from "./asks/all.ts";
+import { type Ask, spec } from "./asks/ask.ts";
 
 const FACTS: Facts = {
   bundle: "/b",
