@@ -1,6 +1,6 @@
 import { equal } from "node:assert/strict";
 import { ROOT } from "../helpers/cli.ts";
-import { probes } from "./egress_attacks.ts";
+import { probes } from "./egress/attacks.ts";
 
 const PAGE = `${ROOT}/docs/network.md`;
 const PART = /(?<=<!-- attacks -->\n).*?(?=\n<!-- \/attacks -->)/s;

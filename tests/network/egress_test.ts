@@ -1,7 +1,8 @@
 import { deepEqual, ok } from "node:assert/strict";
 import { containerTest } from "../helpers/container_test.ts";
 import { type Attempt, CREDENTIAL, policyOf, ProxyWorld, rule, type Seen } from "../helpers/proxy_world.ts";
-import { type Probe, probes } from "./egress_attacks.ts";
+import { probes } from "./egress/attacks.ts";
+import type { Probe } from "./egress/probe.ts";
 
 /** What is allowed: everything else is an attack. */
 const POLICY = policyOf([
