@@ -5,7 +5,6 @@ import type { CgroupGroup } from "./cgroup/group.ts";
 import { takeIdRange } from "./id_range.ts";
 import type { Hooked, Rdt } from "./image_of.ts";
 import { type Found, imageFor } from "./images.ts";
-import { SyscallError } from "../ffi/errno.ts";
 import type { Execution } from "./exec/execution.ts";
 import type { SandboxExecOptions } from "./exec/sandbox.ts";
 import type { Child } from "./launch/child.ts";
@@ -21,7 +20,7 @@ import type { PlanRequest } from "./plan/context.ts";
 import { type ForbiddenCall, forbiddenCall, onForbiddenCall } from "./supervise/forbidden_calls.ts";
 import type { Notification } from "./supervise/notification.ts";
 import { observeCalls } from "./supervise/observed_calls.ts";
-import { isDying, isExiting } from "./supervise/exiting.ts";
+import { isDying } from "./supervise/exiting.ts";
 import { wasOomKilled } from "./supervise/oom.ts";
 import { type Result, result } from "./supervise/result.ts";
 import { deliver } from "./supervise/deliver.ts";
@@ -29,13 +28,10 @@ import { signalNumber, SIGNALS } from "./supervise/signals.ts";
 import { sendListener } from "./supervise/seccomp_listener.ts";
 import { connect, type Ends } from "./supervise/ends.ts";
 import { readable, writable } from "./supervise/streams.ts";
+import { SurelyEnded } from "./surely_ended.ts";
 import type { Cut } from "./untrusted/rule.ts";
 import { type Terminal, terminalOf } from "./supervise/terminal_streams.ts";
 
-/** How long a killed sandbox may take to end. */
-const END_MS = 10_000;
-/** How often it is looked whether init cannot end, where a program can freeze others. */
-const FREEZER_MS = 500;
 /** What connects sandboxes, once one was: to import again what is there takes a turn of the event loop. */
 let connecting: Promise<typeof import("./connect.ts")> | undefined;
 
@@ -78,10 +74,7 @@ export class Sandbox implements AsyncDisposable {
   #deliveredSignal: number | undefined;
   #forbiddenCall: ForbiddenCall | undefined;
   #group: CgroupGroup | undefined;
-  #freezer: Disposable | undefined;
-  #hasEnded = false;
-  #patience: Disposable | undefined;
-  readonly #stuck = Promise.withResolvers<never>();
+  readonly #end: SurelyEnded;
   #attested: Attested | undefined;
   #cuts: readonly Cut[] = [];
   #result: Promise<Result> | undefined;
@@ -104,11 +97,8 @@ export class Sandbox implements AsyncDisposable {
     this.#bare = bare;
     this.#child = child;
     this.#timeoutMs = timeoutMs;
-    this.#stuck.promise.catch(() => {});
-    void child.ended.then(() => {
-      this.#over = this.#hasEnded = true;
-      this.#patience?.[Symbol.dispose]();
-    });
+    this.#end = new SurelyEnded(child, `sandbox "${id}"`);
+    void child.ended.then(() => this.#over = true);
     const forbid = (call: ForbiddenCall): void => {
       this.#forbiddenCall = call;
       this.#endBy(SIGNALS.SIGSYS);
@@ -211,8 +201,9 @@ export class Sandbox implements AsyncDisposable {
     const sandbox = Sandbox.#launch(named, found);
     try {
       const group = sandbox.#group = await CgroupGroup.create(path, resources, hierarchies);
+      sandbox.#end.group = group;
       sandbox.#child.admit();
-      if (reachable && group.holdsTheKilled) sandbox.#watchFreezer(group);
+      if (reachable && group.holdsTheKilled) sandbox.#end.watchFreezer();
       return sandbox;
     } catch (error) {
       await sandbox[Symbol.asyncDispose]();
@@ -310,7 +301,7 @@ export class Sandbox implements AsyncDisposable {
     if (this.#timeoutMs !== undefined) {
       this.#timers.use(reactor.after(this.#timeoutMs, () => {
         this.#timedOut = true;
-        this.#end();
+        this.#end.kill();
       }));
     }
   }
@@ -322,7 +313,7 @@ export class Sandbox implements AsyncDisposable {
     try {
       await runPoststartHooks(hooked, this.pid);
     } catch (error) {
-      this.#end();
+      this.#end.kill();
       throw error;
     }
   }
@@ -374,7 +365,7 @@ export class Sandbox implements AsyncDisposable {
   }
 
   async #wait(): Promise<Result> {
-    const ending = await Promise.race([this.#child.ended, this.#stuck.promise]);
+    const ending = await Promise.race([this.#child.ended, this.#end.stuck]);
     const endedMs = performance.now();
     this.#timers.dispose();
     if (this.#startedMs === undefined) {
@@ -417,41 +408,7 @@ export class Sandbox implements AsyncDisposable {
     const number = signalNumber(signal);
     if (number !== SIGNALS.SIGKILL) return this.#child.signal(number);
     this.#killed = true;
-    return this.#end();
-  }
-
-  /** Kills init, and lets it die: a freezer of cgroup v1 would keep it. */
-  #end(): boolean {
-    const sent = this.#child.signal(SIGNALS.SIGKILL);
-    this.#group?.thaw();
-    this.#awaitEnd();
-    return sent;
-  }
-
-  /** Not even SIGKILL ends a process that waits in the kernel for a disk or a server: nobody shall wait for it for ever. */
-  #awaitEnd(): void {
-    if (this.#hasEnded || this.#patience) return;
-    try {
-      this.#patience = reactor.after(END_MS, () => this.#giveUp());
-    } catch (error) {
-      if (!(error instanceof SyscallError)) throw error; // no room for a descriptor: that must not keep it alive
-    }
-  }
-
-  #giveUp(): void {
-    const who = this.#group?.stuck.join(", ") || "a process in it";
-    const why =
-      `${who} waits in the kernel, where it cannot be killed; mend what it waits for, such as a dead disk`;
-    this.#stuck.reject(new LifecycleError(`Cannot end sandbox "${this.id}": ${why}`));
-  }
-
-  /** A program may have frozen what it has started, and init waits for that when it ends: forever, if nobody thaws it. */
-  #watchFreezer(group: CgroupGroup): void {
-    const look = (): void => {
-      if (isExiting(this.pid)) group.thaw();
-    };
-    this.#freezer = reactor.every(FREEZER_MS, look);
-    void this.#child.ended.then(() => this.#freezer?.[Symbol.dispose]());
+    return this.#end.kill();
   }
 
   /**
@@ -467,17 +424,16 @@ export class Sandbox implements AsyncDisposable {
 
   #endBy(signal: number): boolean {
     this.#deliveredSignal = signal;
-    return this.#end();
+    return this.#end.kill();
   }
 
   /** Ends the program, if it still runs, with everything that it has started, and waits until nothing is left. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#over = true;
     this.#timers.dispose();
-    this.#group?.thaw();
-    this.#awaitEnd();
+    this.#end.letDie();
     try {
-      await Promise.race([this.#child[Symbol.asyncDispose](), this.#stuck.promise]);
+      await Promise.race([this.#child[Symbol.asyncDispose](), this.#end.stuck]);
       await this.#removeGroup();
       await Promise.all([...this.#executions].map((each) => each[Symbol.asyncDispose]()));
     } finally {
