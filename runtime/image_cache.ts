@@ -34,8 +34,8 @@ export function readCached(name: string, kind: string = KIND): KeyedImage | unde
         return JSON.parse(decoder.decode(steps)) as StepWords[];
       },
     };
-    const { key, kinds, expected, isSimple, container } = head;
-    return { key, kinds, expected, isSimple, container, image };
+    const { key, kinds, expected, isSimple, container, template } = head;
+    return { key, kinds, expected, isSimple, container, template, image };
   } catch {
     return undefined; // nothing of ours
   }
@@ -46,7 +46,9 @@ export function writeCached(name: string, keyed: KeyedImage, kind: string = KIND
   keep(kind, name, () => pack(keyed));
 }
 
-function pack({ key, kinds, expected, isSimple, container, image }: KeyedImage): Uint8Array<ArrayBuffer> {
+function pack(
+  { key, kinds, expected, isSimple, container, template, image }: KeyedImage,
+): Uint8Array<ArrayBuffer> {
   const head = encoder.encode(
     JSON.stringify({
       build: BUILD_ID,
@@ -55,6 +57,7 @@ function pack({ key, kinds, expected, isSimple, container, image }: KeyedImage):
       expected,
       isSimple,
       container,
+      template,
       idsAt: image.idsAt,
       idWordsAt: image.idWordsAt,
     }),

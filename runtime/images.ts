@@ -9,6 +9,7 @@ import type { Bundle } from "./bundle.ts";
 import type { Hooked, Listener, Rdt } from "./image_of.ts";
 import type { Image } from "./launch/image.ts";
 import type { KeptContainer } from "./lifecycle/kept_source.ts";
+import type { Template } from "./lifecycle/template.ts";
 import type { GroupRequest, Limits } from "./limits.ts";
 import { EDIT_PLAN, type InnerOptions, OBSERVE, type SandboxOptions } from "./options.ts";
 import type { PlanRequest } from "./plan/context.ts";
@@ -34,6 +35,8 @@ export interface KeyedImage {
   readonly hooked?: Hooked | undefined;
   /** What else is known of the container that it was made for. */
   readonly container?: KeptContainer | undefined;
+  /** How others are made that differ from it in names. */
+  readonly template?: Template | undefined;
 }
 
 /** An image, and how to keep it for later commands: to be called when the sandbox is on its way, so that nobody waits. */

@@ -15,6 +15,7 @@ import { expose, loader, recorder, SETTINGS, words } from "./build/bootstrap.ts"
 import { bundle, type Program } from "./build/bundle.ts";
 import { withDirectImports } from "./build/direct_imports.ts";
 import { attach, payloadOffset, readElf } from "./build/elf.ts";
+import { ENGINES, writeEngineBundles } from "./build/engine_bundles.ts";
 import { prelink, randomBase } from "./build/prelink.ts";
 import { STUBS } from "./build/stubs.ts";
 
@@ -29,6 +30,7 @@ const HOT = [
   ["attest"],
   ["create", "launch", "group", "moves"],
   ["source"],
+  ["template"],
   ["foreground"],
   ["restore", "restored", "restored_upper"],
   ["version"],
@@ -59,6 +61,10 @@ const LIFE = [
       `restore --detach --bundle ${bundle} --image-path ${bundle}/images ${BOX}`,
       `delete --force ${BOX}`,
     ]),
+  ]),
+  ...ENGINES.flatMap((id) => [
+    `--log log --log-format json create --bundle ${id} --pid-file pid ${id}`,
+    `--log log --log-format json delete --force ${id}`,
   ]),
 ].map((line) => `--root containers ${line}`);
 const WARM = ["--version", `plan ${HELLO}`, ...RUNS, ...RUNS, ...LIFE];
@@ -161,7 +167,7 @@ async function recordCaches(
     }
     return await Promise.all(program.scripts.map((_, index) => Deno.readFile(join(dir, `cache${index}`))));
   } finally {
-    await removeBox(join(dir, "containers"));
+    for (const id of [BOX, ...ENGINES]) await removeBox(join(dir, "containers"), id);
     await Deno.remove(dir, { recursive: true });
   }
 }
@@ -186,15 +192,16 @@ async function writeBundles(dir: string): Promise<void> {
     await Deno.mkdir(join(rootfs, name), { recursive: true });
   }
   for (const name of ["bin", "lib", "lib64"]) await Deno.symlink(`usr/${name}`, join(rootfs, name));
+  writeEngineBundles(dir, spec);
 }
 
-/** Removes the container of the warm-up by the checkout's own command: a program that was built wrong may not be able to. */
-async function removeBox(root: string): Promise<void> {
-  if (!await Deno.stat(join(root, BOX)).then(() => true, () => false)) return;
-  const args = ["run", "--quiet", "-A", MAIN, "--root", root, "delete", "--force", BOX];
+/** Removes a container of the warm-up by the checkout's own command: a program that was built wrong may not be able to. */
+async function removeBox(root: string, id: string): Promise<void> {
+  if (!await Deno.stat(join(root, id)).then(() => true, () => false)) return;
+  const args = ["run", "--quiet", "-A", MAIN, "--root", root, "delete", "--force", id];
   const { success, stderr } = await new Deno.Command(Deno.execPath(), { args }).output();
   if (!success) {
-    throw new Error(`Cannot remove container "${BOX}": ${new TextDecoder().decode(stderr).trim()}`);
+    throw new Error(`Cannot remove container "${id}": ${new TextDecoder().decode(stderr).trim()}`);
   }
 }
 

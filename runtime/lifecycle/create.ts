@@ -16,9 +16,10 @@ import { type Entry, GATE, Store } from "../state/store.ts";
 import { sendPidFd, sendTerminal } from "./console.ts";
 import type { StoreOptions } from "./container.ts";
 import { intendedRecord } from "./intended.ts";
-import { findKept, isUsual, readAsked } from "./kept_source.ts";
+import { type Asked, findKept, isUsual, readAsked } from "./kept_source.ts";
 import { markGroups } from "./marks.ts";
 import type { Scope } from "./scope.ts";
+import { isLikeEngines } from "./shape.ts";
 import type { Making, Source } from "./source.ts";
 import type { OnStep } from "./told.ts";
 
@@ -172,10 +173,17 @@ async function sourceOf(id: string, options: CreateOptions, making: Making): Pro
   const asked = isUsual(options, making.given) && BUILD_ID !== ""
     ? readAsked(id, options.bundle ?? ".", making.attached)
     : undefined;
-  const kept = asked && findKept(asked);
+  const kept = asked && (findKept(asked) ?? await findLike(asked));
   if (kept) return kept;
   const { newSource } = await import("./source.ts");
   return await newSource(id, options, { ...making, asked });
+}
+
+/** What it is made from as others that an engine has made alike. */
+async function findLike(asked: Asked): Promise<Source | undefined> {
+  if (!isLikeEngines(asked.id)) return undefined;
+  const { findTemplate } = await import("./template.ts");
+  return findTemplate(asked);
 }
 
 /** @throws {LifecycleError} if a cgroup is there already and cannot be the container's. */

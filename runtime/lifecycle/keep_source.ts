@@ -55,7 +55,7 @@ function isKeepable({ id }: Asked, spec: Bundle["spec"], made: Made): boolean {
 }
 
 /** Whether a value is the same when it was written as JSON. */
-function isExact(value: unknown): boolean {
+export function isExact(value: unknown): boolean {
   if (typeof value === "bigint") return false;
   return typeof value !== "object" || value === null || Object.values(value).every(isExact);
 }

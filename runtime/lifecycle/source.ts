@@ -18,6 +18,7 @@ import type { Record } from "../state/record.ts";
 import type { Entry } from "../state/store.ts";
 import type { ChildOptions, CreateOptions } from "./create.ts";
 import { keepSource } from "./keep_source.ts";
+import { keepTemplate } from "./keep_template.ts";
 import type { Asked } from "./kept_source.ts";
 
 /** All that a container is made from. */
@@ -94,7 +95,9 @@ export async function newSource(
     connection,
     entry,
     ...(given.upper && { upper: () => given.upper!(request) }),
-    ...(asked && !network && { keep: () => keepSource(asked, bundle, specText, made) }),
+    ...(asked && !network && {
+      keep: () => (bundle.spec.linux?.cgroupsPath ? keepTemplate : keepSource)(asked, bundle, specText, made),
+    }),
   };
 }
 

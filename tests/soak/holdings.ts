@@ -14,8 +14,8 @@ const OBJECTS = [
 const FOREIGN = /ai-sandbox-(test|bench)-/;
 const DIRECTORY = "/run/ai-sandbox";
 /** Files there that stay on purpose. */
-const KEPT = ["images", "filters", "runs", "creates", "recreates", "execs", "ids"].map((name) =>
-  `${DIRECTORY}/${name}`
+const KEPT = ["images", "filters", "runs", "creates", "recreates", "templates", "shapes", "execs", "ids"].map(
+  (name) => `${DIRECTORY}/${name}`,
 );
 
 /** What there is at a moment that sandboxes could leave behind. */
