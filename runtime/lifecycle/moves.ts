@@ -1,3 +1,4 @@
+import { stampAt } from "../../ffi/look.ts";
 import { inodeOfProcess } from "../../ffi/process.ts";
 import { assembleTable } from "../launch/image.ts";
 import type { Arch } from "../plan/abi.ts";
@@ -58,10 +59,12 @@ export function movesTable(
     stopped: stateText(stateWith(record, "stopped")),
   };
   if (texts.running.length > MOST_TEXT) return undefined;
+  const users = stampAt("/proc/self/ns/user");
   const plan = planMoves({
     arch: Deno.build.arch as Arch,
     id: record.id,
     init: { pid: init.pid, bootId: init.bootId, inode },
+    users: { inode: users.inode, device: users.device },
     texts,
     frozen: frozenFiles(groups),
     groups: groups.map(({ directory }) => directory),

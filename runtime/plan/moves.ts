@@ -1,8 +1,10 @@
 import { type Arch, O, O_DIRECTORY, O_NOFOLLOW } from "./abi.ts";
+import type { Place } from "./caller.ts";
 import { findFirst, findThawed, type FirstProcess } from "./first_process.ts";
 import { AT_FDCWD } from "./kernel.ts";
 import { flags, jump, mark, named, type Op, op, type Plan, slot, type Struct, text, zeros } from "./op.ts";
 import { removeEntry } from "./remove_entry.ts";
+import { isStill } from "./unaided.ts";
 
 /** What can be compiled, by the numbers that the stub of the executable gives them: `tools/build/stub_x86_64.S`. */
 export const MOVES = { state: 1, start: 2, delete: 3, kill: 4 } as const;
@@ -16,6 +18,8 @@ export interface MovesRequest {
   readonly id: string;
   /** Its first process: a number that is given away again, and one that is not. */
   readonly init: FirstProcess;
+  /** The user namespace of who may go by all this: root of another one may keep his containers elsewhere. */
+  readonly users: Place;
   /** What `state` prints. */
   readonly texts: Readonly<Record<"created" | "running" | "paused" | "stopped", string>>;
   /** The files that say whether it is frozen, by a 1. */
@@ -33,6 +37,7 @@ export interface MovesRequest {
   readonly moves: readonly MoveName[];
 }
 
+const OWN_USERS = "/proc/self/ns/user";
 const [O_NONBLOCK, LOCK_EX_NB] = [0o4000, 6];
 const IGNORED: Struct = {
   struct: "sigaction",
@@ -60,6 +65,7 @@ function* steps(request: MovesRequest): Iterable<Op> {
   for (const fd of OPENED) {
     yield op("open nothing yet", "let", [-1], { into: fd });
   }
+  yield* isStill(OWN_USERS, [AT_FDCWD, OWN_USERS, 0], request.users);
   yield op("outlive readers", "rt_sigaction", [named("SIGPIPE", 13), IGNORED, 0, 8]);
   for (const move of Object.keys(MOVES) as MoveName[]) {
     if (!request.moves.includes(move)) yield* choose(move, "fail");

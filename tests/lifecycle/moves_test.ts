@@ -1,4 +1,5 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
+import { stampAt } from "../../ffi/look.ts";
 import { assembleTable, MOVES_FORM } from "../../runtime/launch/image.ts";
 import { formatPlan } from "../../runtime/plan/format.ts";
 import { MOVES, type MovesRequest, planMoves } from "../../runtime/plan/moves.ts";
@@ -12,10 +13,17 @@ import { golden } from "../helpers/golden.ts";
 import { missing, type Moved, MovesProgram } from "../helpers/moves_program.ts";
 import { skip } from "../helpers/skip.ts";
 
+/** Our user namespace. */
+function ownUsers(): MovesRequest["users"] {
+  const { inode, device } = stampAt("/proc/self/ns/user");
+  return { inode, device };
+}
+
 const REQUEST: MovesRequest = {
   arch: "x86_64",
   id: "box",
   init: { pid: 4711, inode: 42n, bootId: "6a2c7de2-32d1-4aba-8d2a-1f4362350000" },
+  users: { inode: 50n, device: 4n },
   texts: { created: "created", running: "running", paused: "paused", stopped: "stopped" },
   frozen: ["/sys/fs/cgroup/freezer/box/freezer.self_freezing"],
   groups: ["/sys/fs/cgroup/pids/above/box", "/sys/fs/cgroup/freezer/box"],
@@ -70,7 +78,9 @@ function stopped(root: string, id = "box"): string {
   const directory = `${root}/${id}`;
   Deno.mkdirSync(directory, { mode: 0o711, recursive: true });
   const arch = Deno.build.arch as MovesRequest["arch"];
-  const table = assembleTable(planMoves({ ...REQUEST, arch, id, groups: [], parents: [] }));
+  const table = assembleTable(
+    planMoves({ ...REQUEST, users: ownUsers(), arch, id, groups: [], parents: [] }),
+  );
   Deno.writeFileSync(`${directory}/moves`, table, { mode: 0o600 });
   for (const file of ["record.json", "config.json"]) Deno.writeTextFileSync(`${directory}/${file}`, "");
   return directory;
@@ -204,6 +214,21 @@ for (const [what, tamper] of Object.entries(TAMPERED)) {
     ok(Deno.statSync(`${directory}/record.json`).isFile);
   });
 }
+
+Deno.test("root of another user namespace, who may keep his containers elsewhere, is left to Deno", () => {
+  if (missing) return skip(missing);
+  const other = (...command: string[]): Deno.CommandOutput =>
+    new Deno.Command("unshare", { args: ["--user", "--map-root-user", ...command] }).outputSync();
+  if (!other("true").success) return skip("needs user namespaces");
+  using program = new MovesProgram();
+  using home = new Temporary();
+  stopped(home.path);
+  for (const command of ["state", "delete"]) {
+    const { stdout } = other(program.path, "--root", home.path, command, "box");
+    match(new TextDecoder().decode(stdout), /^left/, command);
+  }
+  equal(program.run("--root", home.path, "state", "box").said, "stopped");
+});
 
 containerTest("the stub does what Deno does, and leaves the rest to it", async () => {
   if (missing) return skip(missing);
