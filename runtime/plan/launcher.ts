@@ -131,6 +131,7 @@ function* birth(context: Context, mapped: readonly Op[], served: readonly Op[]):
   const userns = context.namespace("user") === "new";
   if (userns) yield* pipe("make a pipe to init", "mapped");
   if (served.length > 0) yield* connectServed();
+  if (form === "standalone" && !late) yield* pipe("make a pipe from the guard to init", WATCHED);
   const parent = form === "standalone" ? {} : { PARENT: CLONE.PARENT };
   const signal = form === "standalone" ? SIGCHLD : 0;
   const tracked = isTracked(context) ? tracker(context) : undefined;
@@ -210,6 +211,7 @@ function ownUserNamespace({ idRange, host }: Context): Record<"before" | "after"
 }
 
 const POLLIN = 1n;
+const F_DUPFD_CLOEXEC = named("F_DUPFD_CLOEXEC", 1030);
 const NO_TIME: Struct = { struct: "timespec", members: [["sec", 8, 0], ["nsec", 8, 0]] };
 const ALL_SIGNALS = { bytes: new Uint8Array(8).fill(0xff), shows: "{all}" };
 
@@ -274,6 +276,25 @@ function* keepIds(): Iterable<Op> {
   yield mark(next);
 }
 
+/** The pipe by which the standalone form's init hears that it has a guard. */
+const WATCHED = "watched";
+
+/**
+ * The standalone form's init becomes the program only when it has a guard. A launcher may be killed before it has made
+ * one, and before init has asked for the parent death signal, or while a change of user has taken that back. An init
+ * whose network is made late waits for what the launcher does behind the making of the guard anyhow.
+ */
+export function* awaitGuard(): Iterable<Op> {
+  const does = "wait for the guard";
+  yield op(does, "close", [slot(`${WATCHED}:write`)]);
+  yield op(does, "read", [slot(`${WATCHED}:read`), zeros(8, "byte"), 1], {
+    zero: "unwatched",
+    positive: "watched",
+  });
+  yield op("end, nobody guards it", "exit_group", [125], { label: "unwatched" });
+  yield mark("watched");
+}
+
 /**
  * The standalone form's guard: a process of its own, in a session of its own and deaf to signals, that ends init when
  * the launcher dies. The leash is a pipe whose other end only the launcher holds.
@@ -288,15 +309,27 @@ function* standaloneGuard(tracked: Tracker | undefined, late: boolean): Iterable
     positive: "guarded",
   });
   yield op(does, "setsid", [], { label: "guard" });
-  for (const fd of [0, 1, 2]) yield op(does, "close", [fd], { ignore: ["EBADF"] });
   yield op(does, "close", [slot("leash:write")]);
   if (late) yield op(does, "close", [slot("network:write")]);
+  // They may have the places of streams that the caller has closed.
+  for (
+    const name of [
+      "init:pidfd",
+      "leash:read",
+      ...(late ? [] : [`${WATCHED}:write`]),
+      ...(tracked ? ["cgroup"] : []),
+    ]
+  ) {
+    yield op(does, "fcntl", [slot(name), F_DUPFD_CLOEXEC, 3], { into: name });
+  }
+  for (const fd of [0, 1, 2]) yield op(does, "close", [fd], { ignore: ["EBADF"] });
   yield* pollFd("init:pidfd", POLLIN);
   yield* pollFd("leash:read", 0n);
   const polls: Struct = {
     struct: "pollfd[2]",
     members: [["leash", 8, slot("leash:read:poll")], ["init", 8, slot("init:pidfd:poll")]],
   };
+  if (!late) yield op("tell init that it is guarded", "write", [slot(`${WATCHED}:write`), text("g"), 1]);
   yield op("wait for the end of init or of the launcher", "ppoll", [polls, 2, 0, 0, 8], {
     failed: "leashed",
   });
@@ -314,6 +347,8 @@ function* standaloneGuard(tracked: Tracker | undefined, late: boolean): Iterable
   yield op(does, "rt_sigprocmask", [named("SIG_SETMASK", 2), { address: "signals" }, 0, 8], {
     label: "guarded",
   });
+  // So that init hears of a guard that is killed too early.
+  if (!late) yield op(does, "close", [slot(`${WATCHED}:write`)]);
 }
 
 /** The standalone form: waits for init and ends as it did, 128 + the signal's number if one killed it. */

@@ -7,7 +7,7 @@ import { resolveOrCreate } from "./files.ts";
 import { maskedPaths, readonlyPaths } from "./hidden.ts";
 import { becomeJoinedRoot, deathSignal, diesWithLauncher } from "./identity.ts";
 import { CLONE } from "./kernel.ts";
-import { launcher, offsetLines, writeOffsets } from "./launcher.ts";
+import { awaitGuard, launcher, offsetLines, writeOffsets } from "./launcher.ts";
 import { awaitLoopback, isNetworkLate, joinNetwork } from "./late_network.ts";
 import { everyCpu } from "./limits.ts";
 import { mounts } from "./mounts.ts";
@@ -141,6 +141,7 @@ function init(all: Context, { root, mounted, masks, devices }: Parts): Op[] {
   add(applyLabels(all));
   if (!early) add(createHooks(all)); // there are none: it waits for its network, if it has one
   if (isNetworkLate(all)) add(awaitLoopback());
+  else if (form === "standalone") add(awaitGuard());
   add(becomeProgram(all));
   return ops;
 }

@@ -31,7 +31,7 @@
 #include <unistd.h>
 
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
-enum { LATE = 124, BROKEN = 125, MOST_TASKS = 4096, MOST_PROCESSES = 1024 };
+enum { LATE = 124, BROKEN = 125, MOST_TASKS = 4096, MOST_PROCESSES = 1024, DEAD_TRIES = 2000 };
 
 /* What a call is told by, and when it counts. */
 enum how {
@@ -220,6 +220,19 @@ static void end_call(struct task *task) {
 #endif
 }
 
+/* Kills the command; whoever called goes on only when it is dead, if it is another process. */
+static void end_command(int wait) {
+    char path[64], state = 0;
+    snprintf(path, sizeof path, "/proc/%d/stat", command);
+    kill(command, SIGKILL);
+    for (int tries = 0; wait && tries < DEAD_TRIES && state != 'Z'; tries++) {
+        FILE *file = fopen(path, "re");
+        if (!file || fscanf(file, "%*d (%*[^)]) %c", &state) != 1) state = 'Z';
+        if (file) fclose(file);
+        if (state != 'Z') usleep(1000);
+    }
+}
+
 static void at_entry(struct task *task, const struct __ptrace_syscall_info *info) {
     const struct call *call = NULL;
     for (size_t index = 0; index < COUNT(CALLS); index++) {
@@ -234,7 +247,7 @@ static void at_entry(struct task *task, const struct __ptrace_syscall_info *info
     if (!hit) return;
     was_hit = 1;
     if (kill_self) kill(task->tgid, SIGKILL);
-    else if (kill_command) kill(command, SIGKILL);
+    else if (kill_command) end_command(task->process != 0);
     else if (give_errno) fail_call(task);
 }
 
@@ -273,6 +286,13 @@ static void stopped(pid_t tid, int status) {
             ptrace(PTRACE_DETACH, tid, NULL, NULL);
             return forget(tid);
         }
+        return go_on(tid, 0);
+    }
+    if (event == PTRACE_EVENT_FORK || event == PTRACE_EVENT_VFORK || event == PTRACE_EVENT_CLONE) {
+        /* Its own first stop may come later than that of a younger one. */
+        unsigned long born = 0;
+        ptrace(PTRACE_GETEVENTMSG, tid, NULL, &born);
+        if (born && kill((pid_t) born, 0) == 0) task_of((pid_t) born);
         return go_on(tid, 0);
     }
     if (event == PTRACE_EVENT_STOP) {

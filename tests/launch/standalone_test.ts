@@ -156,3 +156,12 @@ launchTest(
     equal(await gone(box), true);
   },
 );
+
+launchTest("a compiled sandbox runs without any streams", async (bundle) => {
+  bundle.write("exit 7");
+  const box = `${bundle.path}/box`;
+  Deno.writeFileSync(box, compile({ bundle: bundle.path }), { mode: 0o700 });
+  const args = ["-c", 'exec "$0" <&- >&- 2>&-', box];
+  const { code } = await new Deno.Command("/bin/sh", { args, stdin: "null" }).output();
+  equal(code, 7);
+});
