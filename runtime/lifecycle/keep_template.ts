@@ -11,8 +11,8 @@ import type { Asked } from "./kept_source.ts";
 import { placesOf, putValues, renamed, type Shape } from "./shape.ts";
 import { KIND, readRootfs, shapeOfAsked, type Template, templateKey, type TemplateRest } from "./template.ts";
 
-/** Which shapes were seen once: so many at a time. */
-const [SEEN, MOST_SEEN] = ["shapes", 64];
+/** Which shapes were seen once: hashes in so many files, a line each, the latest first. */
+const [SEEN, FILES, MOST_LINES] = ["shapes", 64, 16];
 
 /** What was kept of a container of the same shape. */
 type Kept = KeyedImage & { readonly template: Template };
@@ -61,11 +61,11 @@ function isKeepable(spec: Bundle["spec"], made: Made): boolean {
 /** Whether one of this shape was made before; it is noted. */
 function wasSeen({ text }: Shape): boolean {
   const hash = fileOf(text);
-  const slot = `${parseInt(hash, 16) % MOST_SEEN}`;
-  const noted = new TextEncoder().encode(hash);
-  const before = readKeptFile(SEEN, slot);
-  if (before?.length === noted.length && before.every((byte, index) => byte === noted[index])) return true;
-  keepFile(SEEN, slot, () => noted);
+  const file = `${parseInt(hash, 16) % FILES}`;
+  const before = new TextDecoder().decode(readKeptFile(SEEN, file)).split("\n");
+  if (before.includes(hash)) return true;
+  const lines = [hash, ...before].slice(0, MOST_LINES);
+  keepFile(SEEN, file, () => new TextEncoder().encode(lines.join("\n")));
   return false;
 }
 

@@ -8,7 +8,7 @@ const KEPT = "/run/ai-sandbox/templates";
 export class EngineBundles implements AsyncDisposable {
   readonly containers: Containers;
   readonly #ids: string[] = [];
-  /** Templates that were there before. */
+  /** What was kept before. */
   readonly #before = new Set(kept());
 
   constructor(program: readonly string[]) {
@@ -101,7 +101,7 @@ export class EngineBundles implements AsyncDisposable {
   /** The files in which something is kept of these containers. */
   kept(): string[] {
     const { path } = this.containers.bundle;
-    return kept().filter((file) => !this.#before.has(file) && read(file).includes(`${path}/`));
+    return kept().filter((file) => !this.#before.has(file) && contains(file, `${path}/`));
   }
 
   /** The one file. */
@@ -138,6 +138,16 @@ export function randomName(): string {
 /** The content of a file, a letter for each byte. */
 export function read(file: string): string {
   return Array.from(Deno.readFileSync(file), (byte) => String.fromCharCode(byte)).join("");
+}
+
+/** Others' files come and go. */
+function contains(file: string, text: string): boolean {
+  try {
+    return read(file).includes(text);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
 }
 
 function kept(): string[] {
