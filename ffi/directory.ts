@@ -4,6 +4,7 @@ import { check, errno, SyscallError } from "./errno.ts";
 import { Fd } from "./fd.ts";
 import { libc } from "./libc.ts";
 import { cstring } from "./memory.ts";
+import { pollOne } from "./poll.ts";
 import { writeAll } from "./socket.ts";
 
 const [O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_NONBLOCK, O_CLOEXEC] = [
@@ -114,8 +115,7 @@ const POLLERR = 8;
 /** Waits until nobody has a fifo open to read any more; false if that takes longer than `timeoutMs`. */
 export function awaitNoReader(fifo: Fd, timeoutMs: number): boolean {
   const poll = new Int32Array([fifo.raw, 0]); // struct pollfd: POLLERR is told without asking
-  const found = check(libc.poll(poll, 1n, timeoutMs), "wait for the readers of a fifo");
-  return found > 0 && ((poll[1]! >>> 16) & POLLERR) !== 0;
+  return pollOne(poll, timeoutMs, "wait for the readers of a fifo") && ((poll[1]! >>> 16) & POLLERR) !== 0;
 }
 
 /** What somebody has written into a fifo that is open somewhere, without waiting; empty if there is nothing. */

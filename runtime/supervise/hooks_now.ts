@@ -1,7 +1,7 @@
-import { check, SyscallError } from "../../ffi/errno.ts";
+import { SyscallError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
-import { libc } from "../../ffi/libc.ts";
 import { emptyMemoryFile, memoryFile } from "../../ffi/memfd.ts";
+import { pollOne } from "../../ffi/poll.ts";
 import { kill, openPidFd, reap } from "../../ffi/process.ts";
 import { startProgram } from "../../ffi/program.ts";
 import { type HookEnd, hookError, type HookKind } from "../launch/hook_error.ts";
@@ -58,7 +58,7 @@ function runHookNow(kind: HookKind, index: number, hook: Hook, state: HookOption
 function endsIn(pid: number, timeoutMs: number): boolean {
   using process = openPidFd(pid);
   const poll = new Int32Array([process.raw, POLLIN]); // struct pollfd
-  return check(libc.poll(poll, 1n, timeoutMs), "wait for a hook") > 0;
+  return pollOne(poll, timeoutMs, "wait for a hook");
 }
 
 function endOf(file: Fd): string {
