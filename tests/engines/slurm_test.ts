@@ -1,4 +1,4 @@
-import { equal, match } from "node:assert/strict";
+import { deepEqual, equal, match } from "node:assert/strict";
 import { starterSpec } from "../../runtime/starter_spec.ts";
 import { engineTest } from "../helpers/engines/engine_test.ts";
 
@@ -48,6 +48,16 @@ engineTest(SLURM, async ({ machine, runtime, step }) => {
       await machine.output(srun("/bin/sh", "-c", script), { stdin: "in\n" }),
       "bin\ndev\netc\nproc\nroot\nrun\nsys\ntmp\n1\nin",
     );
+  });
+
+  await step("srun --pty: the program has its terminal, which runc keeps from it", async () => {
+    const script = "for fd in 0 1 2; do [ -t $fd ] && echo $fd is one; done; exit 7";
+    const { code, stdout } = await machine.run(["srun", "--pty", ...srun("/bin/sh", "-c", script).slice(1)], {
+      terminal: true,
+    });
+    const found = [...stdout.matchAll(/^\W*([012]) is one\r+$/gm)].map(([, fd]) => fd);
+    deepEqual(found, runtime === "runc" ? [] : ["0", "1", "2"]);
+    equal(code, 7);
   });
 
   await step("scancel ends it", async () => {
