@@ -5,6 +5,7 @@ import type { Record } from "../../runtime/state/record.ts";
 import { FORWARDED } from "../../runtime/supervise/signals.ts";
 import { compare, portrait } from "../faults/portrait.ts";
 import type { Containers } from "../helpers/containers.ts";
+import { eventually } from "../helpers/eventually.ts";
 import {
   type Attached,
   attachedTest,
@@ -201,6 +202,18 @@ attachedTest("the program ends with a run --bundle without Deno that is killed",
   killed.child.kill("SIGKILL");
   await containers.until(FIRST, "stopped");
   await containers.output("delete", FIRST);
+  // A signal has it go on as a process of Deno's, which is the same, and so is the parent that the program dies with.
+  attached.write("trap 'echo heard' TERM; echo up; while :; do sleep 0.05; done");
+  const command = containers.commands;
+  const heard = await attached.begin(FIRST);
+  heard.child.kill("SIGTERM");
+  const said = await eventually(() => containers.said(command).stdout, (text) => text.includes("heard"));
+  equal(said, "up\nheard\n");
+  equal(await containers.status(FIRST), "running");
+  heard.child.kill("SIGKILL");
+  await containers.until(FIRST, "stopped");
+  await containers.output("delete", FIRST);
+  attached.write("echo up; exec sleep 300");
   const deleted = await attached.begin(SECOND);
   await containers.output("delete", "--force", SECOND);
   deepEqual((await deleted.answer).code, 137);
