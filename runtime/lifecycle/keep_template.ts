@@ -2,14 +2,22 @@ import type { Bundle } from "../bundle.ts";
 import { probeCaller } from "../host/probe.ts";
 import { readCached, writeCached } from "../image_cache.ts";
 import type { Made } from "../image_of.ts";
-import { fileOf, keepFile, readKeptFile } from "../kept_files.ts";
+import { keepFile, readKeptFile } from "../kept_files.ts";
 import type { KeyedImage } from "../images.ts";
 import { exactJson } from "../spec/exact_json.ts";
 import { specWarnings } from "../spec/validate.ts";
 import { isExact } from "./keep_source.ts";
 import type { Asked } from "./kept_source.ts";
 import { placesOf, putValues, renamed, type Shape } from "./shape.ts";
-import { KIND, readRootfs, shapeOfAsked, type Template, templateKey, type TemplateRest } from "./template.ts";
+import {
+  KIND,
+  type NamedShape,
+  readRootfs,
+  shapeOfAsked,
+  type Template,
+  templateKey,
+  type TemplateRest,
+} from "./template.ts";
 
 /** Which shapes were seen once: hashes in so many files, a line each, the latest first. */
 const [SEEN, FILES, MOST_LINES] = ["shapes", 64, 16];
@@ -36,14 +44,14 @@ function keepWhole(asked: Asked, bundle: Bundle, specText: string, made: Made): 
   const shape = shapeOfAsked(asked);
   if (!shape) return;
   const key = templateKey(shape, probeCaller(), group.hierarchies);
-  const known = readCached(shape.text, KIND);
+  const known = readCached(shape.name, KIND);
   const isKnown = known?.template !== undefined && known.key === key;
   if (!isKnown && !wasSeen(shape)) return;
   const own = keptOf(key, shape, { bundle, specText, made });
   if (!own) return;
   const other = isKnown ? known as Kept : undefined;
   const isAlike = other !== undefined && isSame(other, own);
-  writeCached(shape.text, isAlike ? proven(other, shape) : own, KIND);
+  writeCached(shape.name, isAlike ? proven(other, shape) : own, KIND);
 }
 
 function isKeepable(spec: Bundle["spec"], made: Made): boolean {
@@ -59,8 +67,7 @@ function isKeepable(spec: Bundle["spec"], made: Made): boolean {
 }
 
 /** Whether one of this shape was made before; it is noted. */
-function wasSeen({ text }: Shape): boolean {
-  const hash = fileOf(text);
+function wasSeen({ name: hash }: NamedShape): boolean {
   const file = `${parseInt(hash, 16) % FILES}`;
   const before = new TextDecoder().decode(readKeptFile(SEEN, file)).split("\n");
   if (before.includes(hash)) return true;

@@ -7,6 +7,7 @@ import { cgroups, probeCaller } from "../host/probe.ts";
 import { readCached } from "../image_cache.ts";
 import type { Hooked } from "../image_of.ts";
 import type { KeyedImage } from "../images.ts";
+import { fileOf } from "../kept_files.ts";
 import type { StepWords } from "../launch/image.ts";
 import type { GroupRequest } from "../limits.ts";
 import { led } from "../mount_places.ts";
@@ -42,9 +43,21 @@ export interface TemplateRest extends Pick<KeptContainer, "specText" | "spec" | 
   readonly hooked?: Hooked | undefined;
 }
 
-/** The shape of what is asked for, if an engine asks. */
-export function shapeOfAsked({ id, directory, attached, config }: Asked): Shape | undefined {
-  return shapeOf(id, `${attached} ${directory}\n${config}`);
+/** The shape of what is asked for, and the name under which something is kept of it: a hash, as config.json is long. */
+export interface NamedShape extends Shape {
+  readonly name: string;
+}
+
+const shapes = new WeakMap<Asked, NamedShape | undefined>();
+
+/** The shape of what is asked for, if an engine asks; it is found once. */
+export function shapeOfAsked(asked: Asked): NamedShape | undefined {
+  if (shapes.has(asked)) return shapes.get(asked);
+  const { id, directory, attached, config } = asked;
+  const found = shapeOf(id, `${attached} ${directory}\n${config}`);
+  const named = found && { ...found, name: fileOf(found.text) };
+  shapes.set(asked, named);
+  return named;
 }
 
 /** Whatever decides over the content of the image, but for the values, the root file system, and what lies at its paths. */
@@ -70,7 +83,7 @@ export function findTemplate(asked: Asked): Source | undefined {
 
 function fromTemplate(asked: Asked): Source | undefined {
   const shape = shapeOfAsked(asked);
-  const known = shape && readCached(shape.text, KIND);
+  const known = shape && readCached(shape.name, KIND);
   const template = known?.template;
   if (!shape || !known || !template?.proven) return undefined;
   const caller = probeCaller();
