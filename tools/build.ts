@@ -33,6 +33,8 @@ const HOT = [
   ["template"],
   ["foreground"],
   ["restore", "restored", "restored_upper"],
+  ["checkpoint", "seal_now", "begun"],
+  ["fork"],
   ["version"],
 ];
 /** What only few commands need, and what is no ES module. */
