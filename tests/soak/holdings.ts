@@ -14,7 +14,19 @@ const OBJECTS = [
 const FOREIGN = /ai-sandbox-(test|bench)-/;
 const DIRECTORY = "/run/ai-sandbox";
 /** Files there that stay on purpose. */
-const KEPT = ["images", "filters", "runs", "creates", "recreates", "templates", "shapes", "execs", "ids"].map(
+const KEPT = [
+  "images",
+  "filters",
+  "runs",
+  "creates",
+  "recreates",
+  "templates",
+  "shapes",
+  "execs",
+  "seals",
+  "criu",
+  "ids",
+].map(
   (name) => `${DIRECTORY}/${name}`,
 );
 
