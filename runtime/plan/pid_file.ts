@@ -3,14 +3,18 @@
 import { O } from "./abi.ts";
 import { AT_FDCWD } from "./kernel.ts";
 import { type Bytes, flags, jump, mark, named, type Op, op, slot, text, zeros } from "./op.ts";
+import { digits, digitsOf } from "./texts.ts";
 
-/** The most bytes that a path has; and what is added to it until the file is whole. */
-const [MOST_PATH, NEW] = [4000, ".new"];
+/** The most bytes that a path has; and what is added to it, with the command's own pid, until the file is whole. */
+const [MOST_PATH, NEW] = [4000, "."];
 /** Digits of a pid, behind each other in words of eight bytes. */
 const DIGIT_BYTES = 16;
-const TEMPORARY = zeros(4096, "path.new");
+const TEMPORARY = zeros(4096, "path.pid");
 
-/** Makes the path of the file that is renamed when it is whole: through the start gate, behind which nobody is yet. */
+/**
+ * Makes the path of the file that is renamed when it is whole: through the start gate, behind which nobody is yet. What a
+ * killed command has left there is in nobody's way: the next one has another pid.
+ */
 export function* namePidFile(): Iterable<Op> {
   const does = "name the file of the pid";
   yield op(does, "let", [slot("pidFile")], { into: "cursor" });
@@ -22,6 +26,10 @@ export function* namePidFile(): Iterable<Op> {
   yield op(does, "let", [slot("cursor"), slot("pidFile"), -1], { label: "pid:scanned", into: "length" });
   yield op(does, "write", [slot("gate:write"), slot("pidFile"), slot("length")]);
   yield op(does, "write", [slot("gate:write"), text(NEW), NEW.length]);
+  yield op(does, "getpid", [], { into: "own" });
+  yield* digitsOf("own");
+  yield op(does, "write", [slot("gate:write"), ...digits("own")]);
+  yield op(does, "let", [slot("length"), slot("own:length"), 1], { into: "length" });
   yield op(does, "let", [slot("length"), NEW.length, 1], { into: "length" });
   yield op(does, "read", [slot("gate:read"), TEMPORARY, slot("length")], { into: "count" });
   yield op(does, "let", [slot("count"), slot("length"), -1], { zero: "pid:named", positive: "fail" });

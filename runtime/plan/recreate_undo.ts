@@ -1,11 +1,12 @@
 /** How a container that was made without Deno, and cannot stay, is taken away again. */
 
+import { SIGKILL } from "./kernel.ts";
 import { mark, named, type Op, op, slot } from "./op.ts";
 import { MESSAGE, MESSAGE_BYTES } from "./protocol.ts";
 import type { RecreateRequest } from "./recreate.ts";
 import { removeMade } from "./recreate_groups.ts";
 import { isThereMore, message, told } from "./recreate_init.ts";
-import { end } from "./unaided.ts";
+import { P_PID, WEXITED } from "./unaided.ts";
 
 const REMOVEDIR = named("AT_REMOVEDIR", 0x200);
 
@@ -27,7 +28,12 @@ export function* undo({ names, groups }: Pick<RecreateRequest, "names" | "groups
   yield op(does, "let", [slot("what"), -MESSAGE.cloned, 1], { positive: "undo:hear" });
   yield op(does, "load", [told, 0], { into: "init" });
   yield mark("undo:init");
-  yield* end("init", "undo:nobody");
+  // One that cannot be ended waits at the gate, by which it is found.
+  yield op("end the init", "kill", [slot("init"), SIGKILL], { failed: "undo:files" });
+  yield op("take the end of the init", "waitid", [P_PID, slot("init"), 0, WEXITED, 0], {
+    failed: "undo:nobody",
+  });
+  yield mark("undo:nobody");
   yield op("know that nobody waits", "let", [1], { into: "known" });
   yield mark("undo:files");
   yield* removeMade(groups);

@@ -73,10 +73,12 @@ linesTest("a program is left to itself without Deno, and its pid written whole",
     );
     endLeft(Number(pid));
   }
-  // What cannot be written whole is left to Deno, which says so.
-  Deno.writeTextFileSync(`${pidFile}.new`, "");
-  deepEqual((await execs.line(...line)).light, false);
+  // A file of somebody else's is not in its way.
+  Deno.writeTextFileSync(`${pidFile}.new`, "whole");
+  deepEqual((await execs.line(...line)).light, true);
+  equal(Deno.readTextFileSync(`${pidFile}.new`), "whole");
   endLeft(Number(Deno.readTextFileSync(pidFile)));
+  // What cannot be written whole is left to Deno, which says so.
   const nowhere = line.with(4, "/nowhere/pid");
   match((await execs.line(...nowhere)).stderr, /Cannot write the pid "\/nowhere\/pid"/);
   await waitUntil(async () => {

@@ -29,6 +29,7 @@ recreateTest("a bundle's third container is made without Deno, and is as the oth
   const before = Date.now();
   containers.program = light(program);
   const pidFile = `${bundle.path}/pid`;
+  Deno.writeTextFileSync(`${pidFile}.new`, "of somebody else");
   await containers.output("create", "--bundle", bundle.path, "--pid-file", pidFile, SECOND);
   await containers.output("create", THIRD);
   for (const id of [SECOND, THIRD]) {
