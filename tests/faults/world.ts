@@ -5,6 +5,7 @@ import { HOOKS } from "../../runtime/spec/words.ts";
 import { starterSpec } from "../../runtime/starter_spec.ts";
 import { TestBundle } from "../helpers/launch_bundle.ts";
 import { descriptors } from "../helpers/census.ts";
+import { list, read } from "../helpers/gone.ts";
 import { buildInjector, type Call, type Fault, injected, type Point, readLog } from "./injector.ts";
 
 const PR_SET_CHILD_SUBREAPER = 36;
@@ -349,22 +350,4 @@ function files(directory: string): string[] {
 
 function sleepMs(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
-}
-
-// What is looked at may be gone by then.
-
-function read(path: string): string {
-  try {
-    return Deno.readTextFileSync(path);
-  } catch {
-    return "";
-  }
-}
-
-function list(path: string): Deno.DirEntry[] {
-  try {
-    return [...Deno.readDirSync(path)];
-  } catch {
-    return [];
-  }
 }

@@ -1,6 +1,7 @@
 import { deepEqual } from "node:assert/strict";
 import { libc } from "../../ffi/libc.ts";
 import { reap } from "../../ffi/process.ts";
+import { link, list, read } from "./gone.ts";
 
 const PR_SET_CHILD_SUBREAPER = 36;
 /** Far longer than it takes on a busy machine. */
@@ -136,30 +137,4 @@ function files(directory: string): string[] {
   const args = [directory, "-xdev", "-printf", "file %p %y %m %U %G %s %T@ %l\\n"];
   const { stdout } = new Deno.Command("find", { args, stderr: "null" }).outputSync();
   return new TextDecoder().decode(stdout).trim().split("\n");
-}
-
-// What is looked at may be gone by then.
-
-function read(path: string): string {
-  try {
-    return Deno.readTextFileSync(path);
-  } catch {
-    return "";
-  }
-}
-
-function link(path: string): string {
-  try {
-    return Deno.readLinkSync(path);
-  } catch {
-    return "";
-  }
-}
-
-function list(path: string): Deno.DirEntry[] {
-  try {
-    return [...Deno.readDirSync(path)];
-  } catch {
-    return [];
-  }
 }
