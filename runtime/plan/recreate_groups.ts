@@ -70,13 +70,19 @@ function* inherit(does: string, index: number): Iterable<Op> {
   }
 }
 
-/** Removes those that were made. */
+/** Removes those that were made. One that stays, as others are still dying in it, is found by the gate: slot `known` is 0 then. */
 export function* removeMade(groups: readonly GroupSteps[]): Iterable<Op> {
   for (const [index, { base }] of groups.entries()) {
     const next = `undo:group:${index}`;
     const does = `remove the cgroup in "${base}"`;
     yield op(does, "let", [slot(`group:${index}:made`)], { zero: next });
-    yield op(does, "unlinkat", [slot(`base:${index}`), slot("id"), REMOVEDIR], { failed: next });
+    yield op(does, "unlinkat", [slot(`base:${index}`), slot("id"), REMOVEDIR], {
+      zero: next,
+      ignore: ["ENOENT"],
+      ignored: next,
+      failed: `${next}:stays`,
+    });
+    yield op(does, "let", [0], { into: "known", label: `${next}:stays` });
     yield mark(next);
   }
 }
