@@ -7,6 +7,7 @@ import { waitUntil } from "../helpers/eventually.ts";
 import { makeCertificates } from "../helpers/proxy_world.ts";
 
 const NAME = "allowed.test";
+const VARIABLE = "SSL_CERT_FILE";
 /** As whoever takes no more requests says first: which was the last one it tells later (RFC 9113, 6.8). */
 const ANY_STREAM = 2 ** 31 - 1;
 
@@ -14,11 +15,20 @@ function get(target: string): Request2 {
   return { method: "GET", authority: NAME, target, headers: [], isEmpty: true, takesTrailers: false };
 }
 
+/** Has this process, and what it starts, trust an authority for as long. */
+function trusting(file: string): Disposable {
+  const before = Deno.env.get(VARIABLE);
+  Deno.env.set(VARIABLE, file);
+  return {
+    [Symbol.dispose]: () => before === undefined ? Deno.env.delete(VARIABLE) : Deno.env.set(VARIABLE, before),
+  };
+}
+
 Deno.test("a connection that its server has replaced ends with the others, a request being under way on it", async () => {
   using directory = new Temporary();
   await makeCertificates(directory.path);
   const read = (name: string): string => Deno.readTextFileSync(`${directory.path}/${name}`);
-  Deno.env.set("SSL_CERT_FILE", `${directory.path}/outside-ca.pem`);
+  using _trusts = trusting(`${directory.path}/outside-ca.pem`);
   const streams: ServerHttp2Stream[] = [];
   const server = createSecureServer({ key: read("outside.key"), cert: read("outside.pem") });
   server.on("stream", (stream: ServerHttp2Stream) => {
