@@ -69,6 +69,7 @@ export async function contenders(workspace: Workspace, notes: string[]): Promise
     { key: "h", name: "deno run cli/main.ts run", args: () => [deno, "run", "-A", MAIN, "run", bundle] },
     { key: "i", name: "deno run empty.js", args: () => [deno, "run", "-A", empty] },
     { key: "j", name: "bin/runtime --version", args: () => [runtime, "--version"] },
+    { key: "n", name: "… answered by Deno", args: () => [runtime, "--debug", "--version"] },
     { key: "m", name: "/bin/true without a sandbox", args: () => [`${rootfs}/bin/true`] },
   );
   notes.push("d, e, f, g, h and k have the same config.json, that of l has another annotation each time.");

@@ -1,6 +1,7 @@
 import type { Fd } from "../ffi/fd.ts";
 import { openInside, openPath, placeOf } from "../ffi/look.ts";
 import { environment } from "./environment.ts";
+import { follow } from "./follow.ts";
 import type { Root } from "./plan/context.ts";
 import { mountOptions } from "./plan/mount_options.ts";
 import { lookAt } from "./seen.ts";
@@ -31,16 +32,17 @@ export function filled(spec: Spec, root: Root, trusted: boolean): Filled {
   if (!needsHome && !needsModes) return { spec: withEnv(spec, env), seen: {} };
   using fd = rootfs === undefined ? undefined : openPath(rootfs);
   const seen: Record<string, string> = {};
-  const note = (path: string): string => (seen[path] = lookAt(path), path);
+  const note = (path: string, below = rootfs!): void => {
+    const { links, path: end } = follow(path, below) ?? { links: [], path };
+    for (const each of [...links, below + end]) seen[each] = lookAt(each);
+  };
   const mounts = spec.mounts?.map((mount) => {
     if (!fd || !inheritsMode(mount)) return mount;
-    note(rootfs + mount.destination);
+    note(mount.destination);
     const mode = modeOf(fd, mount.destination);
     return mode === undefined ? mount : { ...mount, options: [...(mount.options ?? []), `mode=${mode}`] };
   });
-  const home = needsHome
-    ? homeOf(spec, fd, (path) => note(path.startsWith("/") ? path : `${rootfs}/${path}`))
-    : "";
+  const home = needsHome ? homeOf(spec, fd, note) : "";
   const others = needsHome ? env.filter((each) => !each.startsWith("HOME=")) : env;
   return {
     spec: { ...withEnv(spec, needsHome ? [...others, `HOME=${home}`] : others), ...(mounts && { mounts }) },
@@ -73,17 +75,21 @@ function inside(root: Fd, path: string): Fd | undefined {
 }
 
 /** The home of the user in the /etc/passwd that the program will see; `/` if there is none. */
-function homeOf(spec: Spec, root: Fd | undefined, note: (path: string) => string): string {
+function homeOf(
+  spec: Spec,
+  root: Fd | undefined,
+  note: (path: string, below?: string) => void,
+): string {
   const bound = spec.mounts?.findLast(({ destination, type, options = [] }) => {
     return destination === "/etc/passwd" && mountOptions(options, type).bind;
   })?.source;
   if (bound?.startsWith("/")) {
-    note(bound);
+    note(bound, "");
     using file = openPath(bound);
     return homeIn(textOf(file), spec);
   }
   if (!root) return "/";
-  note("etc/passwd");
+  note("/etc/passwd");
   using file = inside(root, "/etc/passwd");
   return file ? homeIn(textOf(file), spec) : "/";
 }

@@ -1,21 +1,26 @@
 import { glanceAt } from "../ffi/look.ts";
+import { isSettled } from "./stamps.ts";
 
 const [S_IFMT, S_IFDIR] = [0o170000, 0o40000];
+
+/** A file that was changed just now: the next change may leave no trace, so that it is never taken for the same. */
+const TOO_NEW = "as too new";
 
 /** How a file looks: what must be the same for an image that was made from it. */
 export function lookAt(path: string): string {
   const found = glanceAt(path);
   if (!found) return "as nothing";
-  const { mode, inode, sizeBytes, changed: [seconds, nanoseconds] } = found;
-  const content = (mode & S_IFMT) === S_IFDIR ? "" : ` ${sizeBytes} ${seconds}.${nanoseconds}`;
-  return `as ${inode} ${mode & 0o7777}${content}`;
+  const { mode, inode, sizeBytes, changed } = found;
+  const place = `as ${inode} ${mode & 0o7777}`;
+  if ((mode & S_IFMT) === S_IFDIR) return place;
+  return isSettled(changed) ? `${place} ${sizeBytes} ${changed.join(".")}` : TOO_NEW;
 }
 
 /** Whether every path is still what it was; a missing one is found by the planner, which says so. */
 export function stillThere(kinds: Readonly<Record<string, string>>): boolean {
   for (const path in kinds) {
     if (kinds[path]!.startsWith("as ")) {
-      if (kinds[path] !== lookAt(path)) return false;
+      if (kinds[path] === TOO_NEW || kinds[path] !== lookAt(path)) return false;
       continue;
     }
     try {

@@ -18,8 +18,12 @@ export function settledStamp(path: string, follow?: boolean): Stamp {
 
 /** A stamp that tells of every change from now on. */
 export function settled(path: string, stamp: Stamp): Stamp {
-  const [seconds, nanoseconds] = stamp.changed;
-  const leastMs = nanoseconds === 0n ? SETTLED_MS.wholeSeconds : SETTLED_MS.usual;
-  if (Date.now() - Number(seconds) * 1000 - Number(nanoseconds) / 1e6 >= leastMs) return stamp;
+  if (isSettled(stamp.changed)) return stamp;
   throw new Error(`Cannot go by "${path}": it is too new`);
+}
+
+/** Whether a file that was last changed then cannot be changed again without a trace. */
+export function isSettled([seconds, nanoseconds]: readonly [bigint, bigint | number]): boolean {
+  const leastMs = Number(nanoseconds) === 0 ? SETTLED_MS.wholeSeconds : SETTLED_MS.usual;
+  return Date.now() - Number(seconds) * 1000 - Number(nanoseconds) / 1e6 >= leastMs;
 }

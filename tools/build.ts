@@ -11,6 +11,7 @@
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { dirname, fromFileUrl, join, resolve } from "@std/path";
+import { ANSWERED, answersOf } from "./build/answers.ts";
 import { expose, loader, recorder, SETTINGS, words } from "./build/bootstrap.ts";
 import { bundle, type Program } from "./build/bundle.ts";
 import { withDirectImports } from "./build/direct_imports.ts";
@@ -127,9 +128,15 @@ export async function build(options: Build): Promise<string[]> {
 
   const scripts = sources.map(({ length }, index) => ({ source: length, cache: caches[index]!.length }));
   const layout = { offset: payloadOffset(host), scripts, places: program.places, main: program.main };
-  const parts = sources.flatMap((source, index) => [source, caches[index]!]);
-  const payload = new Uint8Array(await new Blob(parts as BlobPart[]).arrayBuffer());
-  const bytes = attach(host, { stub, settings: SETTINGS, words: words(loader(layout, hooked)), payload });
+  const blobs = sources.flatMap((source, index) => [source, caches[index]!]);
+  const payload = new Uint8Array(await new Blob(blobs as BlobPart[]).arrayBuffer());
+  const parts = { stub, settings: SETTINGS, words: words(loader(layout, hooked)), payload };
+  let bytes = attach(host, parts);
+  if (options.entry === MAIN && !foreign) {
+    const answers = await answersOf(bytes);
+    bytes = attach(host, { ...parts, answers });
+    report.push(`answered without Deno: ${ANSWERED.join(", ")}`);
+  }
   await replace(options.output, (temp) => Deno.writeFile(temp, bytes));
   const of = options.deno ?? `Deno ${Deno.version.deno}`;
   report.push(`${options.output}: ${(bytes.length / 1e6).toFixed(1)} MB with ${of}`);

@@ -2,6 +2,7 @@ import { equal, match, notEqual } from "node:assert/strict";
 import { withRuntime } from "../helpers/built.ts";
 import { cli } from "../helpers/cli.ts";
 import { launchTest } from "../helpers/launch_leaks.ts";
+import { Runs, SETTLED_MS } from "../helpers/reruns.ts";
 import type { Seccomp } from "../../runtime/spec/linux.ts";
 
 const IMAGES = "/run/ai-sandbox/images";
@@ -61,6 +62,48 @@ launchTest("run makes a new image where the limits or the kind of a source diffe
     for (const name of kept().keys()) if (!before.has(name)) Deno.removeSync(`${IMAGES}/${name}`);
   });
 });
+
+launchTest(
+  "run looks HOME up anew when a link on the way to /etc/passwd, or what it leads to, has changed",
+  async (bundle) => {
+    await withRuntime(async (program) => {
+      const before = kept();
+      using runs = new Runs(bundle, program);
+      const passwd = (home: string): string => `root:x:0:0::${home}:/bin/sh\n`;
+      bundle.file("usr/etc/first", passwd("/first"));
+      bundle.file("usr/etc/other", passwd("/other"));
+      bundle.file("lib/etc/first", passwd("/third"));
+      const link = (to: string, at: string): void => {
+        const path = `${bundle.rootfs}/${at}`;
+        Deno.symlinkSync(to, `${path}.new`);
+        Deno.renameSync(`${path}.new`, path);
+      };
+      Deno.removeSync(`${bundle.rootfs}/etc`);
+      link("/usr/etc", "etc");
+      link("first", "usr/etc/passwd");
+      link("first", "lib/etc/passwd");
+      bundle.write("echo $HOME");
+      const home = async (): Promise<string> => {
+        await new Promise((resolve) => setTimeout(resolve, SETTLED_MS));
+        const { stdout } = await runs.run();
+        equal((await runs.run()).stdout, stdout);
+        return stdout;
+      };
+      equal(await home(), "/first\n");
+      const file = [...kept().keys()].find((name) => !before.has(name))!;
+      const time = kept().get(file);
+      equal(await home(), "/first\n");
+      equal(kept().get(file), time, "it was made anew");
+      link("other", "usr/etc/passwd");
+      equal(await home(), "/other\n");
+      bundle.file("usr/etc/other", passwd("/fourth"));
+      equal(await home(), "/fourth\n");
+      link("/lib/etc", "etc");
+      equal(await home(), "/third\n");
+      Deno.removeSync(`${IMAGES}/${file}`);
+    });
+  },
+);
 
 launchTest(
   "run takes no image from a directory that others can write to, and none that is damaged",

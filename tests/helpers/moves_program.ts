@@ -28,13 +28,20 @@ export class MovesProgram implements Disposable {
   readonly #directory = new Temporary();
   readonly path: string = `${this.#directory.path}/program`;
 
-  constructor() {
+  /** @param answers What it is to print for `--version` and `--help`. */
+  constructor(answers: readonly string[] = []) {
     const [source, host] = [this.#directory.file("host.c", HOST), `${this.#directory.path}/host`];
     const args = ["-fPIC", "-pie", "-Wl,--build-id", "-o", host, source];
     const { success, stderr } = new Deno.Command("gcc", { args }).outputSync();
     if (!success) throw new Error(new TextDecoder().decode(stderr));
     const stub = Uint8Array.fromHex(STUBS[Deno.build.arch]);
-    const parts = { stub, words: ["deno"], settings: ["SET=1"], payload: new Uint8Array() };
+    const parts = {
+      stub,
+      words: ["deno"],
+      settings: ["SET=1"],
+      payload: new Uint8Array(),
+      answers: answers.map((each) => new TextEncoder().encode(each)),
+    };
     Deno.writeFileSync(this.path, attach(Deno.readFileSync(host), parts), { mode: 0o755 });
   }
 

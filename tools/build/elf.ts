@@ -34,6 +34,8 @@ export interface Parts {
   readonly settings: readonly string[];
   /** Bytes that only the file has, at `payloadOffset`. */
   readonly payload: Uint8Array;
+  /** What the stub itself prints for the flags that it knows; without it these are left to Deno. */
+  readonly answers?: readonly Uint8Array[];
 }
 
 /** How many numbers `attach` puts at the end of the stub. */
@@ -130,7 +132,9 @@ export function attach(host: Uint8Array, parts: Parts): Uint8Array {
   const headersSize = 56 * hostView.getUint16(56, true);
   const copyAt = aligned(parts.stub.length + text.length);
   const codeAt = aligned(copyAt + headersSize);
-  const size = codeAt + code.length;
+  const answers = packed(parts.answers ?? []);
+  const answersAt = aligned(codeAt + code.length);
+  const size = answersAt + answers.length;
   if (size > PAGE) throw new RangeError(`Cannot attach ${size} bytes of stub and strings: at most ${PAGE}`);
 
   const bytes = new Uint8Array(payloadOffset(host) + parts.payload.length);
@@ -138,6 +142,7 @@ export function attach(host: Uint8Array, parts: Parts): Uint8Array {
   bytes.set(parts.stub, at);
   bytes.set(text, at + parts.stub.length);
   bytes.set(code, at + codeAt);
+  bytes.set(answers, at + answersAt);
   bytes.set(parts.payload, payloadOffset(host));
   const view = new DataView(bytes.buffer);
   const numbers = [
@@ -148,6 +153,7 @@ export function attach(host: Uint8Array, parts: Parts): Uint8Array {
     view.getBigUint64(elf.interpAt + 16, true) - elf.freeAddress,
     BigInt(copyAt),
     BigInt(codeAt),
+    answers.length > 0 ? BigInt(answersAt) : 0n,
   ];
   const numbersAt = at + parts.stub.length - 8 * NUMBERS;
   numbers.forEach((value, i) => view.setBigInt64(numbersAt + 8 * i, value, true));
@@ -164,6 +170,19 @@ export function attach(host: Uint8Array, parts: Parts): Uint8Array {
     }
   }
   view.setUint32(elf.interpAt, PT.null, true);
+  return bytes;
+}
+
+/** The length of each as a number of 64 bits, then all of them. */
+function packed(texts: readonly Uint8Array[]): Uint8Array {
+  const lengths = BigUint64Array.from(texts, ({ length }) => BigInt(length));
+  const bytes = new Uint8Array(lengths.byteLength + texts.reduce((sum, { length }) => sum + length, 0));
+  bytes.set(new Uint8Array(lengths.buffer));
+  let at = lengths.byteLength;
+  for (const text of texts) {
+    bytes.set(text, at);
+    at += text.length;
+  }
   return bytes;
 }
 

@@ -3,7 +3,7 @@
 #
 #  1. A command on a container that was compiled (runtime/plan/moves.ts, runtime/plan/execs.ts), the run of a bundle that
 #     was run before (runtime/plan/rerun.ts), or one more container of a bundle (runtime/plan/recreate.ts) is walked through.
-#     All else is left to Deno.
+#     What `--version` and `--help` print was found out by the build (tools/build/answers.ts). All else is left to Deno.
 #  2. ld.so is loaded as the kernel would have loaded it.
 #  3. When all libraries are there, Deno is given other arguments and another environment.
 #
@@ -47,6 +47,7 @@ _start:
     inc %rsi
     cmp $4, %ebx
     je 4f
+    ja .Lanswer                 # whatever follows
     cmpb $0, -1(%rsi)
     jne 2f                      # it is behind the `=`
     call .Lnext
@@ -185,6 +186,38 @@ _start:
     lea _start(%rip), %rax
     add .Lwalk(%rip), %rax
     jmp *%rax
+
+# Prints what is kept. Where that cannot be written Deno says so: it ignores SIGPIPE too.
+.Lanswer:
+    lea _start(%rip), %r12
+    mov .Lanswers(%rip), %rax
+    test %rax, %rax
+    jz .Lload
+    add %rax, %r12
+    mov (%r12), %r13            # the length of the first text
+    lea 16(%r12), %r14          # the text
+    cmp $6, %ebx
+    jbe 1f
+    add %r13, %r14              # the second one
+    mov 8(%r12), %r13
+1:  mov $13, %edi               # SIGPIPE
+    lea .Lignore(%rip), %rsi
+    xor %edx, %edx
+    mov $8, %r10d               # sizeof(sigset_t)
+    mov $13, %eax               # rt_sigaction
+    syscall
+2:  mov $1, %edi
+    mov %r14, %rsi
+    mov %r13, %rdx
+    mov $1, %eax                # write
+    syscall
+    test %rax, %rax
+    jle .Lload
+    add %rax, %r14
+    sub %rax, %r13
+    jnz 2b
+    xor %edi, %edi
+    jmp .Lexit
 
 # `exec ID PROGRAM …` without flags, which would stand before the program.
 .Lexec:
@@ -680,12 +713,13 @@ _start:
 
 .Lletters:                      # what names are made of: letters, digits and _ + - .
     .quad 0x03ff680000000000, 0x07fffffe87fffffe
+.Lignore: .quad 1, 0, 0, 0      # struct sigaction: SIG_IGN
 .Lform: .ascii "moves 2\0"       # MOVES_FORM in runtime/launch/image.ts
 .Lnumbers: .byte 15, 15, 15, 9, 9, 9, 1, 1, 1, 2, 2, 2, 3, 3, 3, 10, 10, 10, 12, 12, 12
 .Lsignals:
     .asciz "15", "TERM", "SIGTERM", "9", "KILL", "SIGKILL", "1", "HUP", "SIGHUP", "2", "INT", "SIGINT"
     .asciz "3", "QUIT", "SIGQUIT", "10", "USR1", "SIGUSR1", "12", "USR2", "SIGUSR2", ""
-.Lflags: .asciz "root", "log-format", "log", "systemd-cgroup", ""
+.Lflags: .asciz "root", "log-format", "log", "systemd-cgroup", "version", "v", "help", "h", ""
 .Lformats: .asciz "json", "text", ""
 .Lcommands: .asciz "state", "start", "delete", "kill", "run", "exec", "-", "create", ""
 .Lforce: .asciz "--force", "-f", ""
@@ -708,4 +742,4 @@ _start:
 .Linterpreter: .quad 0          # the path of ld.so
 .Lheaders: .quad 0              # the program headers as they were
 .Lwalk: .quad 0                 # the machine code that walks tables
-    .quad 0
+.Lanswers: .quad 0              # what is printed for flags, or 0: two lengths, then the texts
