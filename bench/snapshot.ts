@@ -68,12 +68,19 @@ export async function snapshot({ runs }: { readonly runs: number }): Promise<Sec
   const warm = await times(runs, () => firstOutput(bench), WARM_UP);
   const whole = await times(runs, () => firstOutput(bench, "eager"));
   const taken = await takenFromPool(bench, runs);
+  const share = await shareOfCriu(bench, Math.min(runs, 10));
   const forks = await manyForks(bench, runs < FEW ? 3 : FORKS);
   const eager = await manyForks(bench, runs < FEW ? 3 : FORKS, "eager");
   notes.push(
     `Forks with --eager: ${ms(eager.tookMs / eager.count)} ms each, ${
       median(eager.uniqueKib).toFixed(0)
     } KiB of their own.`,
+  );
+  notes.push(
+    `Where the time of a restore with all memory at once goes, with CRIU's log: ${
+      ms(share.criu)
+    } ms are CRIU's, from when it has ` +
+      `heard of it until all is there and attested, ${ms(share.whole - share.criu)} its start and ours.`,
   );
   const rows = [
     ["cold start to first output", ...timeCells(cold)],
@@ -171,6 +178,27 @@ async function firstOutput(
   return took;
 }
 
+/** How long restores take, and how much of that CRIU counts as its own: medians, in ms. */
+async function shareOfCriu(
+  { workspace, bundle, images, root }: Bench,
+  runs: number,
+): Promise<{ readonly whole: number; readonly criu: number }> {
+  const [whole, criu]: [number[], number[]] = [[], []];
+  for (let run = 0; run < runs; run++) {
+    const workPath = join(workspace.path, "work-of-forks");
+    const name = workspace.id();
+    const options = { bundle, root, name, workPath, stdout: "piped", pages: "eager" } as const;
+    const began = performance.now();
+    await using fork = made(await forkContainers({ images }, options))[0]!;
+    const reader = fork.stdout!.getReader();
+    await reader.read();
+    whole.push(performance.now() - began);
+    await reader.cancel();
+    criu.push(sumOf(`${workPath}/${fork.id}/stats-restore`, 2, [4]) / 1000);
+  }
+  return { whole: median(whole), criu: median(criu) };
+}
+
 /** Takes a fork that is kept ready, until its program says something. */
 async function takenFromPool(
   { workspace, bundle, images, root }: Bench,
@@ -231,12 +259,16 @@ async function checkpoints(
 
 /** `stats_entry { dump_stats_entry dump = 1 { uint32 freezing_time = 1; uint32 frozen_time = 2; … } }` */
 function frozenMs(file: string): number {
+  return sumOf(file, 1, [1, 2]) / 1000;
+}
+
+/** The sum of some numbers in a part of CRIU's figures; `restore_stats_entry restore = 2 { …; uint32 restore_time = 4; }` */
+function sumOf(file: string, part: number, numbers: readonly number[]): number {
   const [message] = readImage(Deno.readFileSync(file)).messages;
-  const dump = readFields(message!).find(({ number }) => number === 1)?.value;
-  if (dump === undefined || typeof dump === "bigint") throw new Error(`Cannot read "${file}"`);
-  const sum = readFields(dump).filter(({ number }) => number === 1 || number === 2)
+  const found = readFields(message!).find(({ number }) => number === part)?.value;
+  if (found === undefined || typeof found === "bigint") throw new Error(`Cannot read "${file}"`);
+  return readFields(found).filter(({ number }) => numbers.includes(number))
     .reduce((total, { value }) => total + Number(value), 0);
-  return sum / 1000;
 }
 
 interface Forks {
