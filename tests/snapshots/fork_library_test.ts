@@ -1,4 +1,4 @@
-import { deepEqual, equal, match, ok, rejects } from "node:assert/strict";
+import { deepEqual, equal, match, notEqual, ok, rejects } from "node:assert/strict";
 import { findSnapshot, forkContainers, Pool } from "../../mod.ts";
 import { KeptPages, keptPages } from "../../snapshots/pager/kept.ts";
 import type { ForkPages } from "../../snapshots/pager/option.ts";
@@ -105,10 +105,16 @@ snapshotTest("memory of images is kept only so long and so much of it, and while
   }
   await new Promise((resolve) => setTimeout(resolve, 100));
   ok(kept.bytes > 0, "the first one uses it");
+  Deno.chmodSync(`${box.images}/pstree.img`, 0o600);
+  await settled();
+  kept.take(box.images)[Symbol.dispose](); // now they are seen as they are
+  using changed = kept.take(box.images);
+  notEqual(changed.pages, first.pages);
   using little = new KeptPages({ mostBytes: kept.bytes - 1 });
   using _much = little.take(box.images);
   equal(little.bytes, 0);
   first[Symbol.dispose]();
+  changed[Symbol.dispose]();
   await eventually(() => kept.bytes, (bytes) => bytes === 0);
 });
 
