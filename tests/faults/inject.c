@@ -1,7 +1,9 @@
 /*
- * Runs a command and makes one of its system calls fail, or kills a process just before it.
+ * Runs a command and makes one of its system calls fail, kills a process just before it, has it write fewer bytes than it
+ * wants to, or lets it wait until a script has ended, to which $COMMAND is the pid of the command.
  *
- *   inject [--from TEXT] [--log FILE] [--at PROCESS:CALL] [--errno N | --kill self | --kill command]
+ *   inject [--from TEXT] [--log FILE] [--at PROCESS:CALL]
+ *          [--errno N | --kill self | --kill command | --less BYTES | --meanwhile SCRIPT]
  *          [--attach PID] [--limit SECONDS] -- COMMAND [ARGUMENT]...
  *
  * It follows the threads and children of the command by ptrace(2) and counts those calls that change something or make
@@ -87,7 +89,8 @@ static struct { pid_t tgid; int calls; int gone; } processes[MOST_PROCESSES];
 static int process_count;
 
 static const char *from;
-static int begun, at_process = -1, at_call = -1, give_errno, kill_self, kill_command, was_hit;
+static int begun, at_process = -1, at_call = -1, give_errno, kill_self, kill_command, was_hit, fewer;
+static const char *meanwhile;
 static FILE *log_file;
 static pid_t command;
 
@@ -206,6 +209,27 @@ static void fail_call(struct task *task) {
     task->failing = give_errno;
 }
 
+/* Takes bytes away from what write(2) and its like are to do. */
+static void shorten_call(const struct task *task, uint64_t size) {
+#if defined(__x86_64__)
+    /* rdx, see user_regs_struct */
+    if (ptrace(PTRACE_POKEUSER, task->tid, (void *) (12 * 8), (void *) (size - fewer)) != 0) die("shorten a call");
+#else
+    uint64_t registers[34];
+    struct iovec part = { registers, sizeof registers };
+    if (ptrace(PTRACE_GETREGSET, task->tid, (void *) NT_PRSTATUS, &part) != 0) die("read a call");
+    registers[2] = size - fewer;
+    if (ptrace(PTRACE_SETREGSET, task->tid, (void *) NT_PRSTATUS, &part) != 0) die("shorten a call");
+#endif
+}
+
+static void run_script(void) {
+    char pid[16];
+    snprintf(pid, sizeof pid, "%d", command);
+    setenv("COMMAND", pid, 1);
+    if (system(meanwhile) != 0) die("run the script");
+}
+
 static void end_call(struct task *task) {
     long result = -task->failing;
     task->failing = 0;
@@ -249,6 +273,8 @@ static void at_entry(struct task *task, const struct __ptrace_syscall_info *info
     if (kill_self) kill(task->tgid, SIGKILL);
     else if (kill_command) end_command(task->process != 0);
     else if (give_errno) fail_call(task);
+    else if (fewer) shorten_call(task, info->entry.args[2]);
+    else if (meanwhile) run_script();
 }
 
 /* Whether a process is in another mount namespace than this one. */
@@ -348,6 +374,8 @@ int main(int argc, char **argv) {
         else if (!strcmp(flag, "--at")) sscanf(value, "%d:%d", &at_process, &at_call);
         else if (!strcmp(flag, "--errno")) give_errno = atoi(value);
         else if (!strcmp(flag, "--kill")) *(strcmp(value, "self") ? &kill_command : &kill_self) = 1;
+        else if (!strcmp(flag, "--less")) fewer = atoi(value);
+        else if (!strcmp(flag, "--meanwhile")) meanwhile = value;
         else if (!strcmp(flag, "--attach")) attach = atoi(value);
         else if (!strcmp(flag, "--limit")) limit = atoi(value);
         else { fprintf(stderr, "inject: there is no %s\n", flag); return BROKEN; }

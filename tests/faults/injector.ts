@@ -25,6 +25,12 @@ export interface Point {
   readonly fault: Fault;
 }
 
+/** A call of which one byte less is written than was to be, or that waits until a shell script has ended. */
+export interface Turn {
+  readonly call: Pick<Call, "process" | "number">;
+  readonly does: "less" | { readonly meanwhile: string };
+}
+
 /** Compiles the injector into a directory; the path of the program. */
 export function buildInjector(directory: string): string {
   const program = `${directory}/inject`;
@@ -38,18 +44,25 @@ export function buildInjector(directory: string): string {
 /** The command line that runs another one with a fault; without a point it only counts. */
 export function injected(
   program: string,
-  { from, log, limitS, point, attach }: {
+  { from, log, limitS, point, turn, attach }: {
     /** Counting begins with the first path that contains this. */
     readonly from: string;
     readonly log: string;
     readonly limitS: number;
     readonly point?: Point | undefined;
+    /** Instead of a point. */
+    readonly turn?: Turn | undefined;
     /** A process that is followed beside the command. */
     readonly attach?: number | undefined;
   },
 ): string[] {
   const beside = attach === undefined ? [] : ["--attach", String(attach)];
   const fixed = [program, "--from", from, "--log", log, "--limit", String(limitS), ...beside];
+  if (turn) {
+    const { call: { process, number }, does } = turn;
+    const what = does === "less" ? ["--less", "1"] : ["--meanwhile", does.meanwhile];
+    return [...fixed, "--at", `${process}:${number}`, ...what, "--"];
+  }
   if (!point) return [...fixed, "--"];
   const { process, number, fault } = point;
   const what = fault.startsWith("kill-")
