@@ -19,3 +19,12 @@ export function bootNumber(): bigint {
   const boot = new TextEncoder().encode(Deno.readTextFileSync("/proc/sys/kernel/random/boot_id").trim());
   return new DataView(boot.buffer).getBigUint64(8, true);
 }
+
+/** Changes a text that the steps compare with what they find, to one that is as long. */
+export function replaceText(file: string, text: string, other: string): void {
+  const letters = Array.from(Deno.readFileSync(file), (byte) => String.fromCharCode(byte)).join("");
+  ok(letters.includes(text), `${JSON.stringify(text)} is not compared`);
+  ok(text.length === other.length && text !== other);
+  const changed = letters.replaceAll(text, other);
+  Deno.writeFileSync(file, Uint8Array.from(changed, (letter) => letter.charCodeAt(0)));
+}

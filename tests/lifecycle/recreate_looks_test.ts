@@ -1,7 +1,9 @@
 import { equal, match } from "node:assert/strict";
+import { isThere } from "../../ffi/look.ts";
 import { BOX, type Containers } from "../helpers/containers.ts";
-import { bootNumber, tamper } from "../helpers/tamper.ts";
+import { bootNumber, replaceText, tamper } from "../helpers/tamper.ts";
 import { FIRST, keptFile, light, recreateTest, SECOND } from "../helpers/recreates.ts";
+import { skip } from "../helpers/skip.ts";
 
 /** Makes a container; whether that took Deno. */
 async function takesDeno(
@@ -105,3 +107,14 @@ recreateTest(
     return [{ destination: "/source", source, type: "bind", options: ["bind"] }];
   },
 );
+
+recreateTest("other controllers that version 2 passes on take Deno", async (containers, file) => {
+  const [, own] = /^0::(.*)$/m.exec(Deno.readTextFileSync("/proc/self/cgroup")) ?? [];
+  const passedOn = `/sys/fs/cgroup/unified${own === "/" ? "" : own}/cgroup.subtree_control`;
+  if (!isThere(passedOn)) return skip("needs cgroup v2 beside v1");
+  const controllers = Deno.readTextFileSync(passedOn);
+  if (controllers === "") return skip("needs a controller that cgroup v2 passes on");
+  equal(await takesDeno(containers), false);
+  replaceText(file, controllers, controllers.toUpperCase());
+  equal(await takesDeno(containers), true);
+});
