@@ -45,6 +45,7 @@ export const SYSCALLS = {
   landlock_add_rule: [445, 445],
   landlock_create_ruleset: [444, 444],
   landlock_restrict_self: [446, 446],
+  linkat: [265, 37],
   lseek: [8, 62],
   madvise: [28, 233],
   memfd_create: [319, 279],

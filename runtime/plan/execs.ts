@@ -5,7 +5,7 @@ import { findAlive, findFirst, findThawed, type FirstProcess, readFile } from ".
 import { GIVEN_BYTES, giveWords } from "./given.ts";
 import { AT, AT_FDCWD, RESOLVE } from "./kernel.ts";
 import { flags, jump, mark, named, type Op, op, type Plan, slot, type Struct, text, zeros } from "./op.ts";
-import { namePidFile, writePidFile } from "./pid_file.ts";
+import { findPidDirectory, writePidFile } from "./pid_file.ts";
 import { MESSAGE, MESSAGE_BYTES } from "./protocol.ts";
 import {
   beginWithNothing,
@@ -107,10 +107,10 @@ function* steps(request: ExecsRequest): Iterable<Op> {
   yield* makeImage(request.elf, document ? [] : fill(request));
   yield* connectLauncher();
   const tellsPid = line.some((word) => typeof word !== "string" && word.path === "pidFile");
-  if (tellsPid) yield* namePidFile();
+  if (tellsPid) yield* findPidDirectory();
   yield* startLauncher(["process"]);
   yield* hearOfLauncher();
-  yield* hearOfProgram(tellsPid ? [...writePidFile()] : []);
+  yield* hearOfProgram(tellsPid ? [...writePidFile(request.arch)] : []);
   if (detached) yield op("leave the program to itself", "exit_group", [0], { label: "wait" });
   else yield* wait();
   yield* endLost();

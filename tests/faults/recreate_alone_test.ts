@@ -1,4 +1,4 @@
-import { deepEqual, equal, ok } from "node:assert/strict";
+import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { hasCompiler } from "../helpers/c_program.ts";
 import type { Containers } from "../helpers/containers.ts";
 import { FIRST, recreateTest } from "../helpers/recreates.ts";
@@ -50,9 +50,15 @@ class Alone {
     return this.followed.run(line, { ...what, program: this.followed.alone() });
   }
 
+  /** What the directory of the pid file holds. */
+  pids(): Record<string, string> {
+    const files = Array.from(Deno.readDirSync(this.#pids), ({ name }) => name);
+    return Object.fromEntries(files.map((name) => [name, Deno.readTextFileSync(`${this.#pids}/${name}`)]));
+  }
+
   /** Takes away what there is, and says what that was. */
   async clear(): Promise<string[]> {
-    const pids = Array.from(Deno.readDirSync(this.#pids), ({ name }) => name);
+    const pids = Object.keys(this.pids());
     for (const name of pids) Deno.removeSync(`${this.#pids}/${name}`);
     const left = whatIsLeft(this.#containers);
     if (left.length > 0) await this.#containers.run("delete", "--force", FIRST);
@@ -73,9 +79,12 @@ recreateTest("a create without Deno that fails has undone all before Deno begins
   using followed = new Followed(containers);
   const alone = new Alone(followed);
   const own = await alone.calls();
-  const [locked, told] = ["flock", "renameat2"].map((wanted) => {
-    return own.find(({ name, detail }) => name === wanted && !/^(record|config)\.json/.test(detail))!.number;
-  }) as [number, number];
+  const [locked, told] = ["flock", "linkat"].map((wanted) =>
+    own.find(({ name }) => name === wanted)!.number
+  ) as [
+    number,
+    number,
+  ];
   const wrong: string[] = [];
   for (const call of kinds(own)) {
     const said = await alone.run({ point: { ...call, fault: "EPERM" } });
@@ -117,4 +126,25 @@ recreateTest("what is written only in part makes no container without Deno", asy
   }
   deepEqual(wrong, []);
   ok(writes.some(({ detail }) => detail.startsWith("/memfd:")), "the image is one of them");
+});
+
+recreateTest("a create without Deno that is killed leaves a whole pid file, or none", async (containers) => {
+  if (!hasCompiler) return skip("needs gcc");
+  using followed = new Followed(containers);
+  const alone = new Alone(followed);
+  const own = await alone.calls();
+  const begun = own.findLastIndex(({ name, detail }) =>
+    name === "openat" && detail === `${followed.path}/pids/`
+  );
+  const told = own.findIndex(({ name }) => name === "linkat");
+  ok(begun > 0 && told > begun);
+  for (const call of own.slice(begun, told + 2)) {
+    const { hit } = await alone.run({ point: { ...call, fault: "kill-self" } });
+    equal(hit?.name, call.name);
+    const { pid, ...others } = alone.pids();
+    deepEqual(others, {}, call.name);
+    if (call.number > own[told]!.number) match(pid!, /^\d+$/);
+    else equal(pid, undefined);
+    await alone.clear();
+  }
 });
