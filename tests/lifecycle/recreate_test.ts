@@ -84,7 +84,9 @@ recreateTest("what cannot be made without Deno is undone, and Deno says why", as
   const { record } = look(containers, FIRST);
   const group = record.groups[0]!.directory.replace(FIRST, SECOND);
   Deno.mkdirSync(group);
+  const { ino } = Deno.statSync(group);
   await containers.output("create", SECOND);
+  equal(Deno.statSync(group).ino, ino);
   for (const id of [FIRST, SECOND]) await containers.output("delete", "--force", id);
 });
 
