@@ -61,6 +61,27 @@ recreateTest("a signal that comes before it is heard who init is leaves nothing"
   equal(isThere(FREEZER), false);
 });
 
+recreateTest("a signal that comes before there is an init ends the launcher", async (containers) => {
+  if (!hasCompiler) return skip("needs gcc");
+  using followed = new Followed(containers);
+  const launcher = (await callsOf(followed, ["create", FIRST])).filter(({ process }) => process === 1);
+  const call = launcher[launcher.findIndex(({ name }) => name === "execveat") + 1];
+  ok(call, "it does something");
+  const file = `${followed.path}/pids`;
+  const child = "$(cat /proc/$COMMAND/task/$COMMAND/children)";
+  const does = {
+    meanwhile: `kill -STOP ${child}; echo $COMMAND ${child} >${file}.new; mv ${file}.new ${file}`,
+  };
+  const { done } = followed.begin(["create", FIRST], { turn: { call, does } });
+  await waitUntil(() => isThere(file), "its first child");
+  const [command, stopped] = Deno.readTextFileSync(file).trim().split(" ").map(Number);
+  Deno.kill(command!, "SIGTERM");
+  equal((await done).code, TERMINATED);
+  equal(isThere(`/proc/${stopped}`), false);
+  equal(isThere(FREEZER), false);
+  await containers.output("delete", "--force", FIRST); // nobody has said that there is no init
+});
+
 recreateTest("run --detach without Deno takes away what could not become the program", async (containers) => {
   using followed = new Followed(containers);
   const tool = `${containers.bundle.rootfs}/bin/sh`;
