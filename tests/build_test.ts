@@ -331,36 +331,73 @@ Deno.test("direct() takes imports from where the library's door has them", () =>
   );
 });
 
+/** A program of which `main.ts` runs the module that its argument names; hot and warm share more than cold does. */
+async function writeProgram(dir: string): Promise<string> {
+  const user = (name: string, shared: readonly string[]): string => {
+    const imports = shared.map((each) => `import { ${each} } from "./${each}.ts";\n`).join("");
+    return `${imports}export const run = () => console.log("${name}", ${shared.join("(), ")}());`;
+  };
+  const shared = (name: string): string =>
+    `let count = 0;\nexport const ${name} = () => "${name}" + ++count;`;
+  const files = {
+    "main.ts": "export {};\nconst all = { hot: () => import('./hot.ts'), warm: () => import('./warm.ts'), " +
+      "cold: () => import('./cold.ts') };\nfor (const name of Deno.args) (await all[name as 'hot']()).run();",
+    "hot.ts": user("hot", ["all", "both"]),
+    "warm.ts": user("warm", ["all", "both"]),
+    "cold.ts": user("cold", ["all"]),
+    "all.ts": shared("all"),
+    "both.ts": shared("both"),
+  };
+  for (const [name, text] of Object.entries(files)) await Deno.writeTextFile(join(dir, name), text);
+  return join(dir, "main.ts");
+}
+
 Deno.test("bundle() keeps what begins, what runs often, and what two such share apart from the rest", async () => {
   const dir = await Deno.makeTempDir();
   try {
-    const user = (name: string, shared: readonly string[]): string => {
-      const imports = shared.map((each) => `import { ${each} } from "./${each}.ts";\n`).join("");
-      return `${imports}export const run = () => console.log("${name}", ${shared.join("(), ")}());`;
-    };
-    const shared = (name: string): string =>
-      `let count = 0;\nexport const ${name} = () => "${name}" + ++count;`;
-    const files = {
-      "main.ts":
-        "export {};\nconst all = { hot: () => import('./hot.ts'), warm: () => import('./warm.ts'), " +
-        "cold: () => import('./cold.ts') };\n(await all[Deno.args[0] as 'hot']()).run();",
-      "hot.ts": user("hot", ["all", "both"]),
-      "warm.ts": user("warm", ["all", "both"]),
-      "cold.ts": user("cold", ["all"]),
-      "all.ts": shared("all"),
-      "both.ts": shared("both"),
-    };
-    for (const [name, text] of Object.entries(files)) await Deno.writeTextFile(join(dir, name), text);
     const hot = [["hot"], ["warm", "absent"]];
-    const { scripts, places, main } = await bundle(join(dir, "main.ts"), { minify: true, hot });
+    const { scripts, map: { places } } = await bundle(await writeProgram(dir), { minify: true, hot });
     equal(scripts.length, 5);
     const chunks = Object.keys(places);
     const place = (name: string): number => places[chunks.find((each) => each.startsWith(`${name}-`))!]!;
     const inOne = [
       ...new Set(chunks.filter((each) => each.startsWith("chunk-")).map((each) => places[each])),
     ];
-    deepEqual([places[main], place("cold"), inOne.length], [0, 4, 1]);
+    deepEqual([places["main.js"], place("cold"), inOne.length], [0, 4, 1]);
     deepEqual([place("hot"), place("warm"), ...inOne].toSorted(), [1, 2, 3]);
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});
+
+Deno.test("bundle() loads a use as one script, without what a use before it has, and runs each chunk once", async () => {
+  const dir = await Deno.makeTempDir();
+  try {
+    const entry = await writeProgram(dir);
+    const uses = [{ modules: ["warm"] }, { modules: ["hot"], after: "warm" }, { modules: ["hot"] }];
+    const { scripts } = await bundle(entry, { minify: true, uses });
+    equal(scripts.length, 5);
+    const program = join(dir, "program.js");
+    await Deno.writeTextFile(
+      program,
+      `const scripts = ${JSON.stringify(scripts)};
+const table = (index) => (console.log(index), (0, eval)(scripts[index]));
+const first = table(0);
+await first.start(table, first);`,
+    );
+    for (
+      const [args, expected] of [
+        [["warm", "hot"], "0 2 warm all1 both1 3 hot all2 both2"],
+        [["hot", "warm"], "0 4 hot all1 both1 2 warm all2 both2"],
+        [["cold", "hot", "hot"], "0 1 cold all1 4 hot all2 both1 hot all3 both2"],
+      ] as const
+    ) {
+      const { stdout } = await new Deno.Command(Deno.execPath(), { args: ["run", "-A", program, ...args] })
+        .output();
+      equal(new TextDecoder().decode(stdout).trim().replaceAll("\n", " "), expected);
+    }
+    const wrong = [{ modules: ["warm"], after: "hot" }, { modules: ["hot"] }];
+    await rejects(bundle(entry, { minify: true, uses: wrong }), /no earlier use has "hot"/);
   } finally {
     await Deno.remove(dir, { recursive: true });
   }

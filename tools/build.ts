@@ -12,12 +12,13 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { dirname, fromFileUrl, join, resolve } from "@std/path";
 import { ANSWERED, answersOf } from "./build/answers.ts";
-import { expose, loader, recorder, SETTINGS, words } from "./build/bootstrap.ts";
-import { bundle, type Program } from "./build/bundle.ts";
+import { expose, lengthsOf, loader, recorder, words } from "./build/bootstrap.ts";
+import { bundle, type Program, type Use } from "./build/bundle.ts";
 import { withDirectImports } from "./build/direct_imports.ts";
 import { attach, payloadOffset, readElf } from "./build/elf.ts";
 import { ENGINES, writeEngineBundles } from "./build/engine_bundles.ts";
 import { prelink, randomBase } from "./build/prelink.ts";
+import { SETTINGS } from "./build/settings.ts";
 import { STUBS } from "./build/stubs.ts";
 
 const ROOT = fromFileUrl(new URL("..", import.meta.url));
@@ -37,6 +38,19 @@ const HOT = [
   ["checkpoint", "seal_now", "begun"],
   ["fork"],
   ["version"],
+];
+/** What starts containers and sandboxes: a container anew, as another one with what was kept of it, a sandbox anew, … */
+const USES: readonly Use[] = [
+  { modules: ["run", "rerun"] },
+  { modules: ["foreground", "launch", "group", "moves"], after: "run" },
+  { modules: ["source"], after: "foreground" },
+  { modules: ["keep_recreate"], after: "foreground" },
+  { modules: ["image_of"], after: "run" },
+  { modules: ["detach", "launch", "group", "moves"], after: "run" },
+  { modules: ["source"], after: "detach" },
+  { modules: ["create", "launch", "group", "moves"] },
+  { modules: ["source"], after: "create" },
+  { modules: ["keep_recreate"], after: "create" },
 ];
 /** What only few commands need, and what is no ES module. */
 const APART = ["dbus", "dns-packet", "node-forge"];
@@ -127,8 +141,8 @@ export async function build(options: Build): Promise<string[]> {
   }
 
   const scripts = sources.map(({ length }, index) => ({ source: length, cache: caches[index]!.length }));
-  const layout = { offset: payloadOffset(host), scripts, places: program.places, main: program.main };
-  const blobs = sources.flatMap((source, index) => [source, caches[index]!]);
+  const layout = { offset: payloadOffset(host), scripts };
+  const blobs = [lengthsOf(scripts), ...sources.flatMap((source, index) => [source, caches[index]!])];
   const payload = new Uint8Array(await new Blob(blobs as BlobPart[]).arrayBuffer());
   const parts = { stub, settings: SETTINGS, words: words(loader(layout, hooked)), payload };
   let bytes = attach(host, parts);
@@ -148,7 +162,7 @@ async function bundled({ entry, minify = true }: Build): Promise<Program> {
   if (entry !== MAIN) return await bundle(entry, { minify });
   const copy = await withDirectImports(ROOT);
   try {
-    return await bundle(join(copy, "cli/main.ts"), { minify, hot: HOT, apart: APART });
+    return await bundle(join(copy, "cli/main.ts"), { minify, hot: HOT, uses: USES, apart: APART });
   } finally {
     await Deno.remove(copy, { recursive: true });
   }
@@ -163,7 +177,7 @@ async function recordCaches(
   const dir = await Deno.makeTempDir();
   try {
     const executable = join(dir, "program");
-    await Deno.writeFile(executable, record(recorder(program, dir)), { mode: 0o700 });
+    await Deno.writeFile(executable, record(recorder(dir)), { mode: 0o700 });
     for (const [index, text] of program.scripts.entries()) {
       await Deno.writeTextFile(join(dir, `source${index}`), text);
       await Deno.writeTextFile(join(dir, `cache${index}`), "");

@@ -1,19 +1,5 @@
 /** The few lines of JavaScript that Deno itself is started with: they load the program from the payload. */
 
-/**
- * What the stub puts into the environment. The program, and what it starts, never see these: the loader removes
- * them again, and the stub hides all others of Deno's.
- *
- * DENO_DIR is no directory, so that nothing is read or written there; the shim would put a `node` before PATH.
- */
-export const SETTINGS: readonly string[] = [
-  "DENO_DIR=/dev/null",
-  "DENO_DISABLE_NODE_SHIM=1",
-  "DENO_LOG=deno::cache=off,error", // it would complain of that to a terminal
-  "DENO_NO_PACKAGE_JSON=1",
-  "DENO_NO_UPDATE_CHECK=1",
-];
-
 /** What most commands run they run once. */
 const V8_FLAGS: readonly string[] = [
   "--min-semi-space-size=16", // MiB: a short command then ends before the first garbage collection
@@ -32,7 +18,7 @@ export function words(loader: string): string[] {
     "--quiet",
     `--v8-flags=${V8_FLAGS.join(",")}`,
     ...flags.split(" "),
-    `data:text/javascript,${encodeURIComponent(loader)}`,
+    `data:text/javascript;base64,${new TextEncoder().encode(loader).toBase64()}`,
   ];
 }
 
@@ -40,17 +26,18 @@ export function words(loader: string): string[] {
 export interface Layout {
   readonly offset: number;
   /** The scripts, each followed by V8's code cache for it, with their lengths in bytes. */
-  readonly scripts: readonly { readonly source: number; readonly cache: number }[];
-  /** The script that each chunk is in. */
-  readonly places: Readonly<Record<string, number>>;
-  /** The chunk to begin with. */
-  readonly main: string;
+  readonly scripts: readonly ScriptLengths[];
 }
 
-/** The function that runs a chunk once and gives its exports; `table` evaluates a script. */
-function chunks(places: Layout["places"]): string {
-  return `const places = ${JSON.stringify(places)}, tables = [], done = {};
-const load = (name) => done[name] ??= (tables[places[name]] ??= table(places[name]))[name](load);`;
+interface ScriptLengths {
+  readonly source: number;
+  readonly cache: number;
+}
+
+/** What stands in front of the scripts: their lengths, which would make the loader longer, and Deno reads that slowly. */
+export function lengthsOf(scripts: readonly ScriptLengths[]): Uint8Array<ArrayBuffer> {
+  const numbers = scripts.flatMap(({ source, cache }) => [source, cache]);
+  return new Uint8Array(Uint32Array.from(numbers).buffer);
 }
 
 /**
@@ -59,43 +46,40 @@ const load = (name) => done[name] ??= (tables[places[name]] ??= table(places[nam
  * @param layout Where the program and V8's code cache for it are.
  * @param hooked Whether `expose` has opened this executable; without it the code cache cannot be used.
  */
-export function loader({ offset, scripts, places, main }: Layout, hooked: boolean): string {
-  let at = offset;
-  const parts = scripts.map(({ source, cache }) => {
-    const part = [at, source, cache];
-    at += source + cache;
-    return part;
-  });
+export function loader({ offset, scripts }: Layout, hooked: boolean): string {
+  const lengths = lengthsOf(scripts).length;
+  const [{ source, cache }] = scripts as [ScriptLengths];
+  const evaluate = hooked ? "run(core.decode(text), cache)" : "(0, eval)(new TextDecoder().decode(text))";
   return `${open(hooked)}
-const parts = ${JSON.stringify(parts)};
-const table = (index) => {
-  const [offset, source, cache] = parts[index];
+const read = (offset, length) => {
   const file = Deno.openSync("/proc/self/exe");
-  const bytes = new Uint8Array(source + cache);
+  const bytes = new Uint8Array(length);
   file.seekSync(offset, 0);
-  for (let at = 0, n; at < bytes.length; at += n) {
+  for (let at = 0, n; at < length; at += n) {
     n = file.readSync(bytes.subarray(at));
     if (n === null) throw new Error("Cannot start: the executable is truncated");
   }
   file.close();
-  ${
-    hooked
-      ? "return run(core.decode(bytes.subarray(0, source)), bytes.subarray(source));"
-      : "return (0, eval)(new TextDecoder().decode(bytes.subarray(0, source)));"
-  }
+  return bytes;
 };
-${chunks(places)}
-await load(${JSON.stringify(main)});`;
+const evaluate = (text, cache) => ${evaluate};
+const head = read(${offset}, ${lengths + source + cache});
+const lengths = new Uint32Array(head.buffer, 0, ${lengths / 4});
+const table = (index) => {
+  let at = ${offset + lengths};
+  for (let i = 0; i < 2 * index; i++) at += lengths[i];
+  const source = lengths[2 * index], bytes = read(at, source + lengths[2 * index + 1]);
+  return evaluate(bytes.subarray(0, source), bytes.subarray(source));
+};
+const first = evaluate(head.subarray(${lengths}, ${lengths + source}), head.subarray(${lengths + source}));
+await first.start(table, first);`;
 }
 
 /**
  * The loader of an executable that runs the program in the files `source0`, `source1`, … of a directory and keeps V8's
  * code cache of each in `cache0`, ….
  */
-export function recorder(
-  { places, main }: Pick<Layout, "places" | "main">,
-  directory: string,
-): string {
+export function recorder(directory: string): string {
   return `${open(true)}
 const at = (name, index) => ${JSON.stringify(directory)} + "/" + name + index;
 const used = [];
@@ -112,35 +96,12 @@ addEventListener("unload", () => {
     Deno.writeFileSync(at("cache", index), bytes);
   }
 });
-${chunks(places)}
-await load(${JSON.stringify(main)});`;
+const first = table(0);
+await first.start(table, first);`;
 }
 
-// The first touch of `process` loads Node's, which takes longer than all else; `@std/path` asks it for `platform` and `cwd`.
-const LIGHT_PROCESS = `{
-  const get = Object.getOwnPropertyDescriptor(globalThis, "process").get;
-  const real = () => {
-    const value = get.call(globalThis);
-    Object.defineProperty(globalThis, "process", { value, configurable: true, enumerable: true, writable: true });
-    return value;
-  };
-  const value = Object.create(new Proxy({}, {
-    // What is called here looks at the real one: its own properties, above all.
-    get: (_, key) => typeof real()[key] === "function" ? real()[key].bind(real()) : real()[key],
-    set: (_, key, value) => (real()[key] = value, true),
-    has: (_, key) => key in real(),
-  }));
-  Object.defineProperty(value, "platform", { value: Deno.build.os });
-  Object.defineProperty(value, "cwd", { value: () => Deno.cwd() });
-  Object.defineProperty(globalThis, "process", { value, configurable: true, enumerable: true, writable: true });
-}`;
-
 function open(hooked: boolean): string {
-  const names = SETTINGS.map((setting) => setting.slice(0, setting.indexOf("=")));
-  const settings = `for (const name of ${JSON.stringify(names)}) Deno.env.delete(name);
-${LIGHT_PROCESS}`;
-  return !hooked ? settings : `${settings}
-const { core } = globalThis.ImageData, { ops } = core;
+  return !hooked ? "" : `const { core } = globalThis.ImageData, { ops } = core;
 delete globalThis.ImageData;
 const compile = (text, cache) =>
   ops.op_vm_create_script(text, "runtime.js", 0, 0, cache.length > 0 ? cache : undefined, false, undefined, -1);

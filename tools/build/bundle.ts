@@ -1,17 +1,24 @@
 /** Turns a program of many modules into a few scripts. */
 
 import { basename, dirname, join } from "@std/path";
+import { type ScriptMap, start } from "./start.ts";
 
 /** A program as scripts, each the text of an object: the name of a chunk, and a function that runs it. */
 export interface Program {
-  /** What it takes to begin, what the hot modules take beside that, and the rest. */
+  /** What it takes to begin, with the function `start`; what hot modules take beside that; the rest; those of the uses. */
   readonly scripts: readonly string[];
-  /** The script that each chunk is in. */
-  readonly places: Readonly<Record<string, number>>;
-  /** The chunk to begin with. */
-  readonly main: string;
+  /** Where its chunks are. */
+  readonly map: ScriptMap;
   /** Modules that are still imported at start-up. Each `node:` module costs it tens of milliseconds. */
   readonly imports: readonly string[];
+}
+
+/** Modules that are loaded together: one script with all that they take is loaded faster than many. */
+export interface Use {
+  /** Their names without their ending; the first one is loaded first. */
+  readonly modules: readonly string[];
+  /** The first module of an earlier use, which is loaded by then. */
+  readonly after?: string;
 }
 
 /** Options of {@linkcode bundle}. */
@@ -20,6 +27,8 @@ export interface BundleOptions {
   readonly minify: boolean;
   /** What is loaded together most often, each the names of modules without their ending: what the same of these take is one script. */
   readonly hot?: readonly (readonly string[])[];
+  /** What has a script of its own, although other scripts have its parts. */
+  readonly uses?: readonly Use[];
   /**
    * Names of libraries that are bundled by themselves, each a chunk that is loaded when it is imported: the bundler would
    * let all chunks wait for what it adds to one that is no ES module.
@@ -44,7 +53,7 @@ async function nameOf(text: string): Promise<string> {
  */
 export async function bundle(
   entry: string,
-  { minify, hot = [], apart = [] }: BundleOptions,
+  { minify, hot = [], uses = [], apart = [] }: BundleOptions,
 ): Promise<Program> {
   const output = await Deno.makeTempDir();
   try {
@@ -55,7 +64,7 @@ export async function bundle(
       chunks.set(name, toChunk(await Deno.readTextFile(join(output, name)), apart));
     }
     for (const name of apart) chunks.set(name, toChunk(await library(name, dirname(entry), minify)));
-    return await programOf(chunks, `${basename(entry, ".ts")}.js`, hot);
+    return await programOf(chunks, `${basename(entry, ".ts")}.js`, { hot, uses });
   } finally {
     await Deno.remove(output, { recursive: true });
   }
@@ -97,30 +106,70 @@ async function run(entry: string, more: readonly string[], minify: boolean): Pro
 async function programOf(
   chunks: ReadonlyMap<string, Chunk>,
   main: string,
-  hot: readonly (readonly string[])[],
+  { hot, uses }: Required<Pick<BundleOptions, "hot" | "uses">>,
 ): Promise<Program> {
   refuseCycles(chunks);
   const begin = closure(chunks, [main]);
-  const uses = hot.map((modules) => {
-    const isOne = (name: string): boolean => modules.some((each) => name.startsWith(`${each}-`));
-    return closure(chunks, [...chunks.keys()].filter(isOne));
-  });
+  const taken = hot.map((modules) => closure(chunks, named(chunks, modules)));
   // What the same hot modules take is one script: none loads what only others need.
-  const users = (name: string): string => uses.map((each) => each.has(name) ? "1" : "0").join("");
+  const users = (name: string): string => taken.map((each) => each.has(name) ? "1" : "0").join("");
   const others = [...chunks.keys()].filter((name) => !begin.has(name)).sort();
   const shared = Map.groupBy(others, users);
   const rest = shared.get(users("")) ?? [];
   shared.delete(users(""));
   const groups = [[...begin].sort(), ...shared.values(), rest].filter(({ length }) => length > 0);
   const often = groups.flat().filter((name) => !rest.includes(name));
+  const wholes = wholesOf(chunks, begin, uses);
+  const map = mapOf(groups, wholes);
   const id = await nameOf([...chunks].sort().map(([, { text }]) => text).join("\n"));
-  const scripts = groups.map((names) => {
+  const scripts = [...groups, ...wholes.map(({ names }) => names)].map((names, index) => {
     const members = names.map((name) => `${JSON.stringify(name)}: ${chunks.get(name)!.text}`);
+    if (index === 0) members.unshift(`start: ${start(map, main)}`);
     return `({${members.join(",\n")}})`.replaceAll(BUILD_ID, id);
   });
-  const places = Object.fromEntries(groups.flatMap((names, index) => names.map((name) => [name, index])));
   const imports = often.flatMap((name) => chunks.get(name)!.imports);
-  return { scripts, places, main, imports: [...new Set(imports)] };
+  return { scripts, map, imports: [...new Set(imports)] };
+}
+
+function mapOf(groups: readonly (readonly string[])[], wholes: readonly Whole[]): ScriptMap {
+  const places = Object.fromEntries(groups.flatMap((names, index) => names.map((name) => [name, index])));
+  const uses: Record<string, (readonly [script: number, base: number])[]> = {};
+  for (const [index, { leaders, base }] of wholes.entries()) {
+    const use = [groups.length + index, base < 0 ? base : groups.length + base] as const;
+    for (const name of leaders) (uses[name] ??= []).push(use);
+  }
+  return { places, uses };
+}
+
+/** The chunks that modules begin with. */
+function named(chunks: ReadonlyMap<string, Chunk>, modules: readonly string[]): string[] {
+  return [...chunks.keys()].filter((name) => modules.some((each) => name.startsWith(`${each}-`)));
+}
+
+/** The script of a use. */
+interface Whole {
+  readonly names: readonly string[];
+  /** The chunks with which it is loaded. */
+  readonly leaders: readonly string[];
+  /** Which of them it comes after; -1 for none. */
+  readonly base: number;
+}
+
+function wholesOf(
+  chunks: ReadonlyMap<string, Chunk>,
+  begin: ReadonlySet<string>,
+  uses: readonly Use[],
+): Whole[] {
+  const found: Whole[] = [];
+  for (const { modules, after } of uses) {
+    const base = after === undefined ? -1 : uses.findIndex(({ modules: [first] }) => first === after);
+    if (after !== undefined && !found[base]) throw new Error(`Cannot bundle: no earlier use has "${after}"`);
+    const loaded = new Set(begin);
+    for (let at = base; at >= 0; at = found[at]!.base) found[at]!.names.forEach((name) => loaded.add(name));
+    const names = [...closure(chunks, named(chunks, modules))].filter((name) => !loaded.has(name)).sort();
+    found.push({ names, leaders: named(chunks, modules.slice(0, 1)), base });
+  }
+  return found;
 }
 
 /** The chunks that must run before these have run. */

@@ -1,0 +1,52 @@
+/** What the first script of a program begins with: a function that finds scripts and runs chunks. */
+
+import { SETTINGS } from "./settings.ts";
+
+// The first touch of `process` loads Node's, which takes longer than all else; `@std/path` asks it for `platform` and `cwd`.
+const LIGHT_PROCESS = `{
+  const get = Object.getOwnPropertyDescriptor(globalThis, "process").get;
+  const real = () => {
+    const value = get.call(globalThis);
+    Object.defineProperty(globalThis, "process", { value, configurable: true, enumerable: true, writable: true });
+    return value;
+  };
+  const value = Object.create(new Proxy({}, {
+    // What is called here looks at the real one: its own properties, above all.
+    get: (_, key) => typeof real()[key] === "function" ? real()[key].bind(real()) : real()[key],
+    set: (_, key, value) => (real()[key] = value, true),
+    has: (_, key) => key in real(),
+  }));
+  Object.defineProperty(value, "platform", { value: Deno.build.os });
+  Object.defineProperty(value, "cwd", { value: () => Deno.cwd() });
+  Object.defineProperty(globalThis, "process", { value, configurable: true, enumerable: true, writable: true });
+}`;
+
+/** Where chunks are. */
+export interface ScriptMap {
+  /** The script that each chunk is in, but for those of the uses. */
+  readonly places: Readonly<Record<string, number>>;
+  /** The script that has all that is loaded with a chunk, and the one that must be there already; -1 for none. */
+  readonly uses: Readonly<Record<string, readonly (readonly [script: number, base: number])[]>>;
+}
+
+/**
+ * The text of a function that runs the chunk `main`; it is given what evaluates a script by its number, and the first one.
+ * A chunk is run once, by a function that is given a loader of others and returns its exports. When the script of a use is
+ * there, what it has is taken from it.
+ */
+export function start({ places, uses }: ScriptMap, main: string): string {
+  const names = SETTINGS.map((setting) => setting.slice(0, setting.indexOf("=")));
+  return `async (table, first) => {
+"use strict";
+for (const name of ${JSON.stringify(names)}) Deno.env.delete(name);
+${LIGHT_PROCESS}
+const places = ${JSON.stringify(places)}, uses = ${JSON.stringify(uses)}, tables = [first], done = {};
+const script = (name) => {
+  const use = uses[name]?.find(([, base]) => base < 0 || tables[base])?.[0];
+  if (use !== undefined && !tables[use]) for (const each in tables[use] = table(use)) places[each] = use;
+  return tables[places[name]] ??= table(places[name]);
+};
+const load = (name) => done[name] ??= script(name)[name](load);
+await load(${JSON.stringify(main)});
+}`;
+}
