@@ -39,7 +39,7 @@ const HOT = [
   ["fork"],
   ["version"],
 ];
-/** What starts containers and sandboxes: a container anew, as another one with what was kept of it, a sandbox anew, … */
+/** What one command takes: run of a container anew, as another one with what was kept of it, of a sandbox anew, … */
 const USES: readonly Use[] = [
   { modules: ["run", "rerun"] },
   { modules: ["foreground", "launch", "group", "moves"], after: "run" },
@@ -51,6 +51,10 @@ const USES: readonly Use[] = [
   { modules: ["create", "launch", "group", "moves"] },
   { modules: ["source"], after: "create" },
   { modules: ["keep_recreate"], after: "create" },
+  { modules: ["exec"] },
+  { modules: ["execs"], after: "exec" },
+  { modules: ["restore", "restored", "restored_upper"] },
+  { modules: ["checkpoint", "seal_now", "begun"] },
 ];
 /** What only few commands need, and what is no ES module. */
 const APART = ["dbus", "dns-packet", "node-forge"];
@@ -168,7 +172,10 @@ async function bundled({ entry, minify = true }: Build): Promise<Program> {
   }
 }
 
-/** Runs the program once for each command line and returns the code caches that have grown from all of them. */
+/**
+ * Runs the program once for each command line and returns the code caches that have grown from all of them: first those of
+ * the uses, of which nothing is kept yet, then those of the other scripts, which commands without a use take.
+ */
 async function recordCaches(
   program: Program,
   record: (loader: string) => Uint8Array,
@@ -176,22 +183,33 @@ async function recordCaches(
 ): Promise<Uint8Array<ArrayBuffer>[]> {
   const dir = await Deno.makeTempDir();
   try {
-    const executable = join(dir, "program");
-    await Deno.writeFile(executable, record(recorder(dir)), { mode: 0o700 });
     for (const [index, text] of program.scripts.entries()) {
       await Deno.writeTextFile(join(dir, `source${index}`), text);
       await Deno.writeTextFile(join(dir, `cache${index}`), "");
     }
+    for (const isPlain of Object.keys(program.map.uses).length > 0 ? [false, true] : [true]) {
+      const executable = join(dir, "program");
+      await Deno.writeFile(executable, record(recorder(dir, isPlain)), { mode: 0o700 });
+      await runAll(executable, warm, join(dir, isPlain ? "plain" : "uses"));
+    }
+    return await Promise.all(program.scripts.map((_, index) => Deno.readFile(join(dir, `cache${index}`))));
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+}
+
+/** Runs the program once for each command line, in a new directory with what they need. */
+async function runAll(executable: string, warm: readonly string[], dir: string): Promise<void> {
+  await Deno.mkdir(dir);
+  try {
     await writeBundles(dir);
     for (const line of warm) {
       const signal = AbortSignal.timeout(WARM_TIMEOUT_MS);
       const io = { stdin: "null", stdout: "null", stderr: "null" } as const;
       await new Deno.Command(executable, { args: line.split(" "), cwd: dir, signal, ...io }).output();
     }
-    return await Promise.all(program.scripts.map((_, index) => Deno.readFile(join(dir, `cache${index}`))));
   } finally {
     for (const id of [BOX, ...ENGINES]) await removeBox(join(dir, "containers"), id);
-    await Deno.remove(dir, { recursive: true });
   }
 }
 

@@ -78,8 +78,10 @@ await first.start(table, first);`;
 /**
  * The loader of an executable that runs the program in the files `source0`, `source1`, … of a directory and keeps V8's
  * code cache of each in `cache0`, ….
+ *
+ * @param isPlain Whether it leaves out the scripts of uses: commands that have none take others.
  */
-export function recorder(directory: string): string {
+export function recorder(directory: string, isPlain: boolean): string {
   return `${open(true)}
 const at = (name, index) => ${JSON.stringify(directory)} + "/" + name + index;
 const used = [];
@@ -97,7 +99,7 @@ addEventListener("unload", () => {
   }
 });
 const first = table(0);
-await first.start(table, first);`;
+await first.start(table, first, ${isPlain});`;
 }
 
 function open(hooked: boolean): string {

@@ -30,19 +30,20 @@ export interface ScriptMap {
 }
 
 /**
- * The text of a function that runs the chunk `main`; it is given what evaluates a script by its number, and the first one.
+ * The text of a function that runs the chunk `main`; it is given what evaluates a script by its number, the first one, and
+ * whether the scripts of uses are left out.
  * A chunk is run once, by a function that is given a loader of others and returns its exports. When the script of a use is
  * there, what it has is taken from it.
  */
 export function start({ places, uses }: ScriptMap, main: string): string {
   const names = SETTINGS.map((setting) => setting.slice(0, setting.indexOf("=")));
-  return `async (table, first) => {
+  return `async (table, first, isPlain) => {
 "use strict";
 for (const name of ${JSON.stringify(names)}) Deno.env.delete(name);
 ${LIGHT_PROCESS}
 const places = ${JSON.stringify(places)}, uses = ${JSON.stringify(uses)}, tables = [first], done = {};
 const script = (name) => {
-  const use = uses[name]?.find(([, base]) => base < 0 || tables[base])?.[0];
+  const use = isPlain ? undefined : uses[name]?.find(([, base]) => base < 0 || tables[base])?.[0];
   if (use !== undefined && !tables[use]) for (const each in tables[use] = table(use)) places[each] = use;
   return tables[places[name]] ??= table(places[name]);
 };
