@@ -244,7 +244,7 @@ export class CgroupGroup implements AsyncDisposable {
    */
   async [Symbol.asyncDispose](): Promise<void> {
     const end = performance.now() + EMPTY_MS;
-    while (!this.empty || !(await waitUntil(() => this.#remove(), ROUND_MS))) {
+    while (!this.#removeEmpty() && (!this.empty || !(await waitUntil(() => this.#remove(), ROUND_MS)))) {
       if (performance.now() > end) {
         const left = this.directories.flatMap(tree).map((each) => `"${each}"`).join(", ");
         const who = this.stuck;
@@ -258,6 +258,15 @@ export class CgroupGroup implements AsyncDisposable {
     }
     // Those that others use by now stay.
     for (const directory of this.#parents.toReversed()) removeGroup(directory);
+  }
+
+  /** Whether all are gone without a look at what is in them: the kernel removes none in which anything is. */
+  #removeEmpty(): boolean {
+    try {
+      return this.#older.size === 0 && this.directories.every(removeGroup);
+    } catch {
+      return false; // it is said when all in them has been killed
+    }
   }
 
   /** Whether all are gone; a group stays busy for a moment after its last process. */

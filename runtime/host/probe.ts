@@ -41,6 +41,7 @@ export function probeHost(caller?: Caller): Host {
   if (arch !== "x86_64" && arch !== "aarch64") {
     throw new UnsupportedError("a sandbox", `there is no launcher for ${arch}`, "use x86_64 or aarch64");
   }
+  let mounted: CgroupHierarchy[] | undefined;
   return {
     arch,
     ...probeCaller(),
@@ -52,7 +53,7 @@ export function probeHost(caller?: Caller): Host {
       return privileged || caller ? undefined : probeSubordinateIds(uid);
     },
     get cgroups() {
-      return cgroups(read("/proc/self/mountinfo"), read("/proc/self/cgroup"));
+      return mounted ??= cgroups(read("/proc/self/mountinfo"), read("/proc/self/cgroup"));
     },
   };
 }
