@@ -46,6 +46,12 @@ export function writeCached(name: string, keyed: KeyedImage, kind: string = KIND
   keep(kind, name, () => pack(keyed));
 }
 
+/** The same in two parts: all but the writing is done now. */
+export function toWrite(name: string, keyed: KeyedImage, kind: string = KIND): () => void {
+  const bytes = pack(keyed);
+  return () => keep(kind, name, () => bytes);
+}
+
 function pack(
   { key, kinds, expected, isSimple, container, template, image }: KeyedImage,
 ): Uint8Array<ArrayBuffer> {

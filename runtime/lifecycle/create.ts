@@ -137,7 +137,9 @@ export async function createChild(
     const { sendListener } = await import("../supervise/seccomp_listener.ts");
     child.onListener((fd, pid) => sendListener(fd, { ...listener, id, pid }));
   }
-  await child.whenReady();
+  const ready = child.whenReady();
+  const keep = source.keep?.(); // what can be done of it while all is built
+  await ready;
   if (told) {
     told.ready(child);
     child.executed.then(() => told.executed(source.filterFlags), () => {});
@@ -152,7 +154,7 @@ export async function createChild(
   writeMoves(entry, record);
   scope?.letGo();
   whole.move(); // the container's own from here on
-  await source.keep?.(entry, record);
+  await keep?.(entry, record);
   return child;
 }
 

@@ -1,5 +1,5 @@
 import type { Bundle } from "../bundle.ts";
-import { writeCached } from "../image_cache.ts";
+import { toWrite } from "../image_cache.ts";
 import type { Made } from "../image_of.ts";
 import { probeCaller } from "../host/probe.ts";
 import { exactJson } from "../spec/exact_json.ts";
@@ -12,25 +12,27 @@ const ENDS = ["\0", "/cgroup.procs\0"];
 const PLAIN = /^[\w/.+:@,=-]+$/;
 
 /**
- * Keeps what a container was made from for others of the same bundle: the next one is made without the planner. Only what
+ * Keeps what a container is made from for others of the same bundle: the next one is made without the planner. Only what
  * is usual is kept, where the id stands nowhere but in the paths of its cgroups. That it cannot be kept is no failure.
+ *
+ * @returns What keeps it, to be called when the container is made.
  */
-export function keepSource(...made: Parameters<typeof keepWhole>): void {
+export function keepSource(...made: Parameters<typeof keepWhole>): () => void {
   try {
-    keepWhole(...made);
+    return keepWhole(...made) ?? (() => {});
   } catch {
-    // Then the next one is planned as this one was.
+    return () => {}; // then the next one is planned as this one was
   }
 }
 
-function keepWhole(asked: Asked, { spec }: Bundle, specText: string, made: Made): void {
+function keepWhole(asked: Asked, { spec }: Bundle, specText: string, made: Made): (() => void) | undefined {
   const { image, group, kinds } = made;
-  if (!group || !isKeepable(asked, spec, made)) return;
+  if (!group || !isKeepable(asked, spec, made)) return undefined;
   const directories = group.groups.map(({ directory }) => directory);
   const text = exactJson(made.request.spec);
-  if (directories.some((each) => !PLAIN.test(each) || text.includes(each))) return; // not ours alone
+  if (directories.some((each) => !PLAIN.test(each) || text.includes(each))) return undefined; // not ours alone
   const idsAt = placesOf(image.elf, directories, asked.id.length);
-  if (!idsAt) return;
+  if (!idsAt) return undefined;
   const { root, annotations } = spec;
   const { resources, reachable } = group;
   const container = {
@@ -42,7 +44,7 @@ function keepWhole(asked: Asked, { spec }: Bundle, specText: string, made: Made)
     reachable,
   };
   const key = keyOf(asked, probeCaller(), group.hierarchies);
-  writeCached(nameOf(asked), { key, kinds, image, container }, KIND);
+  return toWrite(nameOf(asked), { key, kinds, image, container }, KIND);
 }
 
 function isKeepable({ id }: Asked, spec: Bundle["spec"], made: Made): boolean {

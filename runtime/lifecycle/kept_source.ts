@@ -77,9 +77,9 @@ export function findKept(asked: Asked): Source | undefined {
   const hierarchies = withBases(cgroups(read("mountinfo"), read("cgroup")), caller.privileged);
   if (known.key !== keyOf(asked, caller, hierarchies) || !stillThere(known.kinds)) return undefined;
   const container = known.container;
-  const keep = async (...made: Parameters<NonNullable<Source["keep"]>>): Promise<void> => {
-    const { keepRecreate } = await import("./keep_recreate.ts");
-    keepRecreate(asked, { ...known, container }, ...made);
+  const keep: Source["keep"] = () => {
+    const loading = import("./keep_recreate.ts");
+    return async (...made) => (await loading).keepRecreate(asked, { ...known, container }, ...made);
   };
   return {
     ...sourceFrom(known, container, { ...asked, hierarchies }),

@@ -36,8 +36,11 @@ export interface Source {
   readonly entry?: Entry | undefined;
   /** The file system of the upper layer of its overlay. */
   readonly upper?: () => Fd | undefined;
-  /** Keeps it for other containers, when this one is made, of which there is this record. */
-  readonly keep?: (entry: Entry, record: Omit<Record, "version">) => void | Promise<void>;
+  /**
+   * Keeps it for other containers: called while this one is being built, it gives what is called when it is made, of which
+   * there is this record.
+   */
+  readonly keep?: () => (entry: Entry, record: Omit<Record, "version">) => void | Promise<void>;
 }
 
 /** What the making of a container is given. */
@@ -96,7 +99,10 @@ export async function newSource(
     entry,
     ...(given.upper && { upper: () => given.upper!(request) }),
     ...(asked && !network && {
-      keep: () => (bundle.spec.linux?.cgroupsPath ? keepTemplate : keepSource)(asked, bundle, specText, made),
+      keep: () =>
+        bundle.spec.linux?.cgroupsPath
+          ? () => keepTemplate(asked, bundle, specText, made)
+          : keepSource(asked, bundle, specText, made),
     }),
   };
 }
