@@ -330,14 +330,19 @@ function* standaloneGuard(tracked: Tracker | undefined, late: boolean): Iterable
     members: [["leash", 8, slot("leash:read:poll")], ["init", 8, slot("init:pidfd:poll")]],
   };
   if (!late) yield op("tell init that it is guarded", "write", [slot(`${WATCHED}:write`), text("g"), 1]);
-  yield op("wait for the end of init or of the launcher", "ppoll", [polls, 2, 0, 0, 8], {
-    failed: "leashed",
-  });
-  // If the launcher still lives, init has ended, and the launcher sees to the rest.
-  yield op("see whether the launcher lives", "ppoll", [polls, 1, NO_TIME, 0, 8], {
-    zero: "guard:end",
-    failed: "leashed",
-  });
+  if (tracked) {
+    // The launcher lets go when init has ended, so that it can be killed at any time.
+    yield op("wait for the launcher to let go", "ppoll", [polls, 1, 0, 0, 8], { failed: "leashed" });
+  } else {
+    yield op("wait for the end of init or of the launcher", "ppoll", [polls, 2, 0, 0, 8], {
+      failed: "leashed",
+    });
+    // If the launcher still lives, init has ended, and the launcher sees to the rest.
+    yield op("see whether the launcher lives", "ppoll", [polls, 1, NO_TIME, 0, 8], {
+      zero: "guard:end",
+      failed: "leashed",
+    });
+  }
   yield op("end init", "pidfd_send_signal", [slot("init:pidfd"), SIGKILL, 0, 0], {
     label: "leashed",
     ignore: ["ESRCH"],
@@ -357,8 +362,9 @@ function* supervise(tracked: Tracker | undefined, late: boolean): Iterable<Op> {
   if (late) yield* makeNetwork();
   const info = zeros(128, "siginfo");
   yield op("wait for init", "waitid", [named("P_PID", 1), slot("init:pid"), info, named("WEXITED", 4), 0]);
+  if (tracked) yield op("let the guard end what init has left", "close", [slot("leash:write")]);
   yield op("wait for the guard", "waitid", [named("P_PID", 1), slot("guard:pid"), 0, named("WEXITED", 4), 0]);
-  yield* tracked?.end("launcher") ?? [];
+  yield* tracked?.end("launcher") ?? []; // the guard may have been killed
   yield op("read its status", "load", [{ inside: info, offset: 24 }, 0], { into: "init:status" });
   yield op("read its end", "load", [{ inside: info, offset: 8 }, 0], { into: "init:end" });
   yield op("tell exit from signal", "let", [slot("init:end"), -1, 1], { zero: "exited" });

@@ -65,6 +65,8 @@ export function tracker(context: Context): Tracker {
     make: [
       op(does, "getpid", [], { into: "launcher:pid" }),
       op(does, "decimal", [slot("launcher:pid"), end]),
+      // A launcher that was killed early, and had the same pid, has left it empty.
+      op(does, "unlinkat", remove, { ignore: ["ENOENT"] }),
       op(does, "mkdirat", [AT_FDCWD, path, named("0755", 0o755)]),
       op(does, "openat", [AT_FDCWD, path, how, 0], { into: "cgroup", failed: "untrack" }),
     ],
