@@ -59,6 +59,18 @@ attachedTest(
   },
 );
 
+attachedTest("a run --bundle without Deno leaves no process for others to wait for", async (attached) => {
+  attached.write(UNTIL_GONE);
+  stay(attached, true);
+  const { child: { pid }, answer } = await attached.begin(FIRST);
+  // The launcher has been waited for, and its first process will be. This process gets orphans.
+  const children = Deno.readTextFileSync(`/proc/${pid}/task/${pid}/children`).trim().split(" ");
+  equal(children.length, 1);
+  stay(attached, false);
+  equal((await answer).code, CODE);
+  equal(isThere(`/proc/${children[0]}`), false);
+});
+
 attachedTest("run --bundle without Deno removes what is its own, and nothing else", async (attached) => {
   if (!hasCompiler) return skip("needs gcc");
   const { containers } = attached;
