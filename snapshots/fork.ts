@@ -13,11 +13,14 @@ import { changesOf, machineIdOf, withMachineId, writeMachineId } from "./fork_pa
 import { markPlace, writeMark } from "./fork_mark.ts";
 import { type ForkOrigin, type ForkSource, openSource } from "./fork_source.ts";
 import { findCriu, type InstalledCriu } from "./installed.ts";
+import { kindOf } from "./open_images.ts";
+import { loadForRestore } from "./load_for_restore.ts";
 import type { CriuOptions } from "./options.ts";
-import { type ForkPages, type LazyOption, pagesOfForks } from "./pager/option.ts";
+import { type ForkPages, isLikelyLazy, type LazyOption, pagesOfForks } from "./pager/option.ts";
 import type { LentPages } from "./pager/kept.ts";
 import { restoreInto } from "./restore.ts";
 import type { Stdio } from "./restore_externals.ts";
+import type { WaitingCriu } from "./waiting.ts";
 
 /** The most forks that are made at once. */
 const MOST_AT_ONCE = 64;
@@ -91,13 +94,16 @@ export class Forkery implements Disposable {
   readonly #told: ForkPages;
   readonly #options: ForkOptions;
   readonly #name: string;
+  /** For the first one, if there is only that. */
+  #waiting: WaitingCriu | undefined;
 
   private constructor(
     source: ForkSource,
-    { criu, pages, told }: {
+    { criu, pages, told, waiting }: {
       readonly criu: InstalledCriu | undefined;
       readonly pages: LentPages | undefined;
       readonly told: ForkPages;
+      readonly waiting: WaitingCriu | undefined;
     },
     options: ForkOptions,
   ) {
@@ -105,6 +111,7 @@ export class Forkery implements Disposable {
     this.#criu = criu;
     this.#pages = pages;
     this.#told = told;
+    this.#waiting = waiting;
     this.#options = options;
     this.#name = options.name ?? source.id;
   }
@@ -116,14 +123,18 @@ export class Forkery implements Disposable {
    */
   static async open(origin: ForkOrigin, options: ForkOptions, isAlone: boolean): Promise<Forkery> {
     refuse(options);
+    await using early = new AsyncDisposableStack();
+    const waiting = isAlone && "images" in origin ? loadFor(origin.images, options) : undefined;
+    if (waiting) early.use(waiting);
     using stack = new DisposableStack();
     const source = stack.use(await openSource(origin, options.bundle, options));
     const criu = source.images.manifest?.kind === "light" ? undefined : findCriu(options.criu);
     checkForkable(source.bundle.spec);
     const { pages, told } = await pagesOfForks(source.images, options, isAlone);
     if (pages) stack.use(pages);
-    const forkery = new Forkery(source, { criu, pages, told }, options);
+    const forkery = new Forkery(source, { criu, pages, told, waiting }, options);
     stack.move();
+    early.move();
     return forkery;
   }
 
@@ -140,6 +151,8 @@ export class Forkery implements Disposable {
   }
 
   async #fork(id: string, number: number, count: number): Promise<Fork> {
+    await using waiting = this.#waiting;
+    this.#waiting = undefined;
     checkId(id);
     const { images, bundle: source } = this.#source;
     const { workPath, signal, paused, output, root } = this.#options;
@@ -163,6 +176,7 @@ export class Forkery implements Disposable {
       ? await restoreInto(id, {
         ...wanted,
         criu: this.#criu,
+        waiting,
         images: machineId === "root" ? withMachineId(images) : images,
         pages: this.#pages?.pages,
         change: (bundle) => changesOf(images, bundle, machineId === "root"),
@@ -222,6 +236,12 @@ function files(directory: string, id: string, theirs: DisposableStack): Ends {
     theirs.use(open(`${directory}/${id}.${name}`, O_WRONLY_CREATE, 0o600)).raw;
   const input = theirs.use(open("/dev/null", O_RDWR)).raw;
   return { fds: [input, file("out"), file("err")], stdin: undefined, stdout: undefined, stderr: undefined };
+}
+
+/** Has CRIU be loaded for a single fork, if there is one that can be: what is wrong with it is said later. */
+function loadFor(images: string, options: ForkOptions): WaitingCriu | undefined {
+  if (kindOf(images) === "light") return undefined;
+  return loadForRestore(findCriu(options.criu), images, { isLazy: isLikelyLazy(images, options) });
 }
 
 /** How many forks are made at the same time. */

@@ -64,10 +64,15 @@ export async function openImagesSoon(
 
 /** What a directory of images holds, as far as it says so. */
 export function kindOf(given: string): "full" | "light" {
+  return manifestAt(given)?.kind === "light" ? "light" : "full";
+}
+
+/** What a directory of images says of itself; nothing is verified, and nothing is said of one that cannot be used. */
+export function manifestAt(given: string): Manifest | undefined {
   try {
-    return readManifest(resolve(given))?.kind === "light" ? "light" : "full";
+    return readManifest(resolve(given));
   } catch {
-    return "full"; // whoever opens it hears why
+    return undefined; // whoever opens it hears why
   }
 }
 

@@ -7,7 +7,6 @@ import { type Bundle, loadBundle } from "../runtime/bundle.ts";
 import { checkFit, makeGroup } from "../runtime/lifecycle/create.ts";
 import { intendedRecord } from "../runtime/lifecycle/intended.ts";
 import { markGroups } from "../runtime/lifecycle/marks.ts";
-import { writeMoves } from "../runtime/lifecycle/moves.ts";
 import { NAMESPACE_FLAG } from "../runtime/plan/kernel.ts";
 import { hasNoDevices } from "../runtime/plan/rootfs.ts";
 import { placedByLinks } from "../runtime/mount_places.ts";
@@ -30,6 +29,7 @@ import { networkFor } from "./restored_network.ts";
 import { kernelFindings } from "./kernel_findings.ts";
 import { type ImageChanges, liveImages, placeIn, placesIn, removeLive } from "./live_images.ts";
 import type { RestoredMemory } from "./memory/restored.ts";
+import { loadForRestore, restoreFlags } from "./load_for_restore.ts";
 import { makeMountTargets } from "./mount_targets.ts";
 import { descend } from "./descend.ts";
 import { type Images, isNetworkMissing, kindOf, openImagesSoon, openLightImages } from "./open_images.ts";
@@ -41,6 +41,8 @@ import type { RestoreHooks } from "./restore_hooks.ts";
 import { refuseRestore, type RestoreOptions } from "./restore_options.ts";
 import { Stages } from "./restore_stages.ts";
 import { restored, type RestoredContainer } from "./restored_container.ts";
+import type { WaitingCriu } from "./waiting.ts";
+import { RestoredNote } from "./restored_note.ts";
 import { runCriu } from "./worker.ts";
 import { FIRST_INHERITED_FD } from "./worker_plan.ts";
 
@@ -67,12 +69,15 @@ export async function restoreContainer(id: string, options: RestoreOptions = {})
     kind: () => kindOf(path),
     full: async () => {
       const criu = findCriu(options.criu);
+      const isLazy = options.lazyPages === true || options.pages === "lazy";
+      await using waiting = loadForRestore(criu, path, { isLazy });
       const { images, verified } = await openImagesSoon(path);
       const logPath = options.workPath ?? images.path;
       using lent = await pagesOf(images, options);
       return await restoreInto(id, {
         ...wanted,
         criu,
+        waiting,
         images,
         verified,
         pages: lent?.pages,
@@ -97,6 +102,8 @@ export interface Restoration {
   readonly stdio: Stdio;
   /** Its memory, if that is to be brought in when it is touched. */
   readonly pages?: Pages | undefined;
+  /** A CRIU that {@linkcode loadForRestore} has loaded for it; it stays the caller's. */
+  readonly waiting?: WaitingCriu | undefined;
   /** Images that are to be others than those of the checkpoint. */
   readonly change?: (bundle: Bundle) => ImageChanges;
   /** Runs when all of it is there and attested, and nothing of it runs. */
@@ -122,6 +129,8 @@ export async function restoreInto(id: string, restoration: Restoration): Promise
   await using parts = new AsyncDisposableStack();
   parts.defer(() => entry.remove());
   const bundle = restoration.bundle(entry);
+  const isLazy = options.lazyPages === true || pages !== undefined;
+  await using waiting = restoration.waiting ?? loadForRestore(criu, images.path, { isLazy });
   const overlay = annotatedOverlay(bundle.spec.annotations);
   const config = criuConfig(bundle.spec.annotations);
   const logFile = config.logFile ?? LOG;
@@ -146,10 +155,10 @@ export async function restoreInto(id: string, restoration: Restoration): Promise
   markGroups(entry, intended);
   const logs = makeDirectory(restoration.logPath ?? `${entry.path}/${WORK}`);
   const changes = new Map([...restoration.change?.(bundle) ?? [], ...pages?.changes ?? []]);
-  using imagesDir = liveImages(images, entry, stdio, changes);
   using workDir = openDirectory(logs)!;
   using pagers = pages && new (await import("./pager/pagers.ts")).Pagers(pages, entry, workDir);
-  using fds = new DisposableStack();
+  using fds = new DisposableStack(); // which CRIU has taken by its second stage
+  const imagesDir = fds.use(liveImages(images, entry, stdio, changes));
   const inherited = inheritedFds(images, request, stdio, fds);
   const hasLayer = request.root.kind === "overlay" || manifest?.layer !== undefined;
   const layer = hasLayer ? await import("./layer/restored_upper.ts") : undefined;
@@ -179,12 +188,27 @@ export async function restoreInto(id: string, restoration: Restoration): Promise
   });
   const isEmpty = manifest?.network !== "made" &&
     (emptied !== 0 || (manifest ? manifest.network === "empty" : isNetworkMissing(images.path)));
+  const note = new RestoredNote(entry, intended);
+  const finish = (): void => {
+    note.write(stages.pid);
+    removeLive(entry);
+  };
+  let finished: Promise<void> | undefined;
+  /** What takes no time from anybody, since CRIU is at work, by the stage that it has its answer to. */
+  const besides: Readonly<Record<string, () => void>> = {
+    "post-setup-namespaces": () => {
+      fds.dispose();
+      note.prepare(stages.pid);
+    },
+    "post-restore": () => stages.look(),
+    "post-resume": finish, // CRIU takes a while to end
+  };
   const answer = await runCriu(
     criu,
     {
       arch: request.host.arch,
       program: criu.program,
-      flags: ["--restore-sibling", ...(options.lazyPages || pages ? ["--lazy-pages"] : [])],
+      flags: restoreFlags(isLazy),
       findings: await kernelFindings(criu),
       groups: bearsInGroups ? intended.groups : [],
       network: networkOf(images, request),
@@ -227,11 +251,16 @@ export async function restoreInto(id: string, restoration: Restoration): Promise
       },
       inherited,
       more,
+      waiting,
       mountsIn: bearsInGroups ? undefined : Deno.realPathSync(logs),
       ready: restoration.verified,
       onStage: (stage) => {
         if (stage.name === "pre-resume") pagers?.settle(); // from here on its memory is looked at
         stages.reach(stage);
+        const todo = besides[stage.name];
+        const done = todo && whenAnswered(todo);
+        done?.catch(() => {}); // what failed is tried again when it is needed
+        if (todo === finish) finished = done;
       },
       meanwhile: () => {
         try {
@@ -249,22 +278,31 @@ export async function restoreInto(id: string, restoration: Restoration): Promise
     stages.end();
     throw refusal("restore", { id, log: `${logs}/${logFile}`, kept: restoration.logPath !== undefined });
   }
-  removeLive(entry);
   const pid = answer.result;
   const process = openPidFd(pid);
   parts.defer(() => {
     signalPidFd(process, SIGKILL);
   });
+  await (finished ?? finish());
   const streams = new DisposableStack();
   const side = sendTerminal(stages.terminal, options.consoleSocket);
   const terminal = side && terminalOf(side, streams);
   await options.onPid?.(pid);
-  const record = { ...intended, phase: "created", init: nameProcess(pid) } as const;
-  entry.write(record);
-  writeMoves(entry, record);
   await hooks?.afterStart(pid, process);
   parts.move(); // the container's own from here on
   return restored({ pid, process, rung: "full" }, { terminal, streams });
+}
+
+/** Runs something when CRIU has its answer to a stage: what hears of a message comes behind that, and soon. */
+function whenAnswered(todo: () => void): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const { port1, port2 } = new MessageChannel();
+  port1.onmessage = () => {
+    port1.close();
+    resolve();
+  };
+  port2.postMessage(undefined);
+  return promise.then(todo);
 }
 
 /** The hooks around it, and what comes with them; nothing if there are none. */

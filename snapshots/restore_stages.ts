@@ -16,6 +16,7 @@ const SIGKILL = 9;
 export class Stages {
   terminal: Fd | undefined;
   #pid = 0;
+  #pids: readonly number[] | undefined;
   #attested: Pick<Rebuilt, "expected" | "filters"> | undefined;
 
   constructor(
@@ -30,6 +31,11 @@ export class Stages {
       readonly beforeResume: (pid: number) => void;
     },
   ) {}
+
+  /** The first process; 0 if it is not there yet. */
+  get pid(): number {
+    return this.#pid;
+  }
 
   reach({ name, pid, terminal }: CriuStage): void {
     if (pid > 0) this.#pid = pid;
@@ -48,8 +54,13 @@ export class Stages {
     return this.#attested ??= { expected: expect(this.request), filters: keptFilters(this.images.path) };
   }
 
+  /** Finds out which processes there are, when CRIU has made them all; those that only helped it to will end. */
+  look(): readonly number[] {
+    return this.#pids ??= this.group ? inNamespaceOf(this.#pid, this.group.members) : [this.#pid];
+  }
+
   #attest(): void {
-    const pids = this.group ? inNamespaceOf(this.#pid, this.group.members) : [this.#pid];
+    const pids = this.look().filter((pid) => isThere(pid));
     try {
       attestRestored({ id: this.id, pid: this.#pid, pids, request: this.request, ...this.prepare() });
       this.act.beforeResume(this.#pid);
@@ -81,6 +92,14 @@ function kill(pid: number): void {
     signalPidFd(process, SIGKILL);
   } catch (error) {
     if (!(error instanceof SyscallError)) throw error; // it has ended
+  }
+}
+
+function isThere(pid: number): boolean {
+  try {
+    return Deno.statSync(`/proc/${pid}`).isDirectory;
+  } catch {
+    return false;
   }
 }
 

@@ -13,6 +13,7 @@ const DT = {
   SYMTAB: 6,
   STRSZ: 10,
   SYMENT: 11,
+  INIT: 12,
   SONAME: 14,
   VERSYM: 0x6ffffff0,
   VERDEF: 0x6ffffffc,
@@ -37,6 +38,8 @@ export interface StandIn {
   readonly functions: readonly string[];
   /** Variables of the size of a pointer, which are all NULL. */
   readonly pointers: readonly string[];
+  /** Machine code that runs when the library has been loaded, wherever that is. */
+  readonly init?: Uint8Array | undefined;
 }
 
 /**
@@ -55,6 +58,7 @@ export function standInLibrary(arch: Arch, library: StandIn): Uint8Array<ArrayBu
     definitions: 2 * (DEFINITION_BYTES + NAME_BYTES),
     strings: strings.bytes.length,
     code: FAIL[arch].length,
+    init: library.init?.length ?? 0,
     dynamic: ENTRY_BYTES * (Object.keys(DT).length + 1),
     pointers: 8 * library.pointers.length,
   };
@@ -78,7 +82,7 @@ export function standInLibrary(arch: Arch, library: StandIn): Uint8Array<ArrayBu
   view.setUint16(52, HEADER_BYTES, true);
   view.setUint16(54, SEGMENT_BYTES, true);
   view.setUint16(56, SEGMENTS, true);
-  const codeEnd = at.code + sizes.code;
+  const codeEnd = at.init + sizes.init;
   const segments = [
     [PT_LOAD, R | X, 0, 0, codeEnd, ALIGN],
     [PT_LOAD, R | W, at.dynamic, ALIGN + at.dynamic, end - at.dynamic, ALIGN],
@@ -120,20 +124,22 @@ export function standInLibrary(arch: Arch, library: StandIn): Uint8Array<ArrayBu
   });
   file.set(strings.bytes, at.strings);
   file.set(FAIL[arch], at.code);
-  const dynamic: Record<keyof typeof DT, number> = {
+  if (library.init) file.set(library.init, at.init);
+  const dynamic: Partial<Record<keyof typeof DT, number>> = {
     HASH: at.hash,
     STRTAB: at.strings,
     SYMTAB: at.symbols,
     STRSZ: sizes.strings,
     SYMENT: SYMBOL_BYTES,
+    ...(library.init && { INIT: at.init }),
     SONAME: strings.at(library.name),
     VERSYM: at.versions,
     VERDEF: at.definitions,
     VERDEFNUM: 2,
   };
-  (Object.keys(DT) as (keyof typeof DT)[]).forEach((key, index) => {
-    far(at.dynamic + ENTRY_BYTES * index, DT[key]);
-    far(at.dynamic + ENTRY_BYTES * index + 8, dynamic[key]);
+  Object.entries(dynamic).forEach(([key, value], index) => {
+    far(at.dynamic + ENTRY_BYTES * index, DT[key as keyof typeof DT]);
+    far(at.dynamic + ENTRY_BYTES * index + 8, value);
   });
   return file;
 }

@@ -43,15 +43,18 @@ export const GNUTLS: StandIn = {
   pointers: ["gnutls_free"],
 };
 
-let made: Uint8Array<ArrayBuffer> | undefined;
+const made = new Map<Uint8Array | undefined, Uint8Array<ArrayBuffer>>();
 
 /**
  * What takes the place of the library for TLS, that CRIU is linked with and is never told to use: loading it, and eight
  * others that it needs, is half of CRIU's start.
  *
+ * @param init Machine code that runs in CRIU when all has been loaded.
  * @returns A file to be loaded before all others, or nothing for a CRIU that may need more of it.
  */
-export function withoutTls(arch: Arch, version: string): Fd | undefined {
+export function withoutTls(arch: Arch, version: string, init?: Uint8Array): Fd | undefined {
   if (!KNOWN.test(version)) return undefined;
-  return memoryFile("without-tls", made ??= standInLibrary(arch, GNUTLS));
+  const library = made.get(init) ?? standInLibrary(arch, { ...GNUTLS, init });
+  made.set(init, library);
+  return memoryFile("without-tls", library);
 }

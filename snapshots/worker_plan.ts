@@ -20,10 +20,17 @@ export const SERVICE_FD = 3;
 export const FAILURE_FD = 4;
 /** The first descriptor that is handed to CRIU for the container. */
 export const FIRST_INHERITED_FD = 5;
+/** What a CRIU has that was loaded before: where it is told to begin, its plan then, and the library that waits for that. */
+export const GATE_FD = 5;
+export const TABLE_FD = 6;
+export const LIBRARY_FD = 7;
 /** Above all that the worker has otherwise. */
 const [LAYERS_FD, MOVED_FD] = [100, 101];
+const LAST_FD = 2 ** 32 - 1;
 /** Where CRIU looks for what it has found out of the kernel. */
 const FINDINGS = "/run/criu.kdat";
+const PR_GET_TID_ADDRESS = 40; // linux/prctl.h
+const CLONE_CHILD_SETTID = 0x01000000; // linux/sched.h
 
 /** The root that a container is restored on. */
 export interface WorkerRoot {
@@ -45,6 +52,13 @@ export interface WorkerMount {
   readonly place: string;
   readonly set: Attributes;
   readonly clear: Attributes;
+}
+
+/** How CRIU is loaded before it is known what it is to do. */
+export interface LoadRequest
+  extends Pick<WorkerRequest, "arch" | "program" | "loader" | "preload" | "flags"> {
+  /** Whether it is likely to work in a new network namespace. */
+  readonly network?: "new" | undefined;
 }
 
 /** How CRIU is started. */
@@ -84,28 +98,56 @@ const ENVIRONMENT = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "GNUTLS_NO_IMPLICIT_I
  * ends.
  */
 export function workerPlan(request: WorkerRequest): Plan {
-  return {
-    arch: request.arch,
-    sections: [{ by: "launcher", ops: [...work(request)] }, { by: "end", ops: FAIL }],
-  };
+  return planOf(request.arch, [...keepFailures(), ...enter(request), ...run(request)]);
 }
 
-function* work(request: WorkerRequest): Iterable<Op> {
-  const { arch, program, flags: given, groups = [], ownGroups, root, memory = [], findings } = request;
-  const { network, checks, preload } = request;
+/** The steps of the process that loads CRIU, which then waits for {@linkcode enterPlan}. */
+export function loadPlan(request: LoadRequest): Plan {
+  const { network } = request;
+  const namespaces = [...(network === undefined ? [] : enterNetwork(network)), ...ownMounts()];
+  return planOf(request.arch, [...keepFailures(), ...namespaces, ...run(request)]);
+}
+
+/**
+ * The steps of CRIU when it has been loaded and hears of its work: it takes its descriptors from who has started it, and
+ * tells that how it went.
+ *
+ * @param given The descriptors, as `parent` has them.
+ */
+export function enterPlan(
+  request: WorkerRequest,
+  loaded: Pick<LoadRequest, "network">,
+  { parent, given }: { readonly parent: number; readonly given: readonly number[] },
+): Plan {
+  return planOf(request.arch, [...take(parent, given), ...enter(request, loaded), ...begin()]);
+}
+
+function planOf(arch: Arch, ops: readonly Op[]): Plan {
+  return { arch, sections: [{ by: "launcher", ops }, { by: "end", ops: FAIL }] };
+}
+
+function* keepFailures(): Iterable<Op> {
   const does = "keep the failure pipe from CRIU";
   yield op(does, "close_range", [FAILURE_FD, FAILURE_FD, CLOSE_RANGE_CLOEXEC]);
-  yield* joinGroups(arch, groups);
+}
+
+/** Into the cgroups and namespaces that CRIU works in; some it may be in since it was loaded. */
+function* enter(request: WorkerRequest, loaded?: Pick<LoadRequest, "network">): Iterable<Op> {
+  const { arch, groups = [], ownGroups, root, memory = [], findings, network, checks } = request;
+  yield* joinGroups(arch, groups, loaded !== undefined);
   if (ownGroups) {
     yield op("make a cgroup namespace", "unshare", [named("CLONE_NEWCGROUP", CLONE.NEWCGROUP)]);
   }
-  if (network !== undefined) yield* enterNetwork(network);
-  if (root || checks) yield* ownMounts();
+  if (network !== undefined && network !== loaded?.network) yield* enterNetwork(network);
+  if ((root || checks) && !loaded) yield* ownMounts();
   if (root) yield* mountRoot(arch, root);
   for (const each of memory) yield* mountMemory(arch, each);
   if (root && findings !== undefined) yield* mountFindings(arch, findings);
   if (checks) yield* mountRun(arch);
-  const [file = program, ...begins] = request.loader ?? [];
+}
+
+function* run({ program, loader = [], preload, flags: given, checks }: WorkerRequest): Iterable<Op> {
+  const [file = program, ...begins] = loader;
   yield op("run CRIU", "execve", [
     file,
     {
@@ -127,7 +169,11 @@ function* work(request: WorkerRequest): Iterable<Op> {
  * waits for every processor: not so if it has one thread and moves only that, which version 1 allows, or if it is
  * born there, which version 2 allows. So the worker bears the one that becomes CRIU, as a sibling, and says its number.
  */
-function* joinGroups(arch: Arch, groups: NonNullable<WorkerRequest["groups"]>): Iterable<Op> {
+function* joinGroups(
+  arch: Arch,
+  groups: NonNullable<WorkerRequest["groups"]>,
+  isLoaded: boolean,
+): Iterable<Op> {
   const write = flags("O_", { WRONLY: O.WRONLY, CLOEXEC: O.CLOEXEC });
   for (const { directory } of groups.filter(({ version }) => version === 1)) {
     const says = `join cgroup "${directory}"`;
@@ -140,13 +186,40 @@ function* joinGroups(arch: Arch, groups: NonNullable<WorkerRequest["groups"]>): 
   const says = `be born into cgroup "${born.directory}"`;
   const how = flags("O_", { RDONLY: O.RDONLY, DIRECTORY: O_DIRECTORY[arch], CLOEXEC: O.CLOEXEC });
   yield op(says, "openat", [AT_FDCWD, born.directory, how, 0], { into: "group" });
-  const args = cloneArgs({ PARENT: CLONE.PARENT }, 0, { cgroup: slot("group") });
+  if (isLoaded) { // the C library keeps the number of its thread where the kernel clears it at the end
+    const where = named("PR_GET_TID_ADDRESS", PR_GET_TID_ADDRESS);
+    yield op(says, "prctl", [where, { address: "tid" }, 0, 0, 0]);
+  }
+  const args = isLoaded
+    ? cloneArgs({ PARENT: CLONE.PARENT, CHILD_SETTID: CLONE_CHILD_SETTID }, 0, {
+      childTid: slot("tid"),
+      cgroup: slot("group"),
+    })
+    : cloneArgs({ PARENT: CLONE.PARENT }, 0, { cgroup: slot("group") });
   const ways = { into: "criu:pid", zero: "criu", positive: "told" };
   yield op(says, "clone3", [args, CLONE_ARGS_BYTES], ways);
   yield op("say the number of CRIU", "write", [FAILURE_FD, { address: "criu:pid" }, 8], { label: "told" });
   yield op("end", "exit_group", [0]);
   yield mark("criu");
   yield op(says, "close", [slot("group")]);
+}
+
+/** Takes descriptors to where they would be had CRIU been started with them. */
+function* take(parent: number, given: readonly number[]): Iterable<Op> {
+  const does = "take the descriptors that CRIU is given";
+  const cloexec = named("O_CLOEXEC", O.CLOEXEC);
+  yield op(does, "dup3", [GATE_FD, FAILURE_FD, cloexec]);
+  yield op(does, "close_range", [GATE_FD, LAST_FD, 0]); // the first free number is that of the first one from now on
+  yield op(does, "pidfd_open", [parent, 0], { into: "parent" });
+  yield op(does, "dup3", [slot("parent"), MOVED_FD, cloexec]);
+  yield op(does, "close", [slot("parent")]);
+  for (const fd of given) yield op(does, "pidfd_getfd", [MOVED_FD, fd, 0]);
+  yield op(does, "close", [MOVED_FD]);
+}
+
+function* begin(): Iterable<Op> {
+  yield op("say that CRIU begins", "close", [FAILURE_FD]);
+  yield op("let CRIU begin", "leave", []);
 }
 
 /** CRIU works in the network namespace of the processes, and takes it for everybody's. */

@@ -36,12 +36,17 @@ const MOST_TEXT = 16 << 10;
  * processes away again without a trace, none has any.
  */
 export function writeMoves(entry: Entry, record: Omit<Record, "version">): void {
+  const table = compileMoves(record);
+  if (table) entry.writeMoves(table);
+}
+
+/** What {@linkcode writeMoves} writes; nothing if there are no moves. */
+export function compileMoves(record: Omit<Record, "version">): Uint8Array<ArrayBuffer> | undefined {
   const { init } = record;
   const inode = init && inodeOfProcess(init.pid);
-  if (!init || inode === undefined) return;
+  if (!init || inode === undefined) return undefined;
   const moves = movesOf(record).filter((move) => move !== "kill" || !sharesPids(init.pid));
-  const table = movesTable(record, inode, moves);
-  if (table) entry.writeMoves(table);
+  return movesTable(record, inode, moves);
 }
 
 /** The table of a container's moves; nothing if there can be none. */

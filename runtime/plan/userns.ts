@@ -43,7 +43,11 @@ export function* twoDescriptors(does: string, ends: Bytes, name: string): Iterab
 export function cloneArgs(
   cloneFlags: Readonly<Record<string, number>>,
   exitSignal: Arg,
-  { pidfd = 0, cgroup }: { readonly pidfd?: Arg; readonly cgroup?: Arg } = {},
+  { pidfd = 0, childTid = 0, cgroup }: {
+    readonly pidfd?: Arg;
+    readonly childTid?: Arg;
+    readonly cgroup?: Arg;
+  } = {},
 ): Struct {
   const own = flags("CLONE_", cloneFlags);
   return {
@@ -55,7 +59,7 @@ export function cloneArgs(
         cgroup === undefined ? own : named(`${own.named}|CLONE_INTO_CGROUP`, Number(own.value) + 2 ** 33),
       ],
       ["pidfd", 8, pidfd],
-      ["child_tid", 8, 0],
+      ["child_tid", 8, childTid],
       ["parent_tid", 8, 0],
       ["exit_signal", 8, exitSignal],
       ["stack", 8, 0],

@@ -1,7 +1,8 @@
+import { resolve } from "@std/path";
 import { UnsupportedError, UsageError } from "../../runtime/errors.ts";
 import type { Images } from "../open_images.ts";
 import type { LentPages } from "./kept.ts";
-import { MOST_KEPT_BYTES, seenAgain } from "./seen.ts";
+import { MOST_KEPT_BYTES, seenAgain, wasSeen } from "./seen.ts";
 
 /** How the memory of a fork was brought back, and why not lazily, if nobody has asked for either. */
 export interface ForkPages {
@@ -68,6 +69,11 @@ export async function pagesOfForks(
     if (!(error instanceof UnsupportedError)) throw error;
     return { pages: undefined, told: { how: "eager", why: error.message } };
   }
+}
+
+/** Whether {@linkcode pagesOfForks} will find that a single fork takes it, before anything was looked at: a guess. */
+export function isLikelyLazy(path: string, { pages }: LazyOption): boolean {
+  return pages === "lazy" || pages === undefined && wasSeen(resolve(path));
 }
 
 /** What speaks against it where nobody has asked for it. */

@@ -3,6 +3,7 @@ import { UnsupportedError } from "../../runtime/errors.ts";
 import { checkId } from "../../runtime/state/container_id.ts";
 import { descend } from "../descend.ts";
 import { findCriu } from "../installed.ts";
+import { loadForRestore } from "../load_for_restore.ts";
 import { kindOf, openImages, openLightImages } from "../open_images.ts";
 import { pagesOf } from "../pager/option.ts";
 import { restoreInto } from "../restore.ts";
@@ -49,12 +50,14 @@ export async function restoreFound(
         throw new UnsupportedError("--lazy-pages", reason, "leave it out, or restore from a directory");
       }
       const criu = findCriu(options.criu);
+      await using waiting = loadForRestore(criu, snapshot.path, { isLazy: options.pages === "lazy" });
       using whole = await lockedWhole(snapshot, new SnapshotStore(options));
       const images = await openImages(whole.path);
       using lent = await pagesOf(images, options);
       return await restoreInto(id, {
         ...wanted,
         criu,
+        waiting,
         images,
         pages: lent?.pages,
         bundle: () => bundle,
