@@ -243,13 +243,16 @@ function* ownMounts(): Iterable<Op> {
   yield setAttributes("keep mounts from spreading to the host", AT_FDCWD, SPREAD, "/");
 }
 
-/** Shows CRIU what it has found out of this kernel before, where it looks for that; the file there is empty otherwise. */
+/**
+ * Shows CRIU what it has found out of this kernel before, where it looks for that; the file there is empty otherwise. A
+ * CRIU that sees it so removes it: if one does just now, this one finds out again.
+ */
 function* mountFindings(arch: Arch, path: string): Iterable<Op> {
   const does = "show CRIU what it knows of the kernel";
   const how = flags("O_", { CREAT: O.CREAT, NOFOLLOW: O_NOFOLLOW[arch], CLOEXEC: O.CLOEXEC });
   yield op(does, "openat", [AT_FDCWD, FINDINGS, how, 0o600], { into: "place" });
   yield cloneMount(does, AT_FDCWD, path, false, "findings");
-  yield attach(does, "findings", "place");
+  yield { ...attach(does, "findings", "place"), ignore: ["ENOENT"] };
 }
 
 function* mountRun(arch: Arch): Iterable<Op> {

@@ -31,3 +31,20 @@ Deno.test("workerPlan() runs CRIU itself, or what its script would run", () => {
     ENVIRONMENT,
   ]);
 });
+
+Deno.test("CRIU begins also if another one has just removed the place of what it knows of the kernel", () => {
+  const root = { path: "/rootfs", place: "/place", readonly: false, noDevices: false };
+  const { sections } = workerPlan({
+    arch: "x86_64",
+    program: "/opt/bin/criu",
+    flags: [],
+    root,
+    findings: "/found",
+  });
+  const ops = sections.flatMap(({ ops }) => ops).filter(({ does }) => does.startsWith("show CRIU"));
+  deepEqual(ops.map(({ call, ignore }) => [call, ignore]), [
+    ["openat", undefined],
+    ["open_tree", undefined],
+    ["move_mount", ["ENOENT"]],
+  ]);
+});
