@@ -16,6 +16,8 @@ export interface Outcome {
   /** The call that was hit; nothing if the command did not come to it this time. */
   readonly hit?: Call | undefined;
   readonly code: number;
+  /** What the command said. */
+  readonly stderr: string;
   /** What is left after `delete --force`, or what is not as it should be. */
   readonly problems: readonly string[];
 }
@@ -146,7 +148,14 @@ async function attempt(world: World, baseline: Baseline, { scenario, point }: Ca
   if (left.length > 0 && stderr !== "") problems.push(`delete --force said: ${stderr.trim()}`);
   if (left.length > 0 || code !== 0) await clear(world);
   world.forget();
-  return { scenario: scenario.name, point: nameOf(point), hit: said.hit, code: said.code, problems };
+  return {
+    scenario: scenario.name,
+    point: nameOf(point),
+    hit: said.hit,
+    code: said.code,
+    stderr: said.stderr,
+    problems,
+  };
 }
 
 /** Removes by hand what is left, until nothing is: on a busy machine those that were killed take long to end. */
