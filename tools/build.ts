@@ -20,6 +20,8 @@ import { ENGINES, writeEngineBundles } from "./build/engine_bundles.ts";
 import { prelink, randomBase } from "./build/prelink.ts";
 import { SETTINGS } from "./build/settings.ts";
 import { STUBS } from "./build/stubs.ts";
+import type { Mount } from "../runtime/spec/config.ts";
+import { starterSpec } from "../runtime/starter_spec.ts";
 
 const ROOT = fromFileUrl(new URL("..", import.meta.url));
 const MAIN = join(ROOT, "cli/main.ts");
@@ -64,6 +66,8 @@ const RUNS = [`run ${HELLO}`, `run --policy default ${HELLO}`, "run -- true", "r
 const BOX = `build-${Deno.pid}`;
 /** Bundles whose program lasts, to be checkpointed: with an overlay on its root, and without. */
 const [LASTING, PLAIN] = ["lasting", "plain"];
+/** A bundle as `spec` writes it. */
+const USUAL = "usual";
 const LIFE = [
   `create --bundle . ${BOX}`,
   `exec --env A=b ${BOX} true`,
@@ -74,6 +78,11 @@ const LIFE = [
   `delete --force ${BOX}`,
   `run --bundle . ${BOX}`,
   `run --bundle . ${BOX}`,
+  ...["", ""].flatMap(() => [
+    `create --bundle ${USUAL} ${BOX}`,
+    `delete --force ${BOX}`,
+    `run --bundle ${USUAL} ${BOX}`,
+  ]),
   // With an overlay on its root and without; where there is no CRIU, these are refused.
   ...[LASTING, PLAIN].flatMap((bundle) => [
     `run --detach --bundle ${bundle} ${BOX}`,
@@ -219,10 +228,17 @@ async function writeBundles(dir: string): Promise<void> {
   const [root, annotations] = [{ path: join(HELLO, "rootfs") }, { "dev.ai-sandbox.overlay": "tmpfs" }];
   const args = ["/usr/bin/sleep", "60"];
   const lasting = { ...spec, process: { ...spec.process, args } };
+  const usual = starterSpec({ cgroups: "v2" });
   const bundles = {
     ".": { ...spec, root, annotations },
     [LASTING]: { ...lasting, root, annotations },
     [PLAIN]: { ...lasting, root: { path: "rootfs" } },
+    [USUAL]: {
+      ...usual,
+      process: { ...usual.process!, args: ["/usr/bin/true"], terminal: false },
+      root: { path: join(dir, PLAIN, "rootfs"), readonly: true },
+      mounts: [...usual.mounts!, ...spec.mounts.filter(({ destination }: Mount) => destination === "/usr")],
+    },
   };
   for (const [name, config] of Object.entries(bundles)) {
     await Deno.mkdir(join(dir, name), { recursive: true });
