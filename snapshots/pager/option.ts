@@ -2,7 +2,12 @@ import { resolve } from "@std/path";
 import { UnsupportedError, UsageError } from "../../runtime/errors.ts";
 import type { Images } from "../open_images.ts";
 import type { LentPages } from "./kept.ts";
-import { MOST_KEPT_BYTES, seenAgain, wasSeen } from "./seen.ts";
+import { MOST_KEPT_BYTES, seenAgain } from "./seen.ts";
+
+const ALONE = "a single fork has nobody to share memory with";
+/** What spoke last against bringing memory in later, by the directory of images; of so many it is known. */
+const found = new Map<string, string | undefined>();
+const MOST_FOUND = 64;
 
 /** How the memory of a fork was brought back, and why not lazily, if nobody has asked for either. */
 export interface ForkPages {
@@ -62,6 +67,9 @@ export async function pagesOfForks(
     return { pages: asked, told: { how: asked ? "lazy" : "eager" } };
   }
   const why = await against(images, isAlone);
+  found.delete(images.path);
+  found.set(images.path, why);
+  if (found.size > MOST_FOUND) found.delete(found.keys().next().value!);
   if (why !== undefined) return { pages: undefined, told: { how: "eager", why } };
   try {
     return { pages: await pagesOf(images, { pages: "lazy" }), told: { how: "lazy" } };
@@ -71,9 +79,12 @@ export async function pagesOfForks(
   }
 }
 
-/** Whether {@linkcode pagesOfForks} will find that a single fork takes it, before anything was looked at: a guess. */
+/** Whether {@linkcode pagesOfForks} will find that a single fork takes it, by what it found last: a guess. */
 export function isLikelyLazy(path: string, { pages }: LazyOption): boolean {
-  return pages === "lazy" || pages === undefined && wasSeen(resolve(path));
+  if (pages !== undefined) return pages === "lazy";
+  const images = resolve(path);
+  const why = found.get(images);
+  return found.has(images) && (why === undefined || why === ALONE);
 }
 
 /** What speaks against it where nobody has asked for it. */
@@ -81,7 +92,7 @@ async function against({ path, manifest }: Images, isAlone: boolean): Promise<st
   if (manifest?.kind === "light") return "there is no memory: programs begin anew";
   if (isAlone) {
     const before = seenAgain(path);
-    if (!before) return "a single fork has nobody to share memory with";
+    if (!before) return ALONE;
     if (before.bytes > MOST_KEPT_BYTES) return "its memory is too much to be kept for the next one";
   }
   const { mostThreads, refusalOfKernel } = await import("./allowed.ts");

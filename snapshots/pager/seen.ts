@@ -27,11 +27,6 @@ export function seenAgain(path: string): SeenImages | undefined {
   return images && before === images.stamp ? images : undefined;
 }
 
-/** Whether containers have been made from images, whatever has become of those since. */
-export function wasSeen(path: string): boolean {
-  return seen.has(path);
-}
-
 /** What is known of images; nothing if they have just been changed. */
 export function lookAtImages(path: string): SeenImages | undefined {
   const stamps: string[] = [];

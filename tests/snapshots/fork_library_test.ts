@@ -1,7 +1,7 @@
 import { deepEqual, equal, match, notEqual, ok, rejects } from "node:assert/strict";
 import { findSnapshot, forkContainers, Pool } from "../../mod.ts";
 import { KeptPages, keptPages } from "../../snapshots/pager/kept.ts";
-import type { ForkPages } from "../../snapshots/pager/option.ts";
+import { type ForkPages, isLikelyLazy } from "../../snapshots/pager/option.ts";
 import { SETTLED_MS } from "../../snapshots/file_stamp.ts";
 import { until } from "../helpers/cli.ts";
 import { BOX } from "../helpers/containers.ts";
@@ -57,7 +57,9 @@ snapshotTest("forkContainers() keeps the memory of images that it makes one fork
   await settled();
   const { root } = box.containers;
   const bundle = box.containers.bundle.path;
+  const guessed: boolean[] = [];
   const one = async (name: string): Promise<ForkPages> => {
+    guessed.push(isLikelyLazy(box.images, {}));
     const [outcome] = await forkContainers({ images: box.images }, {
       root,
       bundle,
@@ -81,12 +83,36 @@ snapshotTest("forkContainers() keeps the memory of images that it makes one fork
   const kept = keptPages.bytes;
   ok(kept > 0);
   deepEqual(await one("third"), { how: "lazy" });
+  deepEqual(guessed, [false, true, true]);
   equal(keptPages.bytes, kept);
   Deno.chmodSync(`${box.images}/pstree.img`, 0o600);
   await settled();
   deepEqual(await one("changed"), alone);
   deepEqual(await one("again"), { how: "lazy" });
   equal(keptPages.bytes, kept);
+});
+
+snapshotTest("what single forks need CRIU for is guessed by the one before", async () => {
+  await using box = new ForkBox();
+  const threads =
+    "import threading, time\nthreading.Thread(target=time.sleep, args=(1000,), daemon=True).start()";
+  box.write(["python3", "-c", `${threads}\nprint('{"waits":true}', flush=True)\ntime.sleep(1000)`]);
+  await box.atLeast(1, await box.start());
+  await box.checkpoint();
+  await settled();
+  const { images } = box;
+  const options = { root: box.containers.root, bundle: box.containers.bundle.path };
+  const guessed: boolean[] = [];
+  for (const name of ["first", "second", "third"]) {
+    guessed.push(isLikelyLazy(images, {}));
+    const [outcome] = await forkContainers({ images }, { ...options, name });
+    if ("error" in outcome!) throw outcome.error;
+    await using fork = outcome!.fork;
+    equal(fork.pages.how, "eager");
+  }
+  deepEqual(guessed, [false, true, false], "only the first time nobody knows of its threads");
+  equal(isLikelyLazy(images, { pages: "lazy" }), true);
+  equal(isLikelyLazy(images, { pages: "eager" }), false);
 });
 
 snapshotTest("memory of images is kept only so long and so much of it, and while it is used", async () => {
