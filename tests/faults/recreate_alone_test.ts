@@ -150,3 +150,27 @@ recreateTest("a create without Deno that is killed leaves a whole pid file, or n
     await alone.clear();
   }
 });
+
+recreateTest(
+  "a create without Deno undoes the rest where somebody else has removed its cgroups",
+  async (containers) => {
+    if (!hasCompiler) return skip("needs gcc");
+    using followed = new Followed(containers);
+    const line = ["create", "--pid-file", `${followed.path}/missing/pid`, FIRST];
+    const program = followed.alone();
+    const { code, own } = await followed.run(line, { program });
+    equal(code, LEFT_TO_DENO);
+    const call = own.find(({ name, detail }) => name === "unlinkat" && detail === FIRST);
+    ok(call, "it removes its cgroups");
+    const removed: string[] = [];
+    const said = await followed.during(call, () => {
+      for (const path of whatIsLeft(containers).filter((one) => one.startsWith(GROUPS))) {
+        Deno.removeSync(path);
+        removed.push(path);
+      }
+    }, [line, { program }]);
+    equal(said.code, LEFT_TO_DENO);
+    ok(removed.length > 0);
+    deepEqual(whatIsLeft(containers), []);
+  },
+);
