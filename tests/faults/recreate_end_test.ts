@@ -3,6 +3,7 @@ import { isThere } from "../../ffi/look.ts";
 import { Store } from "../../runtime/state/store.ts";
 import { hasCompiler } from "../helpers/c_program.ts";
 import { waitUntil } from "../helpers/eventually.ts";
+import { link } from "../helpers/gone.ts";
 import { type Attached, attachedTest, FIRST } from "../helpers/recreates.ts";
 import { skip } from "../helpers/skip.ts";
 import { type Done, Followed } from "./followed.ts";
@@ -39,11 +40,13 @@ attachedTest(
     const { child, answer } = await attached.begin(FIRST);
     let hasEnded = false;
     void answer.then(() => hasEnded = true);
-    // Its program runs: the gate, by which whoever waits there is found, is not held by the command.
-    const held = Array.from(Deno.readDirSync(`/proc/${child.pid}/fd`), ({ name }) => {
-      return Deno.readLinkSync(`/proc/${child.pid}/fd/${name}`);
-    });
-    deepEqual(held.filter((path) => path.endsWith(".fifo")), []);
+    // When its program runs it lets others at the container, and then closes the gate, by which whoever waits there is found.
+    const holdsGate = (): boolean => {
+      return Array.from(Deno.readDirSync(`/proc/${child.pid}/fd`)).some(({ name }) => {
+        return link(`/proc/${child.pid}/fd/${name}`).endsWith(".fifo");
+      });
+    };
+    await waitUntil(() => !holdsGate(), "it has closed the gate");
     {
       using entry = new Store(root).find(FIRST)!;
       equal(entry.tryLock(), true);
