@@ -1,6 +1,6 @@
 /** Works with the files of one directory by its descriptor: no link that somebody puts there leads elsewhere. */
 
-import { check, errno, SyscallError } from "./errno.ts";
+import { attempt, check, errno, SyscallError } from "./errno.ts";
 import { Fd } from "./fd.ts";
 import { libc } from "./libc.ts";
 import { cstring } from "./memory.ts";
@@ -35,7 +35,7 @@ export function openDirectory(path: string): Fd | undefined {
 
 /** Takes the lock of a directory (flock(2)), which goes with the descriptor; false if somebody else has it. */
 export function tryLock(directory: Fd): boolean {
-  if (libc.flock(directory.raw, LOCK_EX | LOCK_NB) === 0) return true;
+  if (attempt(() => libc.flock(directory.raw, LOCK_EX | LOCK_NB), EAGAIN) === 0) return true;
   if (errno() === EAGAIN) return false;
   throw new SyscallError("lock a directory", errno());
 }
@@ -125,7 +125,7 @@ export function readFifoAt(directory: Fd, name: string, mostBytes: number): Uint
   if (raw === -1 && errno() === ENOENT) return new Uint8Array();
   using fifo = new Fd(check(raw, "open the fifo", name));
   const bytes = new Uint8Array(mostBytes);
-  const count = Number(libc.read(fifo.raw, bytes, BigInt(mostBytes)));
+  const count = attempt(() => libc.read(fifo.raw, bytes, BigInt(mostBytes)), EAGAIN);
   if (count === -1 && errno() !== EAGAIN) throw new SyscallError("read the fifo", errno(), name);
   return bytes.subarray(0, Math.max(count, 0));
 }

@@ -9,6 +9,18 @@ export function errno(): number {
   return errnoMemory()[0]!;
 }
 
+/**
+ * Makes a call that does nothing when it fails, and makes it again if it failed otherwise than it may at any time: before
+ * errno is read, a call of V8 itself can have failed, such as the one with which it looks, once, for how fast the clock is.
+ *
+ * @param ordinary The errno that is no failure.
+ * @returns What the call returned last, whose errno this is then.
+ */
+export function attempt(call: () => number | bigint, ordinary: number): number {
+  const result = Number(call());
+  return result === -1 && errno() !== ordinary ? Number(call()) : result;
+}
+
 /** The kernel refused a system call. */
 export class SyscallError extends Error {
   /** Always `SyscallError`. */

@@ -1,4 +1,4 @@
-import { check, errno, SyscallError } from "./errno.ts";
+import { attempt, check, errno, SyscallError } from "./errno.ts";
 import { Fd } from "./fd.ts";
 import { libc } from "./libc.ts";
 
@@ -41,7 +41,8 @@ export class PacketLog implements Disposable {
   take(most: number): Uint8Array<ArrayBuffer>[] {
     const packets: Uint8Array<ArrayBuffer>[] = [];
     while (packets.length < most) {
-      const length = Number(libc.read(this.#socket.raw, this.#buffer, BigInt(BUFFER_BYTES)));
+      const read = (): bigint | number => libc.read(this.#socket.raw, this.#buffer, BigInt(BUFFER_BYTES));
+      const length = attempt(read, EAGAIN);
       if (length === -1 && errno() === ENOBUFS) continue; // there were more than the socket holds
       if (length === -1 && errno() === EAGAIN) break;
       check(length, "receive a logged packet");

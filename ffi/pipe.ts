@@ -1,5 +1,5 @@
 import { addressText } from "./address.ts";
-import { check, errno, SyscallError } from "./errno.ts";
+import { attempt, check, errno, SyscallError } from "./errno.ts";
 import { duplicate, Fd, pipe } from "./fd.ts";
 import { libc } from "./libc.ts";
 
@@ -120,7 +120,8 @@ export class SplicePipe implements Disposable {
 /** Moves at most so many bytes; nothing if it would have to wait. */
 function splice(from: Fd, to: Fd, most: number): number | undefined {
   const flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK;
-  const count = Number(libc.splice(from.raw, null, to.raw, null, BigInt(Math.floor(most)), flags));
+  const bytes = BigInt(Math.floor(most));
+  const count = attempt(() => libc.splice(from.raw, null, to.raw, null, bytes, flags), EAGAIN);
   if (count >= 0) return count;
   const number = errno();
   if (number === EAGAIN || number === EINTR) return undefined;

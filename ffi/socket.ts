@@ -1,4 +1,4 @@
-import { check, errno, SyscallError } from "./errno.ts";
+import { attempt, check, errno, SyscallError } from "./errno.ts";
 import { Fd } from "./fd.ts";
 import { libc } from "./libc.ts";
 import { addressOf } from "./memory.ts";
@@ -56,7 +56,8 @@ class Message {
 /** Takes one message of at most `size` bytes from a socket, with the descriptor that came along (unix(7)); never waits. */
 export function receive(socket: Fd, size: number): Received {
   const message = new Message(size);
-  const length = Number(libc.recvmsg(socket.raw, message.block, MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
+  const flags = MSG_DONTWAIT | MSG_CMSG_CLOEXEC;
+  const length = attempt(() => libc.recvmsg(socket.raw, message.block, flags), EAGAIN);
   if (length === -1) {
     if (errno() === EAGAIN) return "nothing";
     throw new SyscallError("receive from a socket", errno());
@@ -76,7 +77,7 @@ const READ_BYTES = 65536;
  */
 export function readSome(fd: Fd, mostBytes: number = READ_BYTES): Uint8Array<ArrayBuffer> | undefined {
   const buffer = new Uint8Array(mostBytes);
-  const length = Number(libc.read(fd.raw, buffer, BigInt(buffer.length)));
+  const length = attempt(() => libc.read(fd.raw, buffer, BigInt(buffer.length)), EAGAIN);
   if (length === -1 && errno() === EAGAIN) return undefined;
   return buffer.subarray(0, check(length, "read from a descriptor"));
 }
@@ -179,7 +180,7 @@ export function tryConnect(path: string): Fd | "nobody" | "busy" {
 
 /** Writes what there is room for to a descriptor that never waits, and says how much that was. */
 export function writeSome(fd: Fd, bytes: Uint8Array<ArrayBuffer>): number {
-  const length = Number(libc.write(fd.raw, bytes, BigInt(bytes.length)));
+  const length = attempt(() => libc.write(fd.raw, bytes, BigInt(bytes.length)), EAGAIN);
   if (length === -1 && errno() === EAGAIN) return 0;
   return check(length, "write to a descriptor");
 }

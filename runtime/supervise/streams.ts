@@ -1,4 +1,4 @@
-import { errno, SyscallError } from "../../ffi/errno.ts";
+import { attempt, errno, SyscallError } from "../../ffi/errno.ts";
 import { type Fd, setNonblocking } from "../../ffi/fd.ts";
 import { libc } from "../../ffi/libc.ts";
 import { EPOLLIN, EPOLLOUT, reactor } from "../launch/reactor.ts";
@@ -33,7 +33,7 @@ export function readable(fd: Fd): Owned<ReadableStream<Uint8Array<ArrayBuffer>>>
   /** Takes one chunk, or the end; false if there is neither. */
   const take = (): boolean => {
     const buffer = new Uint8Array(CHUNK_BYTES);
-    const count = Number(libc.read(fd.raw, buffer, BigInt(CHUNK_BYTES)));
+    const count = attempt(() => libc.read(fd.raw, buffer, BigInt(CHUNK_BYTES)), EAGAIN);
     const why = count === -1 ? errno() : 0;
     if (why === EAGAIN) return false;
     // A terminal whose program is gone reads as EIO.
@@ -77,7 +77,8 @@ export function writable(fd: Fd): Owned<WritableStream<Uint8Array<ArrayBuffer>>>
     async write(chunk): Promise<void> {
       for (let done = 0; done < chunk.length;) {
         if (fd.closed) throw new SyscallError("write to the sandbox", EPIPE);
-        const count = Number(libc.write(fd.raw, chunk.subarray(done), BigInt(chunk.length - done)));
+        const rest = chunk.subarray(done);
+        const count = attempt(() => libc.write(fd.raw, rest, BigInt(rest.length)), EAGAIN);
         const why = count === -1 ? errno() : 0;
         if (count >= 0) done += count;
         else if (why !== EAGAIN) throw new SyscallError("write to the sandbox", why);
