@@ -65,10 +65,7 @@ export async function runCriu(
     meanwhile?.();
     const criu = await started;
     const result = await running;
-    if (result >= 0) {
-      if (what === "restore") leaveToItself(parts.move()); // it has nothing to do any more, and ends
-      return { result };
-    }
+    if (result >= 0) return { result };
     if (!isRefusal(result)) criu.kill(); // it does not talk any more
     return { refused: result };
   } catch (error) {
@@ -77,11 +74,6 @@ export async function runCriu(
     await running?.catch(() => {});
     throw error;
   }
-}
-
-/** Waits for the end of what ends by itself, beside everything else. */
-function leaveToItself(ending: AsyncDisposable): void {
-  ending[Symbol.asyncDispose]().then(undefined, () => {}); // nobody can do anything about it
 }
 
 /** Has CRIU find out what the kernel can do, which it writes into `run`, and waits for its end. */

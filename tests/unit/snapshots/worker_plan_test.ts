@@ -1,5 +1,6 @@
-import { deepEqual } from "node:assert/strict";
-import { workerPlan, type WorkerRequest } from "../../../snapshots/worker_plan.ts";
+import { deepEqual, match, ok } from "node:assert/strict";
+import type { Struct } from "../../../runtime/plan/op.ts";
+import { enterPlan, workerPlan, type WorkerRequest } from "../../../snapshots/worker_plan.ts";
 
 /** What is run in the end, its arguments and its environment. */
 function run(request: Partial<WorkerRequest>): readonly unknown[] {
@@ -47,4 +48,19 @@ Deno.test("CRIU begins also if another one has just removed the place of what it
     ["open_tree", undefined],
     ["move_mount", ["ENOENT"]],
   ]);
+});
+
+Deno.test("CRIU that is born into its cgroup when it has been loaded knows its own number", () => {
+  const groups = [{ directory: "/group", version: 2 }] as const;
+  const request = { arch: "x86_64", program: "/opt/bin/criu", flags: [], groups } as const;
+  const { sections } = enterPlan(request, {}, { parent: 1, given: [] });
+  const ops = sections.flatMap(({ ops }) => ops);
+  const asked = ops.findIndex(({ call }) => call === "prctl");
+  const born = ops.findIndex(({ call }) => call === "clone3");
+  deepEqual(ops[asked]!.args.slice(1, 2), [{ address: "tid" }]);
+  const struct = ops[born]!.args[0] as Struct;
+  const members = new Map<string, unknown>(struct.members.map(([name, , value]) => [name, value]));
+  match((members.get("flags") as { readonly named: string }).named, /CLONE_CHILD_SETTID/);
+  deepEqual(members.get("child_tid"), { slot: "tid" });
+  ok(asked < born);
 });
