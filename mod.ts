@@ -65,14 +65,16 @@ export { isTerminal, rawMode, type TerminalSize, terminalSize } from "./runtime/
 export type * from "./runtime/spec/config.ts";
 export { isCapability } from "./runtime/spec/words.ts";
 export { checkId } from "./runtime/state/container_id.ts";
-export type { StoreOptions } from "./runtime/lifecycle/container.ts";
+export type { ChoiceOptions, StoreOptions } from "./runtime/lifecycle/container.ts";
 export { Container } from "./runtime/lifecycle/handle.ts";
 export { createContainer, type CreateOptions } from "./runtime/lifecycle/create.ts";
 export type { OnStep } from "./runtime/lifecycle/told.ts";
 export { AdoptedContainer, type AdoptedContainerOptions } from "./runtime/lifecycle/adopted.ts";
-export { AttachedContainer, type AttachOptions } from "./runtime/lifecycle/run.ts";
+export { AttachedContainer, type AttachOptions, runContainer } from "./runtime/lifecycle/run.ts";
 export { isInherited } from "./runtime/inheritance.ts";
 export { HookError } from "./runtime/launch/hook_error.ts";
+export { nameProcess } from "./runtime/state/liveness.ts";
+export type { ProcessName } from "./runtime/state/record.ts";
 export { startContainer, type StartOptions } from "./runtime/lifecycle/start.ts";
 export {
   execContainer,

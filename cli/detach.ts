@@ -1,6 +1,6 @@
-import { deleteContainer, startContainer, UsageError } from "../mod.ts";
+import { runContainer, UsageError } from "../mod.ts";
 import type { Arguments, CommandHelp } from "./args.ts";
-import { CREATE_FLAGS, createFrom, managerOf, notifySocket } from "./create.ts";
+import { CREATE_FLAGS, createOptions, managerOf, notifySocket } from "./create.ts";
 import type { Global } from "./main.ts";
 import { warn } from "./report.ts";
 
@@ -19,14 +19,14 @@ export async function runDetached(
   }
   const { root } = global;
   const onWarning = (warning: string): void => warn(warning, global);
-  const store = { ...(root !== undefined && { root }), onWarning };
   const steps = global.debug && (await import("./debug.ts")).stepsOf(global);
-  await createFrom(id, args, { ...store, ...managerOf(global), ...steps });
-  try {
-    await startContainer(id, { ...store, notifySocket: notifySocket() });
-  } catch (error) {
-    await deleteContainer(id, { ...store, force: true });
-    throw error;
-  }
+  await runContainer(id, {
+    ...createOptions(args, global),
+    ...(root !== undefined && { root }),
+    ...managerOf(global),
+    ...steps,
+    onWarning,
+    notifySocket: notifySocket(),
+  });
   return 0;
 }

@@ -1,7 +1,10 @@
 import {
+  type ChoiceOptions,
   deleteContainer,
   FORWARDED,
   killContainer,
+  nameProcess,
+  type ProcessName,
   restoreContainer,
   type RestoredContainer,
   UnsupportedError,
@@ -48,7 +51,7 @@ const help: CommandHelp = {
 };
 
 async function run(argv: readonly string[], global: Global): Promise<number> {
-  const { args, id, store } = containerArguments(help, argv, global);
+  const { args, id, store: place } = containerArguments(help, argv, global);
   if (args.has("no-pivot")) {
     throw new UnsupportedError("--no-pivot", "this version has no support for it", "leave it out");
   }
@@ -58,6 +61,7 @@ async function run(argv: readonly string[], global: Global): Promise<number> {
     throw new UsageError("cannot use console socket if runtime will not detach or allocate tty");
   }
   const pidFile = args.value("pid-file");
+  const store: { root?: string | undefined; init?: ProcessName } = { ...place };
   const { snapshot, imagePath, ...criu } = { ...criuOptions(args, global), snapshot: args.value("snapshot") };
   const options = {
     ...criu,
@@ -69,7 +73,10 @@ async function run(argv: readonly string[], global: Global): Promise<number> {
     lsmProfile: args.value("lsm-profile"),
     lsmMountContext: args.value("lsm-mount-context"),
     ...readNetwork(args, global),
-    ...(pidFile !== undefined && { onPid: (pid: number) => writePid(pidFile, pid) }),
+    onPid: async (pid: number): Promise<void> => {
+      if (pidFile !== undefined) await writePid(pidFile, pid);
+      store.init = nameProcess(pid); // the name may be another container's before we are done with this one
+    },
   };
   if (snapshot === undefined && args.given("store")) {
     throw new UsageError("Cannot use --store without --snapshot");
@@ -101,7 +108,7 @@ function fallbackOf(word: string | undefined): "light" | "cold" | undefined {
 async function attend(
   id: string,
   restored: RestoredContainer,
-  store: { readonly root?: string | undefined },
+  store: ChoiceOptions,
 ): Promise<number> {
   using stack = new DisposableStack();
   for (const signal of FORWARDED) {

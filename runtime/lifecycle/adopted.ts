@@ -4,6 +4,8 @@ import { holdNoSignals } from "../../ffi/signal_mask.ts";
 import { isChild } from "../adopt.ts";
 import { LifecycleError } from "../errors.ts";
 import { EPOLLIN, reactor } from "../launch/reactor.ts";
+import { nameProcess } from "../state/liveness.ts";
+import type { ProcessName } from "../state/record.ts";
 import { deliver } from "../supervise/deliver.ts";
 import { signalNumber, SIGNALS } from "../supervise/signals.ts";
 import type { StoreOptions } from "./container.ts";
@@ -23,6 +25,7 @@ export interface AdoptedContainerOptions extends StoreOptions {
 export class AdoptedContainer implements AsyncDisposable {
   readonly #id: string;
   readonly #options: AdoptedContainerOptions;
+  readonly #init: ProcessName;
   readonly #process: Fd;
   readonly #timers = new DisposableStack();
   #deliveredSignal: number | undefined;
@@ -39,6 +42,7 @@ export class AdoptedContainer implements AsyncDisposable {
     }
     this.#id = id;
     this.#options = options;
+    this.#init = nameProcess(init); // as our child it keeps its number, also when it has ended
     this.#process = openPidFd(init);
   }
 
@@ -70,11 +74,11 @@ export class AdoptedContainer implements AsyncDisposable {
     return code ?? 128 + (signal === SIGNALS.SIGKILL ? this.#deliveredSignal ?? signal : signal);
   }
 
-  /** Removes the container, unless somebody else has done so. */
+  /** Removes the container, unless somebody else has done so: another one that has its name by now stays. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#timers.dispose();
     const { root } = this.#options;
-    await deleteContainer(this.#id, { force: true, ...(root !== undefined && { root }) });
+    await deleteContainer(this.#id, { force: true, root, init: this.#init });
     this.#process[Symbol.dispose]();
   }
 }

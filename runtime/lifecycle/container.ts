@@ -2,14 +2,20 @@ import { CgroupGroup } from "../cgroup/group.ts";
 import { LifecycleError } from "../errors.ts";
 import { cgroups } from "../host/probe.ts";
 import type { Spec } from "../spec/config.ts";
-import type { Record } from "../state/record.ts";
-import { unreadable } from "../state/record.ts";
+import { isSame } from "../state/liveness.ts";
+import { type ProcessName, type Record, RecordError, salvageInit, unreadable } from "../state/record.ts";
 import { type Entry, Store } from "../state/store.ts";
 
 /** Where containers are kept. */
 export interface StoreOptions {
   /** The directory of all records. @default for root `/run/ai-sandbox/containers` */
   readonly root?: string | undefined;
+}
+
+/** Which container is meant. */
+export interface ChoiceOptions extends StoreOptions {
+  /** Its first process: another container that has got its name meanwhile is not meant. @default any of that name */
+  readonly init?: ProcessName | undefined;
 }
 
 /** What is said of a name that no container has; engines know these words. */
@@ -23,13 +29,35 @@ export interface Known extends Disposable {
   readonly record: Record;
 }
 
+/** What tells the container with that first process from another one of its name; nothing if any is meant. */
+export function isWith(init: ProcessName | undefined): ((entry: Entry) => boolean) | undefined {
+  if (!init) return undefined;
+  return (entry) => {
+    const found = initOf(entry);
+    return found !== undefined && isSame(found, init);
+  };
+}
+
+function initOf(entry: Entry): ProcessName | undefined {
+  try {
+    return entry.read()?.init;
+  } catch (error) {
+    if (!(error instanceof RecordError)) throw error;
+    return salvageInit(entry.remains);
+  }
+}
+
 /**
  * A container as it is now.
  *
  * @throws {LifecycleError} if there is none.
  */
-export function findContainer(id: string, { root }: StoreOptions): Known {
-  return known(new Store(root).find(id));
+export function findContainer(id: string, { root, init }: ChoiceOptions): Known {
+  const container = known(new Store(root).find(id));
+  const found = container.record.init;
+  if (!init || (found && isSame(found, init))) return container;
+  container[Symbol.dispose]();
+  throw noContainer();
 }
 
 /**
@@ -37,8 +65,8 @@ export function findContainer(id: string, { root }: StoreOptions): Known {
  *
  * @throws {LifecycleError} if there is none, or another command keeps it.
  */
-export async function lockContainer(id: string, { root }: StoreOptions): Promise<Known> {
-  return known(await new Store(root).lock(id));
+export async function lockContainer(id: string, { root, init }: ChoiceOptions): Promise<Known> {
+  return known(await new Store(root).lock(id, { isMeant: isWith(init) }));
 }
 
 function known(entry: Entry | undefined): Known {

@@ -2,12 +2,12 @@ import { hold } from "../state/liveness.ts";
 import { checkMove } from "../state/moves.ts";
 import { RecordError, unreadable } from "../state/record.ts";
 import { type Entry, Store } from "../state/store.ts";
-import { groupOf, type Known, noContainer, type StoreOptions } from "./container.ts";
+import { type ChoiceOptions, groupOf, isWith, type Known, noContainer } from "./container.ts";
 import { end, endWaiting } from "./end.ts";
 import { statusOf } from "./status.ts";
 
 /** Options of {@linkcode deleteContainer}. */
-export interface DeleteOptions extends StoreOptions {
+export interface DeleteOptions extends ChoiceOptions {
   /** Also one that runs; one that is not there is none to be deleted. */
   readonly force?: boolean;
   /** Hears what is wrong with hooks that fail. */
@@ -22,16 +22,18 @@ export interface DeleteOptions extends StoreOptions {
  */
 export async function deleteContainer(
   id: string,
-  { force = false, onWarning, ...options }: DeleteOptions = {},
+  { force = false, onWarning, root, init }: DeleteOptions = {},
 ): Promise<void> {
-  const store = new Store(options.root);
-  if (!force) return await remove(await store.lock(id), { id, force, onWarning });
+  const store = new Store(root);
+  const isMeant = isWith(init);
+  if (!force) return await remove(await store.lock(id, { isMeant }), { id, force, onWarning });
   try {
-    await remove(await store.lock(id, endStuck), { id, force, onWarning });
+    await remove(await store.lock(id, { free: endStuck, isMeant }), { id, force, onWarning });
   } catch (error) {
     if (!(error instanceof RecordError)) throw error;
     const { salvage } = await import("./salvage.ts");
-    await salvage(store, id, (what) => onWarning?.(`${error.message.split("; what is left")[0]}; ${what}`));
+    const hear = (what: string): void => onWarning?.(`${error.message.split("; what is left")[0]}; ${what}`);
+    await salvage(store, id, hear, isMeant);
   }
 }
 

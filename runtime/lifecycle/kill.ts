@@ -5,13 +5,13 @@ import { LifecycleError, UnsupportedError, UsageError } from "../errors.ts";
 import { hold } from "../state/liveness.ts";
 import { checkMove } from "../state/moves.ts";
 import { fateOnInit, type Signal, SIGNALS } from "../supervise/signals.ts";
-import { findContainer, groupOf, type Known, specOf, type StoreOptions } from "./container.ts";
+import { type ChoiceOptions, findContainer, groupOf, type Known, specOf } from "./container.ts";
 import { statusOf } from "./status.ts";
 
 const EINVAL = 22;
 
 /** Options of {@linkcode killContainer}. */
-export interface KillOptions extends StoreOptions {
+export interface KillOptions extends ChoiceOptions {
   /** Every process of the container gets it, not only the first. */
   readonly all?: boolean;
 }

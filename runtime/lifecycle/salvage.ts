@@ -9,12 +9,18 @@ import { markedGroups } from "./marks.ts";
  * Removes a container whose record nobody can go by, with all that is known to be its own by other signs; anything else
  * is left alone.
  */
-export async function salvage(store: Store, id: string, onWarning: (what: string) => void): Promise<void> {
+export async function salvage(
+  store: Store,
+  id: string,
+  onWarning: (what: string) => void,
+  isMeant?: (entry: Entry) => boolean,
+): Promise<void> {
   let locked: Entry | undefined;
   try {
-    locked = await store.lock(id, async (entry) => void await endRemains(entry));
+    locked = await store.lock(id, { free: async (entry) => void await endRemains(entry), isMeant });
   } catch (error) {
     if (!(error instanceof RecordError)) throw error;
+    if (isMeant) return; // whose it is cannot be told
     store.discard(id);
     return onWarning("it was no directory, and is removed");
   }

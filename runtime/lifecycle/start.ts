@@ -5,7 +5,7 @@ import type { Hooked } from "../image_of.ts";
 import { EPOLLIN, reactor } from "../launch/reactor.ts";
 import { hold } from "../state/liveness.ts";
 import { checkMove } from "../state/moves.ts";
-import { groupOf, type Known, lockContainer, type StoreOptions } from "./container.ts";
+import { type ChoiceOptions, groupOf, type Known, lockContainer } from "./container.ts";
 import { statusOf } from "./status.ts";
 
 /** How long the first process may take to become the program, before nobody waits for that any more. */
@@ -13,7 +13,7 @@ export const EXECUTE_MS = 10_000;
 const SIGKILL = 9;
 
 /** Options of {@linkcode startContainer}. */
-export interface StartOptions extends StoreOptions {
+export interface StartOptions extends ChoiceOptions {
   /** The Unix socket of who waits for the program to say that it is ready: systemd's, or one like it. */
   readonly notifySocket?: string | undefined;
 }

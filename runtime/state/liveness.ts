@@ -40,6 +40,11 @@ export function isAlive({ pid, startTicks, bootId: boot }: ProcessName): boolean
   return !["Z", "X", "x"].includes(words[STATE]!);
 }
 
+/** Whether both are names of the very same process. */
+export function isSame(one: ProcessName, other: ProcessName): boolean {
+  return one.pid === other.pid && one.startTicks === other.startTicks && one.bootId === other.bootId;
+}
+
 /**
  * Holds the very process, so that its number cannot become another's before a signal is sent; `undefined` if it has
  * ended.

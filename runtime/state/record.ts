@@ -9,6 +9,7 @@ const VERSION = 1;
 
 /** A process that no other is taken for: its number is given away again, but never at the same moment. */
 export interface ProcessName {
+  /** Its number. */
   readonly pid: number;
   /** When it started, in ticks since the boot (proc_pid_stat(5)). */
   readonly startTicks: number;

@@ -264,6 +264,14 @@ export class Entry implements Disposable {
   }
 }
 
+/** Options of {@linkcode Store.lock}. */
+export interface LockOptions {
+  /** Called once if another command has it for long: takes away what that may wait for. */
+  readonly free?: ((entry: Entry) => Promise<void>) | undefined;
+  /** Whether it is the container that is asked for, and not another one of its name; that is none. */
+  readonly isMeant?: ((entry: Entry) => boolean) | undefined;
+}
+
 /** All containers below one root directory. */
 export class Store {
   constructor(readonly root: string = defaultRoot()) {}
@@ -284,18 +292,22 @@ export class Store {
   /**
    * A container that nobody else changes meanwhile; `undefined` if there is none.
    *
-   * @param free Called once if another command has it for long: takes away what that may wait for.
    * @throws {LifecycleError} if another command has it for too long.
    */
-  async lock(id: string, free?: (entry: Entry) => Promise<void>): Promise<Entry | undefined> {
+  async lock(id: string, { free, isMeant = () => true }: LockOptions = {}): Promise<Entry | undefined> {
     const began = performance.now();
     let isFreed = free === undefined;
     for (;;) {
       const entry = this.find(id);
       if (!entry) return undefined;
+      // Before it is touched: whoever makes another one would find that locked.
+      if (!isMeant(entry)) {
+        entry[Symbol.dispose]();
+        return undefined;
+      }
       if (entry.tryLock()) {
         // Whoever had it before may have removed it.
-        if (entry.isCurrent) return entry;
+        if (entry.isCurrent && isMeant(entry)) return entry;
       }
       using _entry = entry;
       const waitedMs = performance.now() - began;

@@ -1,4 +1,5 @@
 import { deepEqual, equal, match } from "node:assert/strict";
+import { Store } from "../../runtime/state/store.ts";
 import { BOX, Containers } from "../helpers/containers.ts";
 import { containerTest } from "../helpers/container_test.ts";
 
@@ -60,3 +61,22 @@ containerTest(
     await containers.output("delete", BOX);
   },
 );
+
+containerTest("the end of run leaves another container that has its name by then as it is", async () => {
+  await using containers = new Containers();
+  const { child, answer } = containers.begin("run", "--bundle", ".", BOX);
+  while ((await containers.run("state", BOX)).code !== 0);
+  await containers.until(BOX, "running");
+  (await new Store(containers.root).lock(BOX))![Symbol.dispose](); // the command has let others at it
+  child.kill("SIGSTOP"); // it hears of the end of its program when there is the other one
+  try {
+    await containers.output("delete", "--force", BOX);
+    await containers.output("create", BOX);
+  } finally {
+    child.kill("SIGCONT");
+  }
+  deepEqual(await answer, { code: 137, stdout: "", stderr: "" });
+  await containers.output("start", BOX);
+  equal(await containers.status(BOX), "running");
+  await containers.output("delete", "--force", BOX);
+});

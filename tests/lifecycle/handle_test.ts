@@ -1,5 +1,13 @@
 import { deepEqual, equal, match, rejects } from "node:assert/strict";
-import { Container, LifecycleError, Sandbox } from "../../mod.ts";
+import {
+  Container,
+  deleteContainer,
+  killContainer,
+  LifecycleError,
+  nameProcess,
+  Sandbox,
+  startContainer,
+} from "../../mod.ts";
 import { until } from "../helpers/cli.ts";
 import { containerTest } from "../helpers/container_test.ts";
 import { BOX, Containers } from "../helpers/containers.ts";
@@ -55,4 +63,37 @@ containerTest("Container.create() makes one, and Sandbox.list() names all", asyn
   await container.delete({ force: true });
   deepEqual(await Sandbox.list({ root }), []);
   match(String(await container.start().catch((error) => error)), /container does not exist/);
+});
+
+containerTest("who names the first process means no other container of that name", async () => {
+  await using containers = new Containers();
+  const { root, bundle } = containers;
+  const container = await Container.create(BOX, { root, bundle: bundle.path });
+  const init = nameProcess(container.state.pid);
+  const file = `${root}/${BOX}/record.json`;
+  const record = Deno.readTextFileSync(file);
+  const others = [nameProcess(Deno.pid), { ...init, startTicks: init.startTicks + 1 }, {
+    ...init,
+    bootId: "x",
+  }];
+  for (const other of others) {
+    for (const change of [(): string => record, (): string => record.slice(0, -1), (): string => ""]) {
+      Deno.writeTextFileSync(file, change()); // also where nobody can go by the record
+      const choice = { root, init: other };
+      await deleteContainer(BOX, { ...choice, force: true });
+      equal(Deno.readTextFileSync(file), change());
+      await rejects(deleteContainer(BOX, choice), /container does not exist/);
+      await rejects(startContainer(BOX, choice), /container does not exist/);
+    }
+    Deno.writeTextFileSync(file, record);
+    await rejects(killContainer(BOX, "KILL", { root, init: other }), /container does not exist/);
+    equal(container.state.status, "created");
+  }
+  await startContainer(BOX, { root, init });
+  await killContainer(BOX, "KILL", { root, init });
+  await containers.until(BOX, "stopped");
+  Deno.writeTextFileSync(file, record.slice(0, -1));
+  await deleteContainer(BOX, { root, init, force: true });
+  await deleteContainer(BOX, { root, init, force: true });
+  deepEqual(await Sandbox.list({ root }), []);
 });

@@ -2,6 +2,7 @@ import { deepEqual, equal, match } from "node:assert/strict";
 import { descriptorName } from "../../runtime/state/descriptor_name.ts";
 import { nameProcess } from "../../runtime/state/liveness.ts";
 import type { Record } from "../../runtime/state/record.ts";
+import { Store } from "../../runtime/state/store.ts";
 import { FORWARDED } from "../../runtime/supervise/signals.ts";
 import { compare, portrait } from "../faults/portrait.ts";
 import type { Containers } from "../helpers/containers.ts";
@@ -252,5 +253,33 @@ attachedTest(
     containers.program = light(program);
     deepEqual(await containers.run(...line), { code: 3, stdout: "", stderr: "" });
     containers.program = program;
+  },
+);
+
+attachedTest(
+  "the end of a run --bundle leaves another container that has its name by then",
+  async (attached) => {
+    const { containers } = attached;
+    for (const isLeftToDeno of [false, true]) {
+      attached.write("trap 'echo heard' TERM; echo up; while :; do sleep 0.05; done");
+      const command = containers.commands;
+      const { child, answer } = await attached.begin(FIRST);
+      if (isLeftToDeno) {
+        child.kill("SIGTERM");
+        await eventually(() => containers.said(command).stdout, (text) => text.includes("heard"));
+      }
+      (await new Store(containers.root).lock(FIRST))![Symbol.dispose](); // the command has let others at it
+      child.kill("SIGSTOP"); // it hears of the end of its program when there is the other one
+      try {
+        await containers.output("delete", "--force", FIRST);
+        await containers.output("create", FIRST);
+      } finally {
+        child.kill("SIGCONT");
+      }
+      deepEqual(await answer, { code: 137, stdout: isLeftToDeno ? "up\nheard\n" : "up\n", stderr: "" });
+      await containers.output("start", FIRST);
+      equal(await containers.status(FIRST), "running");
+      await containers.output("delete", "--force", FIRST);
+    }
   },
 );

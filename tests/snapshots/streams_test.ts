@@ -1,4 +1,5 @@
-import { equal, match, ok } from "node:assert/strict";
+import { deepEqual, equal, match, ok } from "node:assert/strict";
+import { Store } from "../../runtime/state/store.ts";
 import { BOX } from "../helpers/containers.ts";
 import { RUNTIME } from "../helpers/cli.ts";
 import { SnapshotBox, snapshotTest } from "../helpers/snapshot_box.ts";
@@ -38,6 +39,28 @@ snapshotTest("pipes of run become pipes of restore, which ends as the program do
   equal(new TextDecoder().decode(stdout), "2 two\n");
   equal(code, 7);
   match((await box.containers.run("state", BOX)).stderr, /container does not exist/);
+});
+
+snapshotTest("the end of restore leaves another container that has its name by then as it is", async () => {
+  await using box = new SnapshotBox();
+  const { containers } = box;
+  box.write(["bash", "-c", "trap : TERM; while :; do sleep 0.05; done"]);
+  await containers.output("run", "--detach", BOX);
+  await box.checkpoint();
+  const { child, answer } = containers.begin("restore", "--image-path", box.images, BOX);
+  while ((await containers.run("state", BOX)).code !== 0);
+  await containers.until(BOX, "running");
+  (await new Store(containers.root).lock(BOX))![Symbol.dispose](); // the command has let others at it
+  child.kill("SIGSTOP"); // it hears of the end of its program when there is the other one
+  try {
+    await containers.output("delete", "--force", BOX);
+    await containers.output("create", BOX);
+  } finally {
+    child.kill("SIGCONT");
+  }
+  deepEqual(await answer, { code: 137, stdout: "", stderr: "" });
+  await containers.output("start", BOX);
+  equal(await containers.status(BOX), "running");
 });
 
 snapshotTest("a program that has closed its stdin and stdout is restored without them", async () => {
