@@ -1,4 +1,4 @@
-import { attempt, check, errno, SyscallError } from "./errno.ts";
+import { check, unless } from "./errno.ts";
 import { Fd } from "./fd.ts";
 import { libc } from "./libc.ts";
 
@@ -28,8 +28,7 @@ export function listenIn(directory: Fd, name: string): Fd {
 
 /** The next connection, which never waits; `undefined` if there is none. */
 export function accept(listener: Fd): Fd | undefined {
-  const raw = attempt(() => libc.accept4(listener.raw, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC), EAGAIN);
-  if (raw !== -1) return new Fd(raw);
-  if (errno() === EAGAIN) return undefined;
-  throw new SyscallError("accept a connection", errno());
+  const take = (): number => libc.accept4(listener.raw, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  const raw = unless([EAGAIN], take, "accept a connection");
+  return raw === undefined ? undefined : new Fd(raw);
 }

@@ -1,6 +1,6 @@
 /** Works with the files of one directory by its descriptor: no link that somebody puts there leads elsewhere. */
 
-import { attempt, check, errno, SyscallError } from "./errno.ts";
+import { check, unless } from "./errno.ts";
 import { Fd } from "./fd.ts";
 import { libc } from "./libc.ts";
 import { cstring } from "./memory.ts";
@@ -28,16 +28,15 @@ const [ENOENT, EAGAIN, ENXIO] = [2, 11, 6];
  * @returns `undefined` if there is nothing at the path.
  */
 export function openDirectory(path: string): Fd | undefined {
-  const raw = libc.open(cstring(path), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
-  if (raw === -1 && errno() === ENOENT) return undefined;
-  return new Fd(check(raw, "open the directory", path));
+  const open = (): number => libc.open(cstring(path), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+  const raw = unless([ENOENT], open, "open the directory", path);
+  return raw === undefined ? undefined : new Fd(raw);
 }
 
 /** Takes the lock of a directory (flock(2)), which goes with the descriptor; false if somebody else has it. */
 export function tryLock(directory: Fd): boolean {
-  if (attempt(() => libc.flock(directory.raw, LOCK_EX | LOCK_NB), EAGAIN) === 0) return true;
-  if (errno() === EAGAIN) return false;
-  throw new SyscallError("lock a directory", errno());
+  const lock = (): number => libc.flock(directory.raw, LOCK_EX | LOCK_NB);
+  return unless([EAGAIN], lock, "lock a directory") !== undefined;
 }
 
 /**
@@ -48,9 +47,10 @@ export function tryLock(directory: Fd): boolean {
  * @throws {RangeError} if it has more.
  */
 export function readFileAt(directory: Fd, name: string, mostBytes: number): string | undefined {
-  const raw = libc.openat(directory.raw, cstring(name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
-  if (raw === -1 && errno() === ENOENT) return undefined;
-  using file = new Fd(check(raw, "read", name));
+  const how = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+  const raw = unless([ENOENT], () => libc.openat(directory.raw, cstring(name), how, 0), "read", name);
+  if (raw === undefined) return undefined;
+  using file = new Fd(raw);
   let buffer = new Uint8Array(Math.min(USUAL_BYTES, mostBytes + 1));
   let length = 0;
   for (let count = 1; count > 0 && length <= mostBytes; length += count) {
@@ -89,9 +89,7 @@ function put(directory: Fd, name: string, bytes: Uint8Array<ArrayBuffer>, wait: 
 
 /** Removes a file or a link; harmless if there is none. */
 export function removeAt(directory: Fd, name: string): void {
-  if (libc.unlinkat(directory.raw, cstring(name), 0) === -1 && errno() !== ENOENT) {
-    throw new SyscallError("remove", errno(), name);
-  }
+  unless([ENOENT], () => libc.unlinkat(directory.raw, cstring(name), 0), "remove", name);
 }
 
 /** Makes a fifo anew and opens it for reading and writing, so that a read of it never ends (fifo(7)). */
@@ -105,9 +103,9 @@ export function makeFifoAt(directory: Fd, name: string): Fd {
 /** Opens a fifo to write to it; `undefined` if there is none, or nobody has it open to read. */
 export function openFifoAt(directory: Fd, name: string): Fd | undefined {
   const how = O_WRONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC;
-  const raw = libc.openat(directory.raw, cstring(name), how, 0);
-  if (raw === -1 && [ENOENT, ENXIO].includes(errno())) return undefined;
-  return new Fd(check(raw, "open the fifo", name));
+  const open = (): number => libc.openat(directory.raw, cstring(name), how, 0);
+  const raw = unless([ENOENT, ENXIO], open, "open the fifo", name);
+  return raw === undefined ? undefined : new Fd(raw);
 }
 
 const POLLERR = 8;
@@ -121,11 +119,11 @@ export function awaitNoReader(fifo: Fd, timeoutMs: number): boolean {
 /** What somebody has written into a fifo that is open somewhere, without waiting; empty if there is nothing. */
 export function readFifoAt(directory: Fd, name: string, mostBytes: number): Uint8Array<ArrayBuffer> {
   const how = O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC;
-  const raw = libc.openat(directory.raw, cstring(name), how, 0);
-  if (raw === -1 && errno() === ENOENT) return new Uint8Array();
-  using fifo = new Fd(check(raw, "open the fifo", name));
+  const open = (): number => libc.openat(directory.raw, cstring(name), how, 0);
+  const raw = unless([ENOENT], open, "open the fifo", name);
+  if (raw === undefined) return new Uint8Array();
+  using fifo = new Fd(raw);
   const bytes = new Uint8Array(mostBytes);
-  const count = attempt(() => libc.read(fifo.raw, bytes, BigInt(mostBytes)), EAGAIN);
-  if (count === -1 && errno() !== EAGAIN) throw new SyscallError("read the fifo", errno(), name);
-  return bytes.subarray(0, Math.max(count, 0));
+  const read = (): bigint => libc.read(fifo.raw, bytes, BigInt(mostBytes));
+  return bytes.subarray(0, unless([EAGAIN], read, "read the fifo", name) ?? 0);
 }

@@ -44,7 +44,7 @@ export class Fd implements Disposable {
 
 /** Opens a file, close-on-exec. */
 export function open(path: string, flags: number, mode = 0): Fd {
-  return new Fd(check(libc.open(cstring(path), flags | O_CLOEXEC, mode), "open", path));
+  return new Fd(check(() => libc.open(cstring(path), flags | O_CLOEXEC, mode), "open", path));
 }
 
 /** A copy of a descriptor that belongs to someone else. */

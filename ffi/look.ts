@@ -1,6 +1,6 @@
 /** Looks at files by descriptor: what a path says is never believed twice. */
 
-import { check, errno, SyscallError } from "./errno.ts";
+import { attempt, check, SyscallError, unless } from "./errno.ts";
 import { Fd } from "./fd.ts";
 import { libc } from "./libc.ts";
 import { addressOf, cstring } from "./memory.ts";
@@ -79,7 +79,7 @@ export function isThere(path: string): boolean {
 
 /** Whether nothing lies at a path, for sure: without an error, too. */
 export function isMissing(path: string): boolean {
-  return libc.faccessat(AT_FDCWD, cstring(path), F_OK, AT_SYMLINK_NOFOLLOW) === -1 && errno() === ENOENT;
+  return attempt(() => libc.faccessat(AT_FDCWD, cstring(path), F_OK, AT_SYMLINK_NOFOLLOW)) === -ENOENT;
 }
 
 /** A directory or file by its descriptor, for nothing but to look at it (O_PATH). */
@@ -105,12 +105,13 @@ export function openInside(root: Fd, path: string, more = 0n): Fd | undefined {
   HOW[0] = BigInt(O_PATH | O_CLOEXEC);
   HOW[2] = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | more;
   howAddress ??= addressOf(HOW);
+  const open = (): bigint =>
+    libc.syscall(SYS_openat2, BigInt(root.raw), address, howAddress!, BigInt(HOW_BYTES));
   for (let tries = 1;; tries++) {
-    const raw = libc.syscall(SYS_openat2, BigInt(root.raw), address, howAddress, BigInt(HOW_BYTES));
-    if (raw >= 0n) return new Fd(Number(raw));
-    const failed = errno();
-    if (failed === ENOENT) return undefined;
-    if (failed !== EAGAIN || tries === TRIES) throw new SyscallError("look at", failed, path);
+    const raw = attempt(open, EAGAIN);
+    if (raw >= 0) return new Fd(raw);
+    if (raw === -ENOENT) return undefined;
+    if (raw !== -EAGAIN || tries === TRIES) throw new SyscallError("look at", -raw, path);
   }
 }
 
@@ -178,12 +179,8 @@ export function placeOf(fd: Fd): Place {
  */
 export function placeIn(directory: Fd, name: string): Place | undefined {
   const flags = AT_NO_AUTOMOUNT | AT_SYMLINK_NOFOLLOW;
-  if (libc.statx(directory.raw, nameOf(name).bytes, flags, STATX_PLACE, STATX) === 0) {
-    return placeFrom(STATX_VIEW);
-  }
-  const failed = errno();
-  if (failed === ENOENT) return undefined;
-  throw new SyscallError("look at", failed, name);
+  const look = (): number => libc.statx(directory.raw, nameOf(name).bytes, flags, STATX_PLACE, STATX);
+  return unless([ENOENT], look, "look at", name) === undefined ? undefined : placeFrom(STATX_VIEW);
 }
 
 /** What lies at a path of the host, through links; from `directory` if it is given and the path is relative. */
@@ -193,7 +190,7 @@ export function placeAt(path: string, directory?: Fd): Place {
 
 /** `struct statx` (statx(2)), until the next call. */
 function statx(directory: number, path: string, flags: number, bytes = nameOf(path).bytes): DataView {
-  check(libc.statx(directory, bytes, flags, STATX_PLACE, STATX), "look at", path);
+  check(() => libc.statx(directory, bytes, flags, STATX_PLACE, STATX), "look at", path);
   return STATX_VIEW;
 }
 

@@ -1,6 +1,6 @@
 /** Notes at directories (xattr(7)): they go when the directory does. */
 
-import { errno, SyscallError } from "./errno.ts";
+import { unless } from "./errno.ts";
 import { libc } from "./libc.ts";
 import { cstring } from "./memory.ts";
 
@@ -22,13 +22,10 @@ export function setMark(path: string, name: string, value: string): boolean {
 export function getMark(path: string, name: string): string | undefined {
   for (const kind of KINDS) {
     const bytes = new Uint8Array(MOST_BYTES);
-    const size = libc.getxattr(cstring(path), cstring(`${kind}.${name}`), bytes, BigInt(bytes.length));
-    if (Number(size) !== -1) return new TextDecoder().decode(bytes.subarray(0, Number(size)));
-    const failed = errno();
-    if (failed === ENOENT) return undefined;
-    if (![ENODATA, EOPNOTSUPP, EPERM].includes(failed)) {
-      throw new SyscallError("read the note at", failed, path);
-    }
+    const read = (): bigint =>
+      libc.getxattr(cstring(path), cstring(`${kind}.${name}`), bytes, BigInt(bytes.length));
+    const size = unless([ENOENT, ENODATA, EOPNOTSUPP, EPERM], read, "read the note at", path);
+    if (size !== undefined) return new TextDecoder().decode(bytes.subarray(0, size));
   }
   return undefined;
 }

@@ -1,4 +1,4 @@
-import { check, errno, SyscallError } from "./errno.ts";
+import { attempt, check, SyscallError, unless } from "./errno.ts";
 import { Fd, open } from "./fd.ts";
 import { libc } from "./libc.ts";
 import { cstring } from "./memory.ts";
@@ -16,13 +16,12 @@ const [O_RDONLY, O_RDWR, O_TMPFILE_x86_64] = [0, 2, 0o20200000];
  * /proc/self/exe (CVE-2019-5736). Where `vm.memfd_noexec=2` forbids that, a file without a name takes its place.
  */
 export function executable(name: string, bytes: Uint8Array<ArrayBuffer>): Fd {
-  let raw = libc.memfd_create(cstring(name), MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+  const how = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+  let raw = attempt(() => libc.memfd_create(cstring(name), how | MFD_EXEC));
   // Kernels before 6.3 do not know MFD_EXEC: there every memfd is executable.
-  if (raw === -1 && errno() === EINVAL) {
-    raw = libc.memfd_create(cstring(name), MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  }
-  if (raw === -1 && errno() === EACCES) return unnamed(name, bytes);
-  if (raw === -1) throw new SyscallError("make a memory file", errno(), name);
+  if (raw === -EINVAL) raw = attempt(() => libc.memfd_create(cstring(name), how));
+  if (raw === -EACCES) return unnamed(name, bytes);
+  if (raw < 0) throw new SyscallError("make a memory file", -raw, name);
   const fd = new Fd(raw);
   try {
     writeAll(fd, bytes, name);
@@ -36,10 +35,11 @@ export function executable(name: string, bytes: Uint8Array<ArrayBuffer>): Fd {
 
 /** An empty file that is nowhere on disk, to read and write. */
 export function emptyMemoryFile(name: string): Fd {
-  let raw = libc.memfd_create(cstring(name), MFD_CLOEXEC | MFD_NOEXEC_SEAL);
-  if (raw === -1 && errno() === EINVAL) raw = libc.memfd_create(cstring(name), MFD_CLOEXEC); // before Linux 6.3
-  if (raw === -1) throw new SyscallError("make a memory file", errno(), name);
-  return new Fd(raw);
+  const make = (how: number) => (): number => libc.memfd_create(cstring(name), MFD_CLOEXEC | how);
+  const does = "make a memory file";
+  return new Fd(
+    unless([EINVAL], make(MFD_NOEXEC_SEAL), does, name) ?? check(make(0), does, name), // before Linux 6.3
+  );
 }
 
 /** A file that is nowhere on disk, open to read from its begin. */

@@ -1,4 +1,4 @@
-import { check, errno, SyscallError } from "./errno.ts";
+import { check, SyscallError, unless } from "./errno.ts";
 import { Fd, open } from "./fd.ts";
 import { libc } from "./libc.ts";
 import {
@@ -184,11 +184,9 @@ export class RouteSocket implements Disposable {
   indexOf(name: string): number | undefined {
     const request = new Uint8Array(IFREQ_BYTES);
     request.set(text(name));
-    if (libc.ioctl(this.#socket.raw, SIOCGIFINDEX, request) === 0) {
-      return new DataView(request.buffer).getInt32(IFREQ_INDEX, true);
-    }
-    if (errno() === ENODEV) return undefined;
-    throw new SyscallError("look for network device", errno(), name);
+    const ask = (): number => libc.ioctl(this.#socket.raw, SIOCGIFINDEX, request);
+    if (unless([ENODEV], ask, "look for network device", name) === undefined) return undefined;
+    return new DataView(request.buffer).getInt32(IFREQ_INDEX, true);
   }
 
   /** Sends a request and takes the answers, without their headers; {@linkcode REFUSED} if it is with the error `unless`. */

@@ -1,4 +1,4 @@
-import { attempt, check, errno, SyscallError } from "./errno.ts";
+import { attempt, check, SyscallError } from "./errno.ts";
 import { Fd } from "./fd.ts";
 import { libc } from "./libc.ts";
 
@@ -43,9 +43,9 @@ export class PacketLog implements Disposable {
     while (packets.length < most) {
       const read = (): bigint | number => libc.read(this.#socket.raw, this.#buffer, BigInt(BUFFER_BYTES));
       const length = attempt(read, EAGAIN);
-      if (length === -1 && errno() === ENOBUFS) continue; // there were more than the socket holds
-      if (length === -1 && errno() === EAGAIN) break;
-      check(length, "receive a logged packet");
+      if (length === -ENOBUFS) continue; // there were more than the socket holds
+      if (length === -EAGAIN) break;
+      if (length < 0) throw new SyscallError("receive a logged packet", -length);
       packets.push(...this.#packets(length));
     }
     return packets;

@@ -76,8 +76,9 @@ export function changeElements(changes: readonly ElementChange[]): void {
       libc.setsockopt(socket.raw, SOL_SOCKET, what, room, 4);
     }
   }
-  check(libc.write(socket.raw, all, BigInt(all.length)), does);
+  check(() => libc.write(socket.raw, all, BigInt(all.length)), does);
   for (let refused = 0;;) {
+    // Not made again when it fails: whose answer was lost would wait for ever.
     const length = check(libc.read(socket.raw, BUFFER, BigInt(BUFFER_BYTES)), does);
     const view = new DataView(BUFFER.buffer);
     for (let at = 0; at + HEADER < length; at += aligned(Math.max(view.getUint32(at, true), HEADER))) {

@@ -1,6 +1,6 @@
 /** Reads the memory of another process, and what its descriptors are. */
 
-import { errno } from "./errno.ts";
+import { attempt } from "./errno.ts";
 import type { Fd } from "./fd.ts";
 import { libc } from "./libc.ts";
 import { addressOf } from "./memory.ts";
@@ -67,5 +67,5 @@ function option(socket: Fd, name: number): number | undefined {
 export function isOnReadonlyMount(fd: Fd): boolean {
   const [W_OK, EROFS] = [2, 30];
   const path = new TextEncoder().encode(`/proc/self/fd/${fd.raw}\0`);
-  return libc.faccessat(-100, path, W_OK, 0) === -1 && errno() === EROFS;
+  return attempt(() => libc.faccessat(-100, path, W_OK, 0), EROFS) === -EROFS;
 }

@@ -1,5 +1,5 @@
 import { addressText } from "./address.ts";
-import { attempt, check, errno, SyscallError } from "./errno.ts";
+import { check, unless } from "./errno.ts";
 import { duplicate, Fd, pipe } from "./fd.ts";
 import { libc } from "./libc.ts";
 
@@ -121,9 +121,6 @@ export class SplicePipe implements Disposable {
 function splice(from: Fd, to: Fd, most: number): number | undefined {
   const flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK;
   const bytes = BigInt(Math.floor(most));
-  const count = attempt(() => libc.splice(from.raw, null, to.raw, null, bytes, flags), EAGAIN);
-  if (count >= 0) return count;
-  const number = errno();
-  if (number === EAGAIN || number === EINTR) return undefined;
-  throw new SyscallError("move bytes between connections", number);
+  const move = (): bigint => libc.splice(from.raw, null, to.raw, null, bytes, flags);
+  return unless([EAGAIN, EINTR], move, "move bytes between connections");
 }

@@ -1,4 +1,4 @@
-import { check, errno } from "./errno.ts";
+import { unless } from "./errno.ts";
 import { libc } from "./libc.ts";
 
 const EINTR = 4;
@@ -12,8 +12,9 @@ const EINTR = 4;
  */
 export function pollOne(poll: Int32Array<ArrayBuffer>, timeoutMs: number, doing: string): boolean {
   const end = performance.now() + timeoutMs;
-  for (let leftMs = timeoutMs;; leftMs = Math.max(0, Math.ceil(end - performance.now()))) {
-    const found = libc.poll(poll, 1n, leftMs);
-    if (found !== -1 || errno() !== EINTR) return check(found, doing) > 0;
+  const wait = (): number => libc.poll(poll, 1n, Math.max(0, Math.ceil(end - performance.now())));
+  for (;;) {
+    const found = unless([EINTR], wait, doing);
+    if (found !== undefined) return found > 0;
   }
 }

@@ -1,5 +1,5 @@
 import { keepEnds } from "./ends.ts";
-import { check, errno, SyscallError } from "./errno.ts";
+import { check, SyscallError, unless } from "./errno.ts";
 import { Fd } from "./fd.ts";
 import { libc } from "./libc.ts";
 import { placeOf } from "./look.ts";
@@ -26,7 +26,9 @@ export interface Ending {
 
 /** A descriptor that names a process for as long as it is held (pidfd_open(2)). */
 export function openPidFd(pid: number): Fd {
-  return new Fd(check(libc.syscall(SYS_pidfd_open, BigInt(pid), 0n, 0n, 0n), "open process", String(pid)));
+  return new Fd(
+    check(() => libc.syscall(SYS_pidfd_open, BigInt(pid), 0n, 0n, 0n), "open process", String(pid)),
+  );
 }
 
 /**
@@ -48,10 +50,8 @@ export function takeFd(pidFd: Fd, number: number): Fd {
 
 /** Sends a signal; false if the process has ended already. */
 export function signalPidFd(pidFd: Fd, signal: number): boolean {
-  const result = libc.syscall(SYS_pidfd_send_signal, BigInt(pidFd.raw), BigInt(signal), 0n, 0n);
-  if (Number(result) === 0) return true;
-  if (errno() === ESRCH) return false;
-  throw new SyscallError("send a signal", errno());
+  const send = (): bigint => libc.syscall(SYS_pidfd_send_signal, BigInt(pidFd.raw), BigInt(signal), 0n, 0n);
+  return unless([ESRCH], send, "send a signal") !== undefined;
 }
 
 /** Signals a child that nobody has waited for yet: until then its pid is its own (kill(2)). */
@@ -65,9 +65,8 @@ const WNOHANG = 1;
 export function reap(pid: number, wait: boolean): Ending | undefined {
   const status = new Int32Array(1);
   const usage = new BigInt64Array(18); // struct rusage: utime, stime (sec, µs), maxrss (KiB), …
-  const found = libc.wait4(pid, status, wait ? 0 : WNOHANG, usage);
-  if (found === -1 && errno() !== ECHILD) throw new SyscallError("wait for process", errno(), String(pid));
-  if (found <= 0) return undefined;
+  const take = (): number => libc.wait4(pid, status, wait ? 0 : WNOHANG, usage);
+  if (!unless([ECHILD], take, "wait for process", String(pid))) return undefined;
   const word = status[0]!;
   const signal = word & 0x7f;
   return {

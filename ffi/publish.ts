@@ -1,10 +1,11 @@
-import { check, errno, SyscallError } from "./errno.ts";
+import { unless } from "./errno.ts";
 import { open } from "./fd.ts";
 import { libc } from "./libc.ts";
 import { cstring } from "./memory.ts";
+import { removeIfThere } from "./remove.ts";
 import { writeAll } from "./socket.ts";
 
-const [O_WRONLY, AT_FDCWD, AT_SYMLINK_FOLLOW, EEXIST, ENOENT] = [1, -100, 0x400, 17, 2];
+const [O_WRONLY, AT_FDCWD, AT_SYMLINK_FOLLOW, EEXIST] = [1, -100, 0x400, 17];
 /** With O_DIRECTORY in it, whose value differs. */
 const O_TMPFILE = Deno.build.arch === "x86_64" ? 0o20200000 : 0o20040000;
 
@@ -17,11 +18,8 @@ const O_TMPFILE = Deno.build.arch === "x86_64" ? 0o20200000 : 0o20040000;
 export function publish(directory: string, file: string, bytes: Uint8Array<ArrayBuffer>): void {
   using fd = open(directory, O_TMPFILE | O_WRONLY, 0o600);
   writeAll(fd, bytes, file);
-  if (libc.unlinkat(AT_FDCWD, cstring(file), 0) === -1 && errno() !== ENOENT) {
-    throw new SyscallError("remove", errno(), file);
-  }
+  removeIfThere(file);
   const self = cstring(`/proc/self/fd/${fd.raw}`);
-  const linked = libc.linkat(AT_FDCWD, self, AT_FDCWD, cstring(file), AT_SYMLINK_FOLLOW);
-  if (linked === -1 && errno() === EEXIST) return; // somebody else's has come meanwhile
-  check(linked, "name", file);
+  const link = (): number => libc.linkat(AT_FDCWD, self, AT_FDCWD, cstring(file), AT_SYMLINK_FOLLOW);
+  unless([EEXIST], link, "name", file); // somebody else's may have come meanwhile
 }

@@ -1,4 +1,4 @@
-import { errno, SyscallError } from "./errno.ts";
+import { unless } from "./errno.ts";
 import { libc } from "./libc.ts";
 import { cstring } from "./memory.ts";
 
@@ -10,7 +10,5 @@ const ENOENT = 2;
  * a tenth of a millisecond to make.
  */
 export function removeIfThere(path: string): boolean {
-  if (libc.unlinkat(AT_FDCWD, cstring(path), 0) === 0) return true;
-  if (errno() === ENOENT) return false;
-  throw new SyscallError("remove", errno(), path);
+  return unless([ENOENT], () => libc.unlinkat(AT_FDCWD, cstring(path), 0), "remove", path) !== undefined;
 }

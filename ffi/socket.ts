@@ -1,4 +1,4 @@
-import { attempt, check, errno, SyscallError } from "./errno.ts";
+import { attempt, check, SyscallError, unless } from "./errno.ts";
 import { Fd } from "./fd.ts";
 import { libc } from "./libc.ts";
 import { addressOf } from "./memory.ts";
@@ -57,11 +57,9 @@ class Message {
 export function receive(socket: Fd, size: number): Received {
   const message = new Message(size);
   const flags = MSG_DONTWAIT | MSG_CMSG_CLOEXEC;
-  const length = attempt(() => libc.recvmsg(socket.raw, message.block, flags), EAGAIN);
-  if (length === -1) {
-    if (errno() === EAGAIN) return "nothing";
-    throw new SyscallError("receive from a socket", errno());
-  }
+  const take = (): bigint => libc.recvmsg(socket.raw, message.block, flags);
+  const length = unless([EAGAIN], take, "receive from a socket");
+  if (length === undefined) return "nothing";
   if (length === 0) return "end";
   const { fd } = message;
   const bytes = message.payload.slice(0, length);
@@ -77,9 +75,9 @@ const READ_BYTES = 65536;
  */
 export function readSome(fd: Fd, mostBytes: number = READ_BYTES): Uint8Array<ArrayBuffer> | undefined {
   const buffer = new Uint8Array(mostBytes);
-  const length = attempt(() => libc.read(fd.raw, buffer, BigInt(buffer.length)), EAGAIN);
-  if (length === -1 && errno() === EAGAIN) return undefined;
-  return buffer.subarray(0, check(length, "read from a descriptor"));
+  const read = (): bigint => libc.read(fd.raw, buffer, BigInt(buffer.length));
+  const length = unless([EAGAIN], read, "read from a descriptor");
+  return length === undefined ? undefined : buffer.subarray(0, length);
 }
 
 const AF_UNIX = 1;
@@ -170,19 +168,18 @@ export function tryConnect(path: string): Fd | "nobody" | "busy" {
   const address = unixAddress(path);
   const how = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
   const socket = new Fd(check(libc.socket(AF_UNIX, how, 0), "make a socket"));
-  if (libc.connect(socket.raw, address, address.length) === 0) return socket;
-  const failed = errno();
+  const result = attempt(() => libc.connect(socket.raw, address, address.length), EAGAIN);
+  if (result === 0) return socket;
   socket[Symbol.dispose]();
-  if (failed === EAGAIN) return "busy";
-  if (failed === ENOENT || failed === ECONNREFUSED) return "nobody";
-  throw new SyscallError("connect to", failed, path);
+  if (result === -EAGAIN) return "busy";
+  if (result === -ENOENT || result === -ECONNREFUSED) return "nobody";
+  throw new SyscallError("connect to", -result, path);
 }
 
 /** Writes what there is room for to a descriptor that never waits, and says how much that was. */
 export function writeSome(fd: Fd, bytes: Uint8Array<ArrayBuffer>): number {
-  const length = attempt(() => libc.write(fd.raw, bytes, BigInt(bytes.length)), EAGAIN);
-  if (length === -1 && errno() === EAGAIN) return 0;
-  return check(length, "write to a descriptor");
+  const write = (): bigint => libc.write(fd.raw, bytes, BigInt(bytes.length));
+  return unless([EAGAIN], write, "write to a descriptor") ?? 0;
 }
 
 /** Sends `bytes` with a descriptor along (SCM_RIGHTS). */
@@ -200,6 +197,7 @@ export function sendWithFd(socket: Fd, bytes: Uint8Array<ArrayBuffer>, fd: Fd): 
 /** Writes all of `bytes` to a blocking descriptor. */
 export function writeAll(fd: Fd, bytes: Uint8Array<ArrayBuffer>, subject: string): void {
   for (let done = 0; done < bytes.length;) {
-    done += check(libc.write(fd.raw, bytes.subarray(done), BigInt(bytes.length - done)), "write", subject);
+    const write = (): bigint => libc.write(fd.raw, bytes.subarray(done), BigInt(bytes.length - done));
+    done += check(write, "write", subject);
   }
 }

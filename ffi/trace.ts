@@ -1,6 +1,6 @@
 /** Asks the kernel for the seccomp filters of a child (ptrace(2)). */
 
-import { errno } from "./errno.ts";
+import { attempt } from "./errno.ts";
 import { libc } from "./libc.ts";
 import { addressOf } from "./memory.ts";
 
@@ -49,8 +49,8 @@ function readFilters(pid: number): Uint8Array[] | undefined {
   const filters: Uint8Array[] = [];
   const to = addressOf(PROGRAM);
   for (let index = 0;; index++) {
-    const instructions = Number(ptrace(SECCOMP_GET_FILTER, pid, index, to));
-    if (instructions < 0) return index > 0 && errno() === ENOENT ? filters : undefined;
+    const instructions = attempt(() => ptrace(SECCOMP_GET_FILTER, pid, index, to));
+    if (instructions < 0) return index > 0 && instructions === -ENOENT ? filters : undefined;
     filters.push(PROGRAM.slice(0, instructions * INSTRUCTION_BYTES));
   }
 }
@@ -62,8 +62,7 @@ function ptrace(request: bigint, pid: number, address = 0, data = 0n): bigint {
 /** Waits until a child has stopped; false if it has ended instead. */
 function waitForStop(pid: number): boolean {
   for (;;) {
-    if (libc.waitid(P_PID, pid, SIGINFO, STOP_OR_END) === 0) break;
-    if (errno() !== EINTR) return false;
+    const found = attempt(() => libc.waitid(P_PID, pid, SIGINFO, STOP_OR_END), EINTR);
+    if (found !== -EINTR) return found === 0 && SIGINFO[CODE_AT] === CLD_TRAPPED;
   }
-  return SIGINFO[CODE_AT] === CLD_TRAPPED;
 }

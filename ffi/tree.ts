@@ -1,6 +1,6 @@
 /** Reads a tree of files by descriptors. Names are bytes to the kernel: here each character of a name is one of them. */
 
-import { check, errno, SyscallError } from "./errno.ts";
+import { check, unless } from "./errno.ts";
 import { Fd } from "./fd.ts";
 import { libc } from "./libc.ts";
 import { addressOf, cstring } from "./memory.ts";
@@ -65,9 +65,8 @@ export interface FileLook {
 /** What is at the name `name` in a directory, itself if that is empty; nothing if there is no such name. */
 export function lookAt(directory: Fd, name = ""): FileLook | undefined {
   const how = name === "" ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW;
-  const result = libc.statx(directory.raw, nameBytes(name), how, STATX_BASIC_STATS, STATX);
-  if (result === -1 && errno() === ENOENT) return undefined;
-  check(result, "look at", name);
+  const look = (): number => libc.statx(directory.raw, nameBytes(name), how, STATX_BASIC_STATS, STATX);
+  if (unless([ENOENT], look, "look at", name) === undefined) return undefined;
   const view = STATX_VIEW;
   const ns = (at: number): bigint =>
     view.getBigInt64(at, true) * 1_000_000_000n + BigInt(view.getUint32(at + 8, true));
@@ -142,17 +141,18 @@ export function attributesOf(file: Fd, isOpen: boolean): Map<string, Uint8Array<
   const path = cstring(isOpen ? "" : `/proc/self/fd/${file.raw}`);
   const [list, value] = BUFFERS;
   const room = BigInt(list.length);
-  const length = Number(isOpen ? libc.flistxattr(file.raw, list, room) : libc.listxattr(path, list, room));
-  if (length === 0 || (length === -1 && errno() === ENOTSUP)) return new Map();
-  const names = nameOf(list.subarray(0, check(length, "list the attributes of a file"))).split("\0");
+  const read = (): bigint =>
+    isOpen ? libc.flistxattr(file.raw, list, room) : libc.listxattr(path, list, room);
+  const length = unless([ENOTSUP], read, "list the attributes of a file") ?? 0;
+  const names = nameOf(list.subarray(0, length)).split("\0");
   const found = new Map<string, Uint8Array<ArrayBuffer>>();
   for (const name of names.filter((each) => each !== "")) {
     const key = nameBytes(name);
-    const bytes = Number(
-      isOpen ? libc.fgetxattr(file.raw, key, value, room) : libc.getxattr(path, key, value, room),
-    );
-    if (bytes === -1 && errno() === ENODATA) continue; // listed, but for others
-    found.set(name, value.slice(0, check(bytes, "read an attribute", name)));
+    const get = (): bigint =>
+      isOpen ? libc.fgetxattr(file.raw, key, value, room) : libc.getxattr(path, key, value, room);
+    const bytes = unless([ENODATA], get, "read an attribute", name);
+    if (bytes === undefined) continue; // listed, but for others
+    found.set(name, value.slice(0, bytes));
   }
   return found;
 }
@@ -160,11 +160,9 @@ export function attributesOf(file: Fd, isOpen: boolean): Map<string, Uint8Array<
 /** The parts of a file that are no holes, as far as its file system tells (lseek(2)). */
 export function* extentsOf(file: Fd, sizeBytes: number): Iterable<[offset: number, bytes: number]> {
   for (let at = 0; at < sizeBytes;) {
-    const from = Number(libc.lseek(file.raw, BigInt(at), SEEK_DATA));
-    if (from === -1) {
-      if (errno() === ENXIO) break;
-      throw new SyscallError("look for the holes of a file", errno());
-    }
+    const find = (): bigint => libc.lseek(file.raw, BigInt(at), SEEK_DATA);
+    const from = unless([ENXIO], find, "look for the holes of a file");
+    if (from === undefined) break;
     const to = Math.min(check(libc.lseek(file.raw, BigInt(from), SEEK_HOLE), "find a hole"), sizeBytes);
     if (to <= from) break;
     yield [from, to - from];
@@ -180,7 +178,7 @@ export function* extentsOf(file: Fd, sizeBytes: number): Iterable<[offset: numbe
 export function copyPart(to: Fd, from: Fd, offset: number, bytes: number): void {
   const place = new BigInt64Array([BigInt(offset)]);
   for (let done = 0; done < bytes;) {
-    const count = check(libc.sendfile(to.raw, from.raw, place, BigInt(bytes - done)), "copy a file");
+    const count = check(() => libc.sendfile(to.raw, from.raw, place, BigInt(bytes - done)), "copy a file");
     if (count === 0) throw new RangeError("Cannot copy a file: it ends too early");
     done += count;
   }

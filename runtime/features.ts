@@ -1,5 +1,5 @@
 import { hasSeccomp } from "../ffi/seccomp.ts";
-import { errno } from "../ffi/errno.ts";
+import { attempt } from "../ffi/errno.ts";
 import { libc } from "../ffi/libc.ts";
 import type { Arch } from "./host/facts.ts";
 import { probeHost, probeLandlock } from "./host/probe.ts";
@@ -84,6 +84,6 @@ const BESIDE_LISTENER = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV";
 /** Asks for a filter at no address: the kernel looks at the flags first, and installs nothing (seccomp(2)). */
 function hasFlag(flag: SeccompFlag, arch: Arch): boolean {
   const number = BigInt(syscallNumber("seccomp", arch));
-  const result = libc.syscall(number, SECCOMP_SET_MODE_FILTER, BigInt(FLAGS[flag]), 0n, 0n);
-  return Number(result) === -1 && errno() === ERRNO.EFAULT;
+  const ask = (): bigint => libc.syscall(number, SECCOMP_SET_MODE_FILTER, BigInt(FLAGS[flag]), 0n, 0n);
+  return attempt(ask, ERRNO.EFAULT) === -ERRNO.EFAULT;
 }

@@ -1,4 +1,4 @@
-import { errno, SyscallError } from "../ffi/errno.ts";
+import { SyscallError, unless } from "../ffi/errno.ts";
 import { type Fd, open } from "../ffi/fd.ts";
 import { libc } from "../ffi/libc.ts";
 import { addressOf } from "../ffi/memory.ts";
@@ -66,11 +66,9 @@ function tryLock(file: Fd, byte: number): boolean {
   view.setInt16(0, F_WRLCK, true);
   view.setBigInt64(8, BigInt(byte), true);
   view.setBigInt64(16, 1n, true);
-  if (libc.fcntl(file.raw, F_OFD_SETLK, addressOf(flock)) !== -1) return true;
-  const code = errno();
-  // Read after the call: the buffer must outlive it.
-  if (view.byteLength > 0 && (code === EAGAIN || code === EACCES)) return false;
-  throw new SyscallError("lock a range of ids in", code, `${DIRECTORY}/ids`);
+  const lock = (): number => libc.fcntl(file.raw, F_OFD_SETLK, addressOf(flock));
+  const locked = unless([EAGAIN, EACCES], lock, "lock a range of ids in", `${DIRECTORY}/ids`);
+  return view.byteLength > 0 && locked !== undefined; // read after the call: the buffer must outlive it
 }
 
 interface Window {

@@ -82,6 +82,10 @@ for (
     ["runtime/plan/x.ts", 'import "../../ffi/fd.ts"', ["runtime/plan/x.ts mentions ffi"]],
     ["cli/x.ts", 'await import("../mod.ts")', ["cli/x.ts loads the whole library"]],
     ["cli/x.ts", 'import { BUILD_ID } from "../mod.ts"', []],
+    ["runtime/x.ts", 'import { check, errno as code } from "../ffi/errno.ts"', ["runtime/x.ts reads errno"]],
+    ["ffi/x.ts", "errnoMemory()[0]", ["ffi/x.ts reads errno"]],
+    ["ffi/x.ts", 'import { attempt, check } from "./errno.ts"', []],
+    ["runtime/plan/x.ts", 'import { errno } from "./op.ts"', []],
     ["tests/x_test.ts", "Deno.exit(1)", []],
   ] as const
 ) {

@@ -25,7 +25,7 @@ export function write(path: string, value: string, doing: string): void {
   try {
     using file = open(path, O_WRONLY);
     const bytes = new TextEncoder().encode(value);
-    check(libc.write(file.raw, bytes, BigInt(bytes.length)), doing, path);
+    check(() => libc.write(file.raw, bytes, BigInt(bytes.length)), doing, path);
   } catch (error) {
     throw error instanceof SyscallError ? new SyscallError(doing, error.errno, path) : error;
   }

@@ -1,4 +1,4 @@
-import { errno } from "../../ffi/errno.ts";
+import { attempt } from "../../ffi/errno.ts";
 import { libc } from "../../ffi/libc.ts";
 import { isInstalled } from "../../ffi/library.ts";
 import { cstring } from "../../ffi/memory.ts";
@@ -19,17 +19,17 @@ const CRIU_TIMEOUT_MS = 10_000;
 /** Asks this host for everything that the checks look at. Three sandboxes are made, in which nothing runs. */
 export async function gather(): Promise<Facts> {
   const { uid, privileged } = probeCaller();
-  const hierarchies = attempt(() => cgroups(read("/proc/self/mountinfo"), read("/proc/self/cgroup")));
+  const hierarchies = tried(() => cgroups(read("/proc/self/mountinfo"), read("/proc/self/cgroup")));
   const images = runDirectory();
   return {
     arch: Deno.build.arch,
     uid,
     privileged,
     program: Deno.execPath(),
-    distribution: attempt(() => /^ID="?([^"\n]*)/m.exec(read("/etc/os-release"))?.[1]) ?? "",
+    distribution: tried(() => /^ID="?([^"\n]*)/m.exec(read("/etc/os-release"))?.[1]) ?? "",
     settings: settings(),
-    namespaces: attempt(() => [...Deno.readDirSync("/proc/self/ns")].map(({ name }) => name)),
-    fileSystems: attempt(() => read("/proc/filesystems").match(/\S+$/gm) ?? []),
+    namespaces: tried(() => [...Deno.readDirSync("/proc/self/ns")].map(({ name }) => name)),
+    fileSystems: tried(() => read("/proc/filesystems").match(/\S+$/gm) ?? []),
     calls: Object.fromEntries(PROBED_CALLS.map((call) => [call, probe(call)])) as Record<ProbedCall, number>,
     trials: {
       sandbox: await tryProgram(),
@@ -43,9 +43,9 @@ export async function gather(): Promise<Facts> {
     writableCgroups: (hierarchies ?? []).filter(({ mountPoint, own }) => isWritable(mountPoint + own)).map((
       { mountPoint },
     ) => mountPoint),
-    capabilities: attempt(() => BigInt(`0x${/^CapEff:\s*(\w+)/m.exec(read("/proc/self/status"))![1]}`)),
+    capabilities: tried(() => BigInt(`0x${/^CapEff:\s*(\w+)/m.exec(read("/proc/self/status"))![1]}`)),
     newuidmap: (Deno.env.get("PATH") ?? "").split(":").some((directory) => exists(`${directory}/newuidmap`)),
-    subordinate: attempt(() => hasSubordinate(uid)),
+    subordinate: tried(() => hasSubordinate(uid)),
     images: images?.startsWith("/") ? { directory: images, writable: isWritable(images) } : undefined,
     landlock: probeLandlock(),
   };
@@ -61,8 +61,8 @@ const NONSENSE: Record<ProbedCall, readonly [bigint, bigint, bigint, bigint]> = 
 };
 
 function probe(call: ProbedCall): number {
-  const result = libc.syscall(BigInt(syscallNumber(call, Deno.build.arch)), ...NONSENSE[call]);
-  return Number(result) === -1 ? errno() : 0;
+  const ask = (): bigint => libc.syscall(BigInt(syscallNumber(call, Deno.build.arch)), ...NONSENSE[call]);
+  return Math.max(0, -attempt(ask));
 }
 
 function isWritable(path: string): boolean {
@@ -78,7 +78,7 @@ function hasSubordinate(uid: number): boolean {
 async function criu(uid: number): Promise<Criu | undefined> {
   const home = Deno.env.get("XDG_DATA_HOME") || `${Deno.env.get("HOME") ?? ""}/.local/share`;
   const unpacked = [`${home}/ai-sandbox/criu`, "/opt/ai-sandbox/criu"].map((base) =>
-    attempt(() => JSON.parse(read(`${base}/criu.json`)).criu)
+    tried(() => JSON.parse(read(`${base}/criu.json`)).criu)
   );
   const path = unpacked.find((each) => typeof each === "string" && exists(each)) ?? "criu";
   try {
@@ -99,10 +99,10 @@ function read(path: string): string {
 }
 
 function exists(path: string): boolean {
-  return attempt(() => Deno.statSync(path)) !== undefined;
+  return tried(() => Deno.statSync(path)) !== undefined;
 }
 
-function attempt<Value>(get: () => Value): Value | undefined {
+function tried<Value>(get: () => Value): Value | undefined {
   try {
     return get();
   } catch {

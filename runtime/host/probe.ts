@@ -1,4 +1,4 @@
-import { check, errno } from "../../ffi/errno.ts";
+import { attempt, check } from "../../ffi/errno.ts";
 import { libc } from "../../ffi/libc.ts";
 import { inUserNamespace } from "../../ffi/user_namespace.ts";
 import { UnsupportedError } from "../errors.ts";
@@ -83,9 +83,13 @@ function openFiles(): Host["openFiles"] {
  */
 export function probeLandlock(): number | undefined {
   const flags = LANDLOCK_CREATE_RULESET_VERSION;
-  const version = Number(libc.syscall(SYS_landlock_create_ruleset, 0n, 0n, flags, 0n));
+  const version = attempt(
+    () => libc.syscall(SYS_landlock_create_ruleset, 0n, 0n, flags, 0n),
+    ENOSYS,
+    EOPNOTSUPP,
+  );
   if (version >= 0) return version;
-  return errno() === ENOSYS || errno() === EOPNOTSUPP ? 0 : undefined;
+  return version === -ENOSYS || version === -EOPNOTSUPP ? 0 : undefined;
 }
 
 /** The mounted cgroup hierarchies (proc_pid_mountinfo(5), cgroups(7)). */

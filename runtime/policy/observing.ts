@@ -1,4 +1,4 @@
-import { errno } from "../../ffi/errno.ts";
+import { attempt } from "../../ffi/errno.ts";
 import { libc } from "../../ffi/libc.ts";
 import { resolveSyscall } from "../../ffi/seccomp.ts";
 import type { Host } from "../host/facts.ts";
@@ -33,6 +33,6 @@ export function observingFilter({ arch }: Pick<Host, "arch">): Filter {
  */
 function flags(arch: Host["arch"]): number {
   const both = FLAG_NEW_LISTENER | FLAGS.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
-  const result = libc.syscall(SYS_seccomp[arch], SECCOMP_SET_MODE_FILTER, BigInt(both), 0n, 0n);
-  return result === -1n && errno() === EFAULT ? both : FLAG_NEW_LISTENER;
+  const ask = (): bigint => libc.syscall(SYS_seccomp[arch], SECCOMP_SET_MODE_FILTER, BigInt(both), 0n, 0n);
+  return attempt(ask, EFAULT) === -EFAULT ? both : FLAG_NEW_LISTENER;
 }

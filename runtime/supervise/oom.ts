@@ -1,4 +1,4 @@
-import { errno, SyscallError } from "../../ffi/errno.ts";
+import { attempt, SyscallError } from "../../ffi/errno.ts";
 import { open } from "../../ffi/fd.ts";
 import { libc } from "../../ffi/libc.ts";
 
@@ -7,7 +7,7 @@ const O_NONBLOCK = 0o4000;
 const RECORD_BYTES = 8192;
 /** More than any log buffer holds. */
 const MOST_RECORDS = 200_000;
-const EPIPE = 32;
+const [EAGAIN, EPIPE] = [11, 32];
 /** PROC_PID_INIT_INO of include/linux/proc_ns.h. */
 const INITIAL_PID_NAMESPACE = "pid:[4026531836]";
 
@@ -25,10 +25,10 @@ export function wasOomKilled(pid: number): boolean | null {
     const decoder = new TextDecoder();
     const line = new RegExp(`out of memory.*Killed process ${pid} \\(`, "i");
     for (let count = 0; count < MOST_RECORDS; count++) {
-      const length = Number(libc.read(log.raw, record, BigInt(RECORD_BYTES)));
-      // EPIPE: records were overwritten while we read; what follows is still to come.
-      if (length <= 0 && errno() !== EPIPE) return false;
-      if (length > 0 && line.test(decoder.decode(record.subarray(0, length)))) return true;
+      const length = attempt(() => libc.read(log.raw, record, BigInt(RECORD_BYTES)), EAGAIN, EPIPE);
+      if (length === -EPIPE) continue; // records were overwritten while we read: what follows is still to come
+      if (length <= 0) return false;
+      if (line.test(decoder.decode(record.subarray(0, length)))) return true;
     }
     return false;
   } catch (error) {

@@ -1,4 +1,4 @@
-import { attempt, errno, SyscallError } from "../../ffi/errno.ts";
+import { attempt, SyscallError, unless } from "../../ffi/errno.ts";
 import { type Fd, setNonblocking } from "../../ffi/fd.ts";
 import { libc } from "../../ffi/libc.ts";
 import { EPOLLIN, EPOLLOUT, reactor } from "../launch/reactor.ts";
@@ -33,13 +33,12 @@ export function readable(fd: Fd): Owned<ReadableStream<Uint8Array<ArrayBuffer>>>
   /** Takes one chunk, or the end; false if there is neither. */
   const take = (): boolean => {
     const buffer = new Uint8Array(CHUNK_BYTES);
-    const count = attempt(() => libc.read(fd.raw, buffer, BigInt(CHUNK_BYTES)), EAGAIN);
-    const why = count === -1 ? errno() : 0;
-    if (why === EAGAIN) return false;
+    const count = attempt(() => libc.read(fd.raw, buffer, BigInt(CHUNK_BYTES)), EAGAIN, EIO);
+    if (count === -EAGAIN) return false;
     // A terminal whose program is gone reads as EIO.
-    if (count === 0 || why === EIO) end();
+    if (count === 0 || count === -EIO) end();
     else if (count > 0) controller.enqueue(buffer.subarray(0, count));
-    else throw new SyscallError("read from the sandbox", why);
+    else throw new SyscallError("read from the sandbox", -count);
     return true;
   };
   const stream = new ReadableStream({
@@ -78,10 +77,9 @@ export function writable(fd: Fd): Owned<WritableStream<Uint8Array<ArrayBuffer>>>
       for (let done = 0; done < chunk.length;) {
         if (fd.closed) throw new SyscallError("write to the sandbox", EPIPE);
         const rest = chunk.subarray(done);
-        const count = attempt(() => libc.write(fd.raw, rest, BigInt(rest.length)), EAGAIN);
-        const why = count === -1 ? errno() : 0;
-        if (count >= 0) done += count;
-        else if (why !== EAGAIN) throw new SyscallError("write to the sandbox", why);
+        const send = (): bigint => libc.write(fd.raw, rest, BigInt(rest.length));
+        const count = unless([EAGAIN], send, "write to the sandbox");
+        if (count !== undefined) done += count;
         else {
           waiting = wait(fd, EPOLLOUT);
           await waiting.done;

@@ -1,4 +1,4 @@
-import { errno } from "../../ffi/errno.ts";
+import { attempt } from "../../ffi/errno.ts";
 import { errnoName } from "../../ffi/errno_names.ts";
 import { Fd } from "../../ffi/fd.ts";
 import { libc } from "../../ffi/libc.ts";
@@ -13,8 +13,8 @@ const THREADS = 5;
 
 /** Why the kernel does not let a pager hear of what a process does with its memory; nothing if it does. */
 export function refusalOfKernel(): string | undefined {
-  const raw = Number(libc.syscall(SYS_userfaultfd, O_CLOEXEC, 0n, 0n, 0n));
-  if (raw < 0) return `the kernel refuses userfaultfd: ${errnoName(errno())}`;
+  const raw = attempt(() => libc.syscall(SYS_userfaultfd, O_CLOEXEC, 0n, 0n, 0n));
+  if (raw < 0) return `the kernel refuses userfaultfd: ${errnoName(-raw)}`;
   using uffd = new Fd(raw);
   const asked = new BigUint64Array([UFFD_API, EVENTS, 0n]);
   if (libc.ioctl(uffd.raw, UFFDIO_API, asked) === 0) return undefined;

@@ -59,6 +59,12 @@ const WORDS: readonly { word: RegExp; says: string; where: (path: string) => boo
     says: "loads the whole library",
     where: (path) => !isUnder(path, "cli"),
   },
+  {
+    // What errno says may be of a call of V8's: there it is asked for a second time.
+    word: /\berrnoMemory\b|\bimport \{[^}]*\berrno\b[^}]*\} from "[./\w]*\/errno\.ts"/,
+    says: "reads errno",
+    where: (path) => ["ffi/errno.ts", "ffi/library.ts"].includes(path),
+  },
 ];
 
 /** The layer that a file belongs to, or nothing if the table does not know it. */

@@ -1,5 +1,9 @@
-import { deepEqual, equal, ok, rejects } from "node:assert/strict";
+import { deepEqual, equal, ok, rejects, throws } from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { Fd } from "../../../../ffi/fd.ts";
+import { libc } from "../../../../ffi/libc.ts";
+import { descriptorOf, SplicePipe } from "../../../../ffi/pipe.ts";
+import { pollOne } from "../../../../ffi/poll.ts";
 import { Flow } from "../../../../network/proxy/sandbox.ts";
 import { allowed, copy, type Direction, TooMuch } from "../../../../network/proxy/splice.ts";
 import { ConnectionStream } from "../../../../network/proxy/stream.ts";
@@ -152,4 +156,26 @@ Deno.test("allowed() gives others their turn after some bytes, even if nothing h
     await allowed(1 << 20, direction);
   }
   ok(isOthersTurn);
+});
+
+Deno.test("SplicePipe tells a connection that was cut from one that has ended", async () => {
+  const before = descriptors();
+  const [AF_INET, SOCK_STREAM, SOCK_CLOEXEC, SOL_SOCKET, SO_LINGER, POLLIN] = [2, 1, 0o2000000, 1, 13, 1];
+  {
+    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const { port } = listener.addr;
+    const theirs = new Fd(libc.socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const address = new Uint8Array(16); // struct sockaddr_in
+    address.set([AF_INET, 0, port >> 8, port & 0xff, 127, 0, 0, 1]);
+    equal(libc.connect(theirs.raw, address, address.length), 0);
+    using ours = await listener.accept();
+    const [from, to] = [1, 2].map(() => descriptorOf(ours.localAddr, ours.remoteAddr)!);
+    using pipe = new SplicePipe(from!, to!);
+    equal(pipe.fill(8), undefined);
+    libc.setsockopt(theirs.raw, SOL_SOCKET, SO_LINGER, Int32Array.of(1, 0), 8); // to close it resets it
+    theirs[Symbol.dispose]();
+    ok(pollOne(new Int32Array([from!.raw, POLLIN]), 30_000, "wait"));
+    throws(() => pipe.fill(8), /ECONNRESET/);
+  }
+  await noneLeft(before);
 });
