@@ -23,6 +23,7 @@ export { readOverlay } from "./runtime/overlay_choice.ts";
 export { readSize } from "./runtime/size.ts";
 export { isShareable } from "./runtime/command.ts";
 export { compile } from "./runtime/compile.ts";
+export { type WholeFileOptions, writeWholeFile } from "./runtime/whole_file.ts";
 export { diffPlans, type PlanDifference, planOf, type PlanText } from "./runtime/plans.ts";
 export { diagnose, type Diagnosis } from "./runtime/doctor.ts";
 export type { Answer, Row as DoctorRow } from "./runtime/doctor/row.ts";

@@ -1,4 +1,4 @@
-import { type Cut, LaunchError, type Result } from "../mod.ts";
+import { type Cut, LaunchError, type Result, type WholeFileOptions, writeWholeFile } from "../mod.ts";
 import { exitCode } from "./report.ts";
 
 /** Writes the record of a run, and what was cut from an untrusted bundle, whole or not at all. */
@@ -39,19 +39,25 @@ function json(value: unknown): string {
   return JSON.stringify(value, null, 2) + "\n";
 }
 
-/** Writes a file whole or not at all. */
-export async function writeWhole(what: string, file: string, text: string): Promise<void> {
-  const temporary = `${file}.${crypto.randomUUID().slice(0, 8)}`;
+/** Writes a file whole or not at all, with the options of `writeWholeFile`. */
+export async function writeWhole(
+  what: string,
+  file: string,
+  content: string | Uint8Array<ArrayBuffer>,
+  options: WholeFileOptions = {},
+): Promise<void> {
   try {
-    using opened = await Deno.open(temporary, { write: true, createNew: true });
-    const bytes = new TextEncoder().encode(text);
-    for (let done = 0; done < bytes.length;) done += await opened.write(bytes.subarray(done));
-    await opened.syncData();
-    await Deno.rename(temporary, file);
+    await writeWholeFile(
+      file,
+      typeof content === "string" ? new TextEncoder().encode(content) : content,
+      options,
+    );
   } catch (cause) {
-    await Deno.remove(temporary).catch(() => {});
-    throw new Error(`Cannot write ${what} "${file}": ${cause instanceof Error ? cause.message : cause}`, {
-      cause,
-    });
+    throw new Error(
+      `Cannot write ${what && `${what} `}"${file}": ${cause instanceof Error ? cause.message : cause}`,
+      {
+        cause,
+      },
+    );
   }
 }

@@ -1,5 +1,5 @@
-import { unless } from "./errno.ts";
-import { open } from "./fd.ts";
+import { check, unless } from "./errno.ts";
+import { type Fd, open } from "./fd.ts";
 import { libc } from "./libc.ts";
 import { cstring } from "./memory.ts";
 import { removeIfThere } from "./remove.ts";
@@ -16,10 +16,38 @@ const O_TMPFILE = Deno.build.arch === "x86_64" ? 0o20200000 : 0o20040000;
  * @param directory Where `file` lies; its file system must know files without a name (O_TMPFILE in open(2)).
  */
 export function publish(directory: string, file: string, bytes: Uint8Array<ArrayBuffer>): void {
-  using fd = open(directory, O_TMPFILE | O_WRONLY, 0o600);
-  writeAll(fd, bytes, file);
+  using fd = writeNameless(directory, file, { bytes, mode: 0o600 });
   removeIfThere(file);
+  nameFile(fd, file); // somebody else's may have come meanwhile
+}
+
+/**
+ * Writes a file that has no name yet, and goes with its descriptor.
+ *
+ * @param directory As {@linkcode publish} has it.
+ * @param file What messages call it.
+ */
+export function writeNameless(
+  directory: string,
+  file: string,
+  { bytes, mode, toDisk = false }: {
+    readonly bytes: Uint8Array<ArrayBuffer>;
+    readonly mode: number;
+    /** Whether its bytes are to outlast a power cut. */
+    readonly toDisk?: boolean;
+  },
+): Fd {
+  using stack = new DisposableStack();
+  const fd = stack.use(open(directory, O_TMPFILE | O_WRONLY, mode));
+  writeAll(fd, bytes, file);
+  if (toDisk) check(libc.fdatasync(fd.raw), "write", file);
+  stack.move();
+  return fd;
+}
+
+/** Names a file that has no name; false if there is another one of that name. */
+export function nameFile(fd: Fd, file: string): boolean {
   const self = cstring(`/proc/self/fd/${fd.raw}`);
   const link = (): number => libc.linkat(AT_FDCWD, self, AT_FDCWD, cstring(file), AT_SYMLINK_FOLLOW);
-  unless([EEXIST], link, "name", file); // somebody else's may have come meanwhile
+  return unless([EEXIST], link, "name", file) !== undefined;
 }

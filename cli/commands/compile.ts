@@ -2,6 +2,7 @@ import { compile, readOverlay, UsageError } from "../../mod.ts";
 import { type CommandHelp, readArguments } from "../args.ts";
 import type { Command } from "../main.ts";
 import { print } from "../print.ts";
+import { writeWhole } from "../result_file.ts";
 
 const help: CommandHelp = {
   name: "compile",
@@ -30,14 +31,7 @@ async function run(argv: readonly string[]): Promise<number> {
     bundle,
     ...(overlay !== undefined && { overlay: readOverlay(overlay, "--overlay") }),
   });
-  const temporary = `${output}.${crypto.randomUUID().slice(0, 8)}`;
-  try {
-    await Deno.writeFile(temporary, elf, { createNew: true, mode: MODE });
-    await Deno.rename(temporary, output);
-  } catch (cause) {
-    await Deno.remove(temporary).catch(() => {});
-    throw new Error(`Cannot write "${output}": ${cause instanceof Error ? cause.message : cause}`, { cause });
-  }
+  await writeWhole("", output, elf, { mode: MODE, keepsOld: true });
   await print(`${output}: ${elf.length} bytes\n`);
   return 0;
 }

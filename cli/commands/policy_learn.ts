@@ -84,7 +84,7 @@ export async function learnCommand(argv: readonly string[]): Promise<number> {
   const text = await policyText(lesson.policy, file);
   if (file === undefined) await print(text);
   else {
-    await writeWhole("the policy", file, text);
+    await writeWhole("the policy", file, text, { keepsOld: true });
     await tell([`wrote ${file}`]);
   }
   return 0;

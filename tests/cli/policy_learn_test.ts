@@ -70,7 +70,8 @@ Deno.test("policy learn learns from a bundle", async () => {
   const file = `${here.path}/hello.yaml`;
   const said = await cli(["policy", "learn", "-o", file, `${ROOT}/bundles/hello`]);
   equal(said.code, 0, said.stderr);
-  equal((await cli(["run", "--policy", file, `${ROOT}/bundles/hello`])).stdout, said.stdout);
+  const again = await cli(["run", "--policy", file, `${ROOT}/bundles/hello`]);
+  equal(again.stdout, said.stdout, again.stderr);
 });
 
 Deno.test("a user who is not root learns policies too", async () => {
