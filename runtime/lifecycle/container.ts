@@ -2,9 +2,10 @@ import { CgroupGroup } from "../cgroup/group.ts";
 import { LifecycleError } from "../errors.ts";
 import { cgroups } from "../host/probe.ts";
 import type { Spec } from "../spec/config.ts";
-import { isSame } from "../state/liveness.ts";
+import { isAlive, isSame } from "../state/liveness.ts";
 import { type ProcessName, type Record, RecordError, salvageInit, unreadable } from "../state/record.ts";
 import { type Entry, Store } from "../state/store.ts";
+import { withoutOthers } from "./marks.ts";
 
 /** Where containers are kept. */
 export interface StoreOptions {
@@ -104,7 +105,7 @@ export function groupOf(container: Pick<Known, "entry" | "record">): CgroupGroup
 }
 
 /**
- * The directories of the cgroup of a container, as they were written down.
+ * The directories of the cgroup of a container, as they were written down: those that are not another one's by now.
  *
  * @throws {LifecycleError} if the record names what is no cgroup.
  */
@@ -116,5 +117,7 @@ export function groupsOf({ entry, record }: Pick<Known, "entry" | "record">): Re
     if (roots.some((each) => path.startsWith(each))) continue;
     throw unreadable(`${entry.path}/record.json`, `"${path}" is no cgroup`);
   }
-  return record.groups;
+  const { init, groups } = record;
+  // As long as its first process lives no other container comes into them.
+  return init && isAlive(init) ? groups : withoutOthers(entry, groups);
 }

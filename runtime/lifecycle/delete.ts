@@ -2,7 +2,7 @@ import { hold } from "../state/liveness.ts";
 import { checkMove } from "../state/moves.ts";
 import { RecordError, unreadable } from "../state/record.ts";
 import { type Entry, Store } from "../state/store.ts";
-import { type ChoiceOptions, groupOf, isWith, type Known, noContainer } from "./container.ts";
+import { type ChoiceOptions, groupOf, groupsOf, isWith, type Known, noContainer } from "./container.ts";
 import { end, endWaiting } from "./end.ts";
 import { statusOf } from "./status.ts";
 
@@ -82,9 +82,10 @@ async function runPoststop(
 }
 
 async function destroy(container: Pick<Known, "entry" | "record">): Promise<void> {
+  const { unit, groups } = container.record;
+  const isItsUnit = unit && groupsOf(container).length === groups.length;
   await endAll(container);
-  const { unit } = container.record;
-  if (unit) await (await import("./scope.ts")).stopScope(unit);
+  if (isItsUnit) await (await import("./scope.ts")).stopScope(unit);
 }
 
 async function endAll(container: Pick<Known, "entry" | "record">): Promise<void> {

@@ -1,3 +1,4 @@
+import { getMark } from "../../ffi/mark.ts";
 import { markAll, marked } from "../cgroup/marks.ts";
 import { cgroups } from "../host/probe.ts";
 import type { GroupRecord, Record } from "../state/record.ts";
@@ -14,6 +15,19 @@ export function markGroups(entry: Entry, { groups, parents }: Pick<Record, "grou
   const { identity } = entry;
   markAll(groups.map(({ directory }) => directory), OWN, identity);
   markAll(parents, ABOVE, identity);
+}
+
+/**
+ * Those of a container's cgroups that no other one has come into since it has ended. Only root's notes count: those of a
+ * user could be of the programs in there.
+ */
+export function withoutOthers<Group extends Pick<GroupRecord, "directory">>(
+  entry: Entry,
+  groups: readonly Group[],
+): readonly Group[] {
+  if (Deno.uid() !== 0) return groups;
+  const { identity } = entry;
+  return groups.filter(({ directory }) => (getMark(directory, OWN) ?? identity) === identity);
 }
 
 /** The cgroups that are marked as an entry's; looks through all that there are. */
