@@ -1,3 +1,4 @@
+import { resolve } from "@std/path";
 import { open } from "../ffi/fd.ts";
 import type { Bundle } from "../runtime/bundle.ts";
 import { UsageError } from "../runtime/errors.ts";
@@ -14,7 +15,7 @@ import { markPlace, writeMark } from "./fork_mark.ts";
 import { type ForkOrigin, type ForkSource, openSource } from "./fork_source.ts";
 import { findCriu, type InstalledCriu } from "./installed.ts";
 import { kindOf } from "./open_images.ts";
-import { loadForRestore } from "./load_for_restore.ts";
+import { type CriuUse, keptCriu } from "./kept_criu.ts";
 import type { CriuOptions } from "./options.ts";
 import { type ForkPages, isLikelyLazy, type LazyOption, pagesOfForks } from "./pager/option.ts";
 import type { LentPages } from "./pager/kept.ts";
@@ -96,14 +97,17 @@ export class Forkery implements Disposable {
   readonly #name: string;
   /** For the first one, if there is only that. */
   #waiting: WaitingCriu | undefined;
+  /** What the next one will need, if one comes after the other. */
+  readonly #next: CriuUse | undefined;
 
   private constructor(
     source: ForkSource,
-    { criu, pages, told, waiting }: {
+    { criu, pages, told, waiting, next }: {
       readonly criu: InstalledCriu | undefined;
       readonly pages: LentPages | undefined;
       readonly told: ForkPages;
       readonly waiting: WaitingCriu | undefined;
+      readonly next: CriuUse | undefined;
     },
     options: ForkOptions,
   ) {
@@ -112,6 +116,7 @@ export class Forkery implements Disposable {
     this.#pages = pages;
     this.#told = told;
     this.#waiting = waiting;
+    this.#next = next;
     this.#options = options;
     this.#name = options.name ?? source.id;
   }
@@ -124,7 +129,8 @@ export class Forkery implements Disposable {
   static async open(origin: ForkOrigin, options: ForkOptions, isAlone: boolean): Promise<Forkery> {
     refuse(options);
     await using early = new AsyncDisposableStack();
-    const waiting = isAlone && "images" in origin ? loadFor(origin.images, options) : undefined;
+    const use = isAlone && "images" in origin ? useOf(origin.images, options) : undefined;
+    const waiting = use && await keptCriu.take(use);
     if (waiting) early.use(waiting);
     using stack = new DisposableStack();
     const source = stack.use(await openSource(origin, options.bundle, options));
@@ -132,7 +138,8 @@ export class Forkery implements Disposable {
     checkForkable(source.bundle.spec);
     const { pages, told } = await pagesOfForks(source.images, options, isAlone);
     if (pages) stack.use(pages);
-    const forkery = new Forkery(source, { criu, pages, told, waiting }, options);
+    const next = use && told.how === "lazy" ? use : undefined;
+    const forkery = new Forkery(source, { criu, pages, told, waiting, next }, options);
     stack.move();
     early.move();
     return forkery;
@@ -223,6 +230,7 @@ export class Forkery implements Disposable {
   [Symbol.dispose](): void {
     this.#pages?.[Symbol.dispose]();
     this.#source[Symbol.dispose]();
+    if (this.#next) keptCriu.prepare({ ...this.#next, isLazy: true });
   }
 }
 
@@ -238,10 +246,10 @@ function files(directory: string, id: string, theirs: DisposableStack): Ends {
   return { fds: [input, file("out"), file("err")], stdin: undefined, stdout: undefined, stderr: undefined };
 }
 
-/** Has CRIU be loaded for a single fork, if there is one that can be: what is wrong with it is said later. */
-function loadFor(images: string, options: ForkOptions): WaitingCriu | undefined {
+/** What CRIU is loaded for before a single fork of images is looked at: what is wrong with them is said later. */
+function useOf(images: string, options: ForkOptions): CriuUse | undefined {
   if (kindOf(images) === "light") return undefined;
-  return loadForRestore(findCriu(options.criu), images, { isLazy: isLikelyLazy(images, options) });
+  return { criu: findCriu(options.criu), path: resolve(images), isLazy: isLikelyLazy(images, options) };
 }
 
 /** How many forks are made at the same time. */

@@ -1,5 +1,6 @@
 import { type Fd, pipe, socketPair } from "../ffi/fd.ts";
 import { emptyMemoryFile } from "../ffi/memfd.ts";
+import { reap } from "../ffi/process.ts";
 import { writeAll } from "../ffi/socket.ts";
 import { DATA_OFFSET } from "../runtime/launch/elf.ts";
 import { assemble, type Image } from "../runtime/launch/image.ts";
@@ -75,6 +76,12 @@ export class WaitingCriu implements AsyncDisposable {
     this.socket = socket;
     this.#gate = gate;
     this.#parts = parts.move();
+  }
+
+  /** Whether it has not been used, and has not ended. */
+  get isWaiting(): boolean {
+    if (this.#waits && reap(this.#pid, false)) this.#waits = false;
+    return this.#waits;
   }
 
   /** Whether it can still come to be what a request wants. */

@@ -59,6 +59,8 @@ export interface LoadRequest
   extends Pick<WorkerRequest, "arch" | "program" | "loader" | "preload" | "flags"> {
   /** Whether it is likely to work in a new network namespace. */
   readonly network?: "new" | undefined;
+  /** Whether it gets its mount namespace only when it is used. */
+  readonly inHostMounts?: boolean | undefined;
 }
 
 /** How CRIU is started. */
@@ -103,8 +105,11 @@ export function workerPlan(request: WorkerRequest): Plan {
 
 /** The steps of the process that loads CRIU, which then waits for {@linkcode enterPlan}. */
 export function loadPlan(request: LoadRequest): Plan {
-  const { network } = request;
-  const namespaces = [...(network === undefined ? [] : enterNetwork(network)), ...ownMounts()];
+  const { network, inHostMounts } = request;
+  const namespaces = [
+    ...(network === undefined ? [] : enterNetwork(network)),
+    ...(inHostMounts ? [] : ownMounts()),
+  ];
   return planOf(request.arch, [...keepFailures(), ...namespaces, ...run(request)]);
 }
 
@@ -116,7 +121,7 @@ export function loadPlan(request: LoadRequest): Plan {
  */
 export function enterPlan(
   request: WorkerRequest,
-  loaded: Pick<LoadRequest, "network">,
+  loaded: Pick<LoadRequest, "network" | "inHostMounts">,
   { parent, given }: { readonly parent: number; readonly given: readonly number[] },
 ): Plan {
   return planOf(request.arch, [...take(parent, given), ...enter(request, loaded), ...begin()]);
@@ -132,14 +137,17 @@ function* keepFailures(): Iterable<Op> {
 }
 
 /** Into the cgroups and namespaces that CRIU works in; some it may be in since it was loaded. */
-function* enter(request: WorkerRequest, loaded?: Pick<LoadRequest, "network">): Iterable<Op> {
+function* enter(
+  request: WorkerRequest,
+  loaded?: Pick<LoadRequest, "network" | "inHostMounts">,
+): Iterable<Op> {
   const { arch, groups = [], ownGroups, root, memory = [], findings, network, checks } = request;
   yield* joinGroups(arch, groups, loaded !== undefined);
   if (ownGroups) {
     yield op("make a cgroup namespace", "unshare", [named("CLONE_NEWCGROUP", CLONE.NEWCGROUP)]);
   }
   if (network !== undefined && network !== loaded?.network) yield* enterNetwork(network);
-  if ((root || checks) && !loaded) yield* ownMounts();
+  if ((root || checks) && (!loaded || loaded.inHostMounts)) yield* ownMounts();
   if (root) yield* mountRoot(arch, root);
   for (const each of memory) yield* mountMemory(arch, each);
   if (root && findings !== undefined) yield* mountFindings(arch, findings);

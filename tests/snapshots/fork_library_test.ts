@@ -1,5 +1,6 @@
 import { deepEqual, equal, match, notEqual, ok, rejects } from "node:assert/strict";
 import { findSnapshot, forkContainers, Pool } from "../../mod.ts";
+import { keptCriu } from "../../snapshots/kept_criu.ts";
 import { KeptPages, keptPages } from "../../snapshots/pager/kept.ts";
 import { type ForkPages, isLikelyLazy } from "../../snapshots/pager/option.ts";
 import { SETTLED_MS } from "../../snapshots/file_stamp.ts";
@@ -77,12 +78,16 @@ snapshotTest("forkContainers() keeps the memory of images that it makes one fork
   };
   const alone = { how: "eager", why: "a single fork has nobody to share memory with" } as const;
   using _kept = keptPages;
+  await using _criu = keptCriu;
   deepEqual(await one("first"), alone);
   equal(keptPages.bytes, 0);
   deepEqual(await one("second"), { how: "lazy" });
   const kept = keptPages.bytes;
   ok(kept > 0);
-  deepEqual(await one("third"), { how: "lazy" });
+  ok(await eventually(() => keptCriu.isLoaded, (is) => is), "CRIU is loaded for the third one");
+  const third = one("third");
+  equal(keptCriu.isLoaded, false, "which takes it");
+  deepEqual(await third, { how: "lazy" });
   deepEqual(guessed, [false, true, true]);
   equal(keptPages.bytes, kept);
   Deno.chmodSync(`${box.images}/pstree.img`, 0o600);

@@ -1,9 +1,10 @@
-import { deepEqual, equal, match, ok, rejects } from "node:assert/strict";
+import { deepEqual, equal, match, notEqual, ok, rejects } from "node:assert/strict";
 import { fromFileUrl } from "@std/path";
 import { memoryFile } from "../../ffi/memfd.ts";
 import { LaunchError } from "../../runtime/launch/launch_error.ts";
 import { probeHost } from "../../runtime/host/probe.ts";
 import { findCriu, type InstalledCriu } from "../../snapshots/installed.ts";
+import { type CriuUse, KeptCriu } from "../../snapshots/kept_criu.ts";
 import { WaitingCriu } from "../../snapshots/waiting.ts";
 import { type Answer, runCriu } from "../../snapshots/worker.ts";
 import { GATE_FD, type WorkerRequest } from "../../snapshots/worker_plan.ts";
@@ -162,3 +163,37 @@ waitingTest("a CRIU that came otherwise is not loaded before", async (criu) => {
   equal(WaitingCriu.start(criu, { arch: "aarch64", flags: [] }), undefined);
   await Promise.resolve();
 });
+
+waitingTest(
+  "CRIU is kept loaded for the next one alone, as long as it lives, and not for ever",
+  async (criu) => {
+    await using kept = new KeptCriu({ idleMs: 60_000 });
+    const use = { criu, path: "/there/is/none", isLazy: true };
+    const load = async (): Promise<number> => {
+      kept.prepare(use);
+      return await loaded(Deno.pid);
+    };
+    const take = async (asked: CriuUse): Promise<number> => {
+      await using waiting = await kept.take(asked);
+      ok(waiting?.isWaiting);
+      return await loaded(Deno.pid);
+    };
+    const first = await load();
+    equal(link(`/proc/${first}/ns/mnt`), link("/proc/self/ns/mnt"), "what is mounted later it is to see");
+    equal(await take(use), first);
+    for (
+      const other of [{ isLazy: false }, { path: "/elsewhere" }, { criu: { ...criu, program: "/criu" } }]
+    ) {
+      const one = await load();
+      notEqual(await take({ ...use, ...other }), one);
+    }
+    const killed = await load();
+    Deno.kill(killed, "SIGKILL");
+    await waitUntil(() => /^State:\tZ/m.test(read(`/proc/${killed}/status`)), "CRIU that is kept has ended");
+    notEqual(await take(use), killed);
+    await using short = new KeptCriu({ idleMs: 3000 });
+    short.prepare(use);
+    await waitUntil(() => short.isLoaded, "CRIU has been loaded");
+    await waitUntil(() => !short.isLoaded && childrenOf(Deno.pid).length === 0, "nobody has come");
+  },
+);
