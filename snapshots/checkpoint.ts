@@ -126,7 +126,7 @@ export async function writeCheckpoint(id: string, options: FinishedCheckpoint): 
     ...(network === "made" && { network: `/proc/${init!.pid}/ns/net` }),
   }, {
     what: options.preDump ? "pre_dump" : "dump",
-    request: {
+    request: () => ({
       pid: init!.pid,
       imagesDir,
       workDir,
@@ -150,7 +150,7 @@ export async function writeCheckpoint(id: string, options: FinishedCheckpoint): 
       emptyNamespaces: network === "empty" ? NAMESPACE_FLAG.network : 0,
       ghostLimitBytes: GHOST_LIMIT_BYTES,
       externals: [...externalKeys(found), ...externalNamespaces(spec, init!.pid)],
-    },
+    }),
     onStage: ({ name }) => {
       if (name === "status-ready" && options.statusFd !== undefined && !tellServing(options.statusFd)) {
         options.onWarning?.("can't write \\0 to status fd");

@@ -14,6 +14,8 @@ export interface InstalledCriu {
 const SYSTEM_LIBRARY = "libcriu.so.2";
 const SYSTEM_PROGRAMS = ["/usr/sbin/criu", "/usr/local/sbin/criu"];
 const LOADER = Deno.build.arch === "x86_64" ? "ld-linux-x86-64.so.2" : "ld-linux-aarch64.so.1";
+/** Those that were found: what one has bound it keeps. */
+const libraries = new Map<string, LibCriu>();
 const REMEDY = "run ./setup, which unpacks one, or name one by --criu";
 
 /**
@@ -24,7 +26,7 @@ const REMEDY = "run ./setup, which unpacks one, or name one by --criu";
  */
 export function findCriu(program?: string): InstalledCriu {
   const unpacked = bases().map(readUnpacked).find((each) => each !== undefined);
-  const library = unpacked?.library ?? new LibCriu(SYSTEM_LIBRARY);
+  const library = unpacked?.library ?? libraryAt(SYSTEM_LIBRARY);
   const found = program ?? unpacked?.program ?? SYSTEM_PROGRAMS.find(isThere);
   if (found === undefined) throw new UnsupportedError("a checkpoint", "there is no CRIU here", REMEDY);
   if (program !== undefined && !isThere(program)) {
@@ -53,7 +55,7 @@ function readUnpacked(base: string): InstalledCriu | undefined {
     return {
       program: criu,
       loader: loaderOf(base, libraryPath),
-      library: new LibCriu(libcriu, [`${libraryPath}/libprotobuf-c.so.1`]),
+      library: libraryAt(libcriu, [`${libraryPath}/libprotobuf-c.so.1`]),
       version: String(version),
     };
   } catch (error) {
@@ -67,6 +69,10 @@ function loaderOf(base: string, libraryPath: string): readonly string[] | undefi
   const [loader, program] = [`${libraryPath}/${LOADER}`, `${base}/libexec/criu`];
   if (!isThere(loader) || !isThere(program)) return undefined;
   return [loader, "--library-path", libraryPath, "--argv0", "criu", program];
+}
+
+function libraryAt(file: string, needs: readonly string[] = []): LibCriu {
+  return libraries.getOrInsertComputed(file, () => new LibCriu(file, needs));
 }
 
 function isThere(path: string): boolean {

@@ -154,11 +154,11 @@ export async function restoreInto(id: string, restoration: Restoration): Promise
   parts.use(group);
   markGroups(entry, intended);
   const logs = makeDirectory(restoration.logPath ?? `${entry.path}/${WORK}`);
-  const changes = new Map([...restoration.change?.(bundle) ?? [], ...pages?.changes ?? []]);
+  const changes = (): ImageChanges =>
+    new Map([...restoration.change?.(bundle) ?? [], ...pages?.changes ?? []]);
   using workDir = openDirectory(logs)!;
   using pagers = pages && new (await import("./pager/pagers.ts")).Pagers(pages, entry, workDir);
   using fds = new DisposableStack(); // which CRIU has taken by its second stage
-  const imagesDir = fds.use(liveImages(images, entry, stdio, changes));
   const inherited = inheritedFds(images, request, stdio, fds);
   const hasLayer = request.root.kind === "overlay" || manifest?.layer !== undefined;
   const layer = hasLayer ? await import("./layer/restored_upper.ts") : undefined;
@@ -167,7 +167,6 @@ export async function restoreInto(id: string, restoration: Restoration): Promise
   // The images say where they are, and not by which links they got there.
   const placed = placedByLinks(request.spec.mounts ?? [], intended.rootfs);
   const spec = { ...request.spec, mounts: placed };
-  const mounts = [...mountKeys(images, { spec, group, bundle: bundle.path })];
   if (!layers) makeMountTargets(intended.rootfs, { spec, bundle: bundle.path });
   const memory = await restoredMemory(images, spec, entry, fds);
   const more = [...(layers ? [layers] : []), ...memory.map(({ fd }) => fd)];
@@ -230,8 +229,8 @@ export async function restoreInto(id: string, restoration: Restoration): Promise
     },
     {
       what: "restore",
-      request: {
-        imagesDir,
+      request: () => ({
+        imagesDir: fds.use(liveImages(images, entry, stdio, changes())),
         workDir,
         logFile,
         root: placeIn(entry),
@@ -247,8 +246,11 @@ export async function restoreInto(id: string, restoration: Restoration): Promise
         ],
         cgroupMode: mode,
         emptyNamespaces: isEmpty ? NAMESPACE_FLAG.network : 0,
-        externals: [...mounts, ...memory.map(({ path, place }) => `mnt[${path}]:${place}`)],
-      },
+        externals: [
+          ...mountKeys(images, { spec, group, bundle: bundle.path }),
+          ...memory.map(({ path, place }) => `mnt[${path}]:${place}`),
+        ],
+      }),
       inherited,
       more,
       waiting,

@@ -15,7 +15,8 @@ const O_RDWR = 2;
 /** What CRIU is started for. */
 export interface Job {
   readonly what: CriuJob;
-  readonly request: CriuRequest;
+  /** Is called when CRIU has been started, which takes a while to be ready for it. */
+  readonly request: () => CriuRequest;
   readonly onStage?: (stage: CriuStage) => void;
   /** Descriptors for the container, by what they take the place of; they stay the caller's. */
   readonly inherited?: readonly { readonly fd: number; readonly key: string }[];
@@ -54,13 +55,14 @@ export async function runCriu(
   started.catch(() => {}); // it is awaited below, as is what runs
   let running: Promise<number> | undefined;
   try {
+    const asked = request();
     await ready;
     const workDir = mountsIn === undefined
-      ? request.workDir
+      ? asked.workDir
       : ours.use(openDirectory(`/proc/${(await started).pid}/root${mountsIn}`)!);
     const numbered = inherited.map(({ key }, index) => [FIRST_INHERITED_FD + index, key] as const);
-    const asked = { ...request, ...(workDir && { workDir }), inherited: numbered };
-    running = installed.library.run(what, asked, socket, onStage); // CRIU finds it when it has begun
+    const whole = { ...asked, ...(workDir && { workDir }), inherited: numbered };
+    running = installed.library.run(what, whole, socket, onStage); // CRIU finds it when it has begun
     running.catch(() => {});
     meanwhile?.();
     const criu = await started;

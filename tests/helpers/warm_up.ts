@@ -10,7 +10,7 @@ export async function warmUp(): Promise<void> {
   try {
     const criu = findCriu();
     const worker = { arch: probeHost().arch, program: criu.program, flags: [] };
-    await runCriu(criu, worker, { what: "get_version", request: {} });
+    await runCriu(criu, worker, { what: "get_version", request: () => ({}) });
   } catch (error) {
     if (!(error instanceof UnsupportedError)) throw error;
   }

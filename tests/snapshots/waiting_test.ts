@@ -59,7 +59,7 @@ async function version(
   waiting: WaitingCriu,
   job: Partial<Parameters<typeof runCriu>[2]> = {},
 ): Promise<Answer> {
-  return await runCriu(criu, worker, { what: "get_version", request: {}, waiting, ...job });
+  return await runCriu(criu, worker, { what: "get_version", request: () => ({}), waiting, ...job });
 }
 
 /** What a process has open, by number. */

@@ -39,7 +39,7 @@ snapshotTest("CRIU, as ./setup unpacks it, starts without its library for TLS", 
   const ready = filesOfCriu().then((found) => {
     files = found;
   });
-  const { result } = await runCriu(criu, worker, { what: "get_version", request: {}, ready }) as {
+  const { result } = await runCriu(criu, worker, { what: "get_version", request: () => ({}), ready }) as {
     result: number;
   };
   const [major = 0, minor = 0, last = 0] = criu.version.split(".").map(Number);
