@@ -134,7 +134,7 @@ export class Forkery implements Disposable {
     if (waiting) early.use(waiting);
     using stack = new DisposableStack();
     const source = stack.use(await openSource(origin, options.bundle, options));
-    const criu = source.images.manifest?.kind === "light" ? undefined : findCriu(options.criu);
+    const criu = source.images.manifest?.kind === "light" ? undefined : use?.criu ?? findCriu(options.criu);
     checkForkable(source.bundle.spec);
     const { pages, told } = await pagesOfForks(source.images, options, isAlone);
     if (pages) stack.use(pages);

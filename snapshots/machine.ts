@@ -5,8 +5,14 @@ export function kernelRelease(): string {
   return Deno.osRelease();
 }
 
-/** The features of the first processor, sorted. */
+let features: string | undefined;
+
+/** The features of the first processor, sorted; as long as this process lives they stay. */
 export function cpuFeatures(): string {
+  return features ??= readFeatures();
+}
+
+function readFeatures(): string {
   const text = Deno.readTextFileSync("/proc/cpuinfo");
   const [, words = ""] = /^(?:flags|Features)\s*:\s*(.*)$/m.exec(text) ?? [];
   return words.split(" ").sort().join(" ");

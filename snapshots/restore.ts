@@ -24,6 +24,7 @@ import { criuConfig } from "./criu_config.ts";
 import { makeDirectory } from "./images.ts";
 import { findCriu, type InstalledCriu } from "./installed.ts";
 import type { Pages } from "./pager/pages.ts";
+import type { Pagers } from "./pager/pagers.ts";
 import { pagesOf } from "./pager/option.ts";
 import { networkFor } from "./restored_network.ts";
 import { kernelFindings } from "./kernel_findings.ts";
@@ -152,12 +153,13 @@ export async function restoreInto(id: string, restoration: Restoration): Promise
   entry.write(intended);
   const group = await makeGroup(request);
   parts.use(group);
-  markGroups(entry, intended);
   const logs = makeDirectory(restoration.logPath ?? `${entry.path}/${WORK}`);
   const changes = (): ImageChanges =>
     new Map([...restoration.change?.(bundle) ?? [], ...pages?.changes ?? []]);
   using workDir = openDirectory(logs)!;
-  using pagers = pages && new (await import("./pager/pagers.ts")).Pagers(pages, entry, workDir);
+  const lazy = pages && await import("./pager/pagers.ts");
+  using serving = new DisposableStack();
+  let pagers: Pagers | undefined;
   using fds = new DisposableStack(); // which CRIU has taken by its second stage
   const inherited = inheritedFds(images, request, stdio, fds);
   const hasLayer = request.root.kind === "overlay" || manifest?.layer !== undefined;
@@ -167,7 +169,6 @@ export async function restoreInto(id: string, restoration: Restoration): Promise
   // The images say where they are, and not by which links they got there.
   const placed = placedByLinks(request.spec.mounts ?? [], intended.rootfs);
   const spec = { ...request.spec, mounts: placed };
-  if (!layers) makeMountTargets(intended.rootfs, { spec, bundle: bundle.path });
   const memory = await restoredMemory(images, spec, entry, fds);
   const more = [...(layers ? [layers] : []), ...memory.map(({ fd }) => fd)];
   const fdOf = (fd: Fd): number => FIRST_INHERITED_FD + inherited.length + more.indexOf(fd);
@@ -229,28 +230,34 @@ export async function restoreInto(id: string, restoration: Restoration): Promise
     },
     {
       what: "restore",
-      request: () => ({
-        imagesDir: fds.use(liveImages(images, entry, stdio, changes())),
-        workDir,
-        logFile,
-        root: placeIn(entry),
-        lsmProfile: options.lsmProfile,
-        lsmMountContext: options.lsmMountContext,
-        verbose: restoration.logPath !== undefined,
-        switches: [
-          ...new Set([...switchesOf(options), ...config.switches]),
-          ...(connection ? ["tcp_close" as const] : []),
-          "orphan_pts_master",
-          "ext_masters",
-          "ext_sharing",
-        ],
-        cgroupMode: mode,
-        emptyNamespaces: isEmpty ? NAMESPACE_FLAG.network : 0,
-        externals: [
-          ...mountKeys(images, { spec, group, bundle: bundle.path }),
-          ...memory.map(({ path, place }) => `mnt[${path}]:${place}`),
-        ],
-      }),
+      request: () => {
+        // It gets ready: what only its work needs is made now.
+        markGroups(entry, intended);
+        if (!layers) makeMountTargets(intended.rootfs, { spec, bundle: bundle.path });
+        pagers = lazy && serving.use(new lazy.Pagers(pages!, entry, workDir));
+        return {
+          imagesDir: fds.use(liveImages(images, entry, stdio, changes())),
+          workDir,
+          logFile,
+          root: placeIn(entry),
+          lsmProfile: options.lsmProfile,
+          lsmMountContext: options.lsmMountContext,
+          verbose: restoration.logPath !== undefined,
+          switches: [
+            ...new Set([...switchesOf(options), ...config.switches]),
+            ...(connection ? ["tcp_close" as const] : []),
+            "orphan_pts_master",
+            "ext_masters",
+            "ext_sharing",
+          ],
+          cgroupMode: mode,
+          emptyNamespaces: isEmpty ? NAMESPACE_FLAG.network : 0,
+          externals: [
+            ...mountKeys(images, { spec, group, bundle: bundle.path }),
+            ...memory.map(({ path, place }) => `mnt[${path}]:${place}`),
+          ],
+        };
+      },
       inherited,
       more,
       waiting,
