@@ -32,6 +32,8 @@ export interface CreateGroupOptions {
   readonly rejoin?: boolean;
   /** A process that is in it already, as it keeps it. */
   readonly holder?: number;
+  /** Whether a directory that is there, and empty, was left by somebody of ours: then it goes with this one. */
+  readonly isLeft?: (directory: string) => boolean;
 }
 
 /** A sandbox's cgroup: one directory in every hierarchy that it needs. Disposing kills all in it and removes it. */
@@ -62,7 +64,7 @@ export class CgroupGroup implements AsyncDisposable {
     path: string,
     resources: Resources,
     mounted: readonly Hierarchy[],
-    { owner, complete = false, rejoin = false, holder }: CreateGroupOptions = {},
+    { owner, complete = false, rejoin = false, holder, isLeft = () => false }: CreateGroupOptions = {},
   ): Promise<CgroupGroup> {
     checkPath(path);
     const hierarchies = withControllers(mounted);
@@ -85,7 +87,8 @@ export class CgroupGroup implements AsyncDisposable {
       const all = new CgroupGroup([...places, ...found], []).#stoppable;
       checkFit({ ...all, directories: found.map(({ directory }) => directory) }, holder); // what was made is empty
     }
-    found.flatMap(({ directory }) => tree(directory)).forEach((each) => older.add(each));
+    const others = found.filter(({ directory }) => !isLeft(directory));
+    others.flatMap(({ directory }) => tree(directory)).forEach((each) => older.add(each));
     places.push(...found);
     applyAll(writes.map((one) => {
       return {

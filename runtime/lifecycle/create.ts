@@ -17,7 +17,7 @@ import { sendPidFd, sendTerminal } from "./console.ts";
 import type { StoreOptions } from "./container.ts";
 import { intendedRecord } from "./intended.ts";
 import { type Asked, findKept, isUsual, readAsked } from "./kept_source.ts";
-import { markGroups } from "./marks.ts";
+import { isMarked, markGroups } from "./marks.ts";
 import type { Scope } from "./scope.ts";
 import { isLikeEngines } from "./shape.ts";
 import type { Making, Source } from "./source.ts";
@@ -212,6 +212,7 @@ export async function makeGroup(
   return await CgroupGroup.create(path, resources, hierarchies, {
     complete,
     rejoin: true,
+    isLeft: isMarked,
     ...(holder !== undefined && { holder }),
   });
 }

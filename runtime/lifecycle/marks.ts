@@ -17,6 +17,11 @@ export function markGroups(entry: Entry, { groups, parents }: Pick<Record, "grou
   markAll(parents, ABOVE, identity);
 }
 
+/** Whether a cgroup was made, or used, for some container of ours. */
+export function isMarked(directory: string): boolean {
+  return getMark(directory, OWN) !== undefined;
+}
+
 /**
  * Those of a container's cgroups that no other one has come into since it has ended. Only root's notes count: those of a
  * user could be of the programs in there.

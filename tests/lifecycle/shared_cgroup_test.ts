@@ -1,7 +1,10 @@
-import { deepEqual, equal } from "node:assert/strict";
+import { deepEqual, equal, match } from "node:assert/strict";
 import { starterSpec } from "../../runtime/starter_spec.ts";
 import { BOX, Containers } from "../helpers/containers.ts";
 import { containerTest } from "../helpers/container_test.ts";
+import { leavesNothing } from "../helpers/census.ts";
+import { list, read } from "../helpers/gone.ts";
+import { waitUntil } from "../helpers/eventually.ts";
 
 containerTest(
   "what is done to a container that has ended is not done to another one in its cgroup",
@@ -27,3 +30,29 @@ containerTest(
     }
   },
 );
+
+containerTest("what is left of a cgroup that was a container's goes with a create that fails", async () => {
+  await using containers = new Containers();
+  const path = `/${BOX}-left`;
+  const groups = (): string[] =>
+    list("/sys/fs/cgroup").map(({ name }) => `/sys/fs/cgroup/${name}${path}`).filter((each) => {
+      return list(each).length > 0;
+    });
+  const { linux } = starterSpec();
+  containers.write(containers.args, { linux: { ...linux, cgroupsPath: path } });
+  await leavesNothing([], async () => {
+    await containers.output("create", BOX);
+    const { pid } = JSON.parse(await containers.output("state", BOX));
+    Deno.removeSync(`${containers.root}/${BOX}`, { recursive: true });
+    Deno.kill(pid, "SIGKILL");
+    await waitUntil(() => !/^State:\t[^ZX]/m.test(read(`/proc/${pid}/status`)), "init has ended");
+    equal(groups().length > 0, true);
+    containers.write(containers.args, {
+      linux: { ...linux, cgroupsPath: path, sysctl: { "net.ipv4.there_is_none": "1" } },
+    });
+    const { code, stderr } = await containers.run("create", BOX);
+    equal(code, 1);
+    match(stderr, /there_is_none/);
+    deepEqual(groups(), []);
+  });
+});
