@@ -1,6 +1,8 @@
 import type { Fd } from "../ffi/fd.ts";
 import type { StoreOptions } from "../runtime/lifecycle/container.ts";
 import { Container } from "../runtime/lifecycle/handle.ts";
+import { nameProcess } from "../runtime/state/liveness.ts";
+import type { ProcessName } from "../runtime/state/record.ts";
 import { readable, writable } from "../runtime/supervise/streams.ts";
 import type { ForkPages } from "./pager/option.ts";
 import type { RestoredContainer } from "./restored_container.ts";
@@ -36,6 +38,7 @@ export class Fork implements AsyncDisposable {
   readonly stderr: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
   /** How its memory was brought back. */
   readonly pages: ForkPages;
+  readonly #init: ProcessName;
   readonly #restored: RestoredContainer;
   readonly #streams: DisposableStack;
   readonly #store: StoreOptions;
@@ -48,6 +51,7 @@ export class Fork implements AsyncDisposable {
     this.number = number;
     this.pid = restored.pid;
     this.pages = pages;
+    this.#init = nameProcess(restored.pid);
     this.#restored = restored;
     this.#streams = streams;
     this.#store = store;
@@ -71,11 +75,11 @@ export class Fork implements AsyncDisposable {
     this.#isLeft = true;
   }
 
-  /** Ends and removes it, unless it was left to itself. */
+  /** Ends and removes it, unless it was left to itself; another container that has its name by now stays. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#isLeft) return this.#streams.dispose();
     const { deleteContainer } = await import("../runtime/lifecycle/delete.ts");
-    await deleteContainer(this.id, { ...this.#store, force: true });
+    await deleteContainer(this.id, { ...this.#store, force: true, init: this.#init });
     await this.wait();
     this.#streams.dispose();
   }

@@ -2,6 +2,7 @@ import { type Bundle } from "../../runtime/bundle.ts";
 import { createChild } from "../../runtime/lifecycle/create.ts";
 import { deleteContainer } from "../../runtime/lifecycle/delete.ts";
 import { startContainer } from "../../runtime/lifecycle/start.ts";
+import { nameProcess } from "../../runtime/state/liveness.ts";
 import type { Entry } from "../../runtime/state/store.ts";
 import { terminalOf } from "../../runtime/supervise/terminal_streams.ts";
 import { restoredUpper } from "../layer/restored_upper.ts";
@@ -53,13 +54,14 @@ export async function beginAnew(
       ...(images && { upper: (request) => restoredUpper(images, request) }),
     },
   );
+  const own = { root, init: nameProcess(child.pid) }; // the name may be another one's by then
   try {
     child.leaveGate();
     beforeStart?.(child.pid);
-    await startContainer(id, { root });
+    await startContainer(id, own);
     await child.executed;
   } catch (error) {
-    await deleteContainer(id, { root, force: true });
+    await deleteContainer(id, { ...own, force: true });
     throw error;
   }
   using process = child.hold();

@@ -4,7 +4,7 @@ import { deleteContainer } from "../../runtime/lifecycle/delete.ts";
 import { takeFd } from "../../ffi/process.ts";
 import { descriptorName } from "../../runtime/state/descriptor_name.ts";
 import { hold } from "../../runtime/state/liveness.ts";
-import type { Record } from "../../runtime/state/record.ts";
+import type { ProcessName, Record } from "../../runtime/state/record.ts";
 import type { RestoredContainer } from "../restored_container.ts";
 import type { Stdio } from "../restore_externals.ts";
 import { explainSnapshot } from "./explain.ts";
@@ -26,9 +26,11 @@ export async function rewindContainer(
   using kept = new DisposableStack();
   let { bundle } = options;
   let stdio: Stdio;
+  let init: ProcessName | undefined;
   {
     using container = findContainer(id, options);
     bundle ??= container.record.bundle;
+    ({ init } = container.record);
     stdio = stdioOf(container.record, kept);
   }
   const { root, store, criu } = options;
@@ -38,7 +40,7 @@ export async function rewindContainer(
     const why = unmet.map(({ what, why }) => `${what}: ${why}`).join("; ");
     throw new LifecycleError(`Cannot rewind container "${id}" to snapshot "${name}": ${why}; it goes on`);
   }
-  await deleteContainer(id, { root, force: true });
+  await deleteContainer(id, { root, init, force: true });
   return await restoreFound(snapshot, id, { ...options, bundle }, stdio);
 }
 

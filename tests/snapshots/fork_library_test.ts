@@ -1,5 +1,5 @@
 import { deepEqual, equal, match, notEqual, ok, rejects } from "node:assert/strict";
-import { findSnapshot, forkContainers, Pool } from "../../mod.ts";
+import { deleteContainer, findSnapshot, forkContainers, Pool } from "../../mod.ts";
 import { keptCriu } from "../../snapshots/kept_criu.ts";
 import { KeptPages, keptPages } from "../../snapshots/pager/kept.ts";
 import { type ForkPages, isLikelyLazy } from "../../snapshots/pager/option.ts";
@@ -95,6 +95,23 @@ snapshotTest("forkContainers() keeps the memory of images that it makes one fork
   deepEqual(await one("changed"), alone);
   deepEqual(await one("again"), { how: "lazy" });
   equal(keptPages.bytes, kept);
+});
+
+snapshotTest("a fork that is disposed of leaves alone another container that has got its name", async () => {
+  await using box = new ForkBox();
+  box.write(["bash", "-c", COUNT]);
+  await box.atLeast(1, await box.start());
+  const { root } = box.containers;
+  const [outcome] = await forkContainers({ container: BOX }, { root, stdin: "piped" });
+  if ("error" in outcome!) throw outcome.error;
+  const { id } = outcome!.fork;
+  {
+    await using _fork = outcome!.fork;
+    await deleteContainer(id, { root, force: true });
+    await box.containers.output("create", id);
+  }
+  equal(await box.containers.status(id), "created");
+  await box.containers.output("delete", "--force", id);
 });
 
 snapshotTest("what single forks need CRIU for is guessed by the one before", async () => {
