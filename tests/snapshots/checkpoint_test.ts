@@ -1,4 +1,4 @@
-import { deepEqual, equal, match, ok } from "node:assert/strict";
+import { deepEqual, equal, match, notEqual, ok } from "node:assert/strict";
 import { BOX } from "../helpers/containers.ts";
 import { SnapshotBox, snapshotTest } from "../helpers/snapshot_box.ts";
 
@@ -75,6 +75,24 @@ snapshotTest(
     await box.containers.output("delete", "--force", BOX);
   },
 );
+
+snapshotTest("a process whose session and group have no leader any more goes on in them", async () => {
+  await using box = new SnapshotBox();
+  // CRIU restores the leader as well, for a moment: as a process that ends before anything goes on.
+  const script = `setsid bash -c 'sleep 1000 & echo $! >/tmp/kept'; read -r kept </tmp/kept
+    while :; do
+      read -r -a stat </proc/$kept/stat
+      echo "{\\"pid\\":$kept,\\"group\\":\${stat[4]},\\"session\\":\${stat[5]}}"
+      sleep 0.05
+    done`;
+  box.write(["bash", "-c", script]);
+  const [before] = await box.atLeast(1, await box.start());
+  notEqual(before!.session, before!.pid);
+  await box.checkpoint();
+  const [after] = await box.atLeast(1, await box.restore());
+  deepEqual(after, before);
+  await box.containers.output("delete", "--force", BOX);
+});
 
 snapshotTest("a bash with children, a pipeline and variables goes on", async () => {
   await using box = new SnapshotBox();
