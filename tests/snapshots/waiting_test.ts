@@ -164,6 +164,11 @@ waitingTest("a CRIU that came otherwise is not loaded before", async (criu) => {
   await Promise.resolve();
 });
 
+waitingTest("what talks to CRIU is bound once in a process, for all that it is asked", async (criu) => {
+  equal(findCriu().library, criu.library);
+  await Promise.resolve();
+});
+
 waitingTest(
   "CRIU is kept loaded for the next one alone, as long as it lives, and not for ever",
   async (criu) => {
