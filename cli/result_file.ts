@@ -39,25 +39,29 @@ function json(value: unknown): string {
   return JSON.stringify(value, null, 2) + "\n";
 }
 
-/** Writes a file whole or not at all, with the options of `writeWholeFile`. */
+/** Writes a file whole or not at all, with the options of `writeWholeFile`; a stream, such as `/dev/stdout`, is written to. */
 export async function writeWhole(
   what: string,
   file: string,
   content: string | Uint8Array<ArrayBuffer>,
   options: WholeFileOptions = {},
 ): Promise<void> {
+  const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
   try {
-    await writeWholeFile(
-      file,
-      typeof content === "string" ? new TextEncoder().encode(content) : content,
-      options,
-    );
+    if (isStream(file)) await Deno.writeFile(file, bytes, { append: true, create: false });
+    else await writeWholeFile(file, bytes, options);
   } catch (cause) {
-    throw new Error(
-      `Cannot write ${what && `${what} `}"${file}": ${cause instanceof Error ? cause.message : cause}`,
-      {
-        cause,
-      },
-    );
+    const why = cause instanceof Error ? cause.message : cause;
+    throw new Error(`Cannot write ${what && `${what} `}"${file}": ${why}`, { cause });
+  }
+}
+
+/** A device, a fifo, or a name that the system has for what somebody has open; a link elsewhere leads to no stream. */
+function isStream(file: string): boolean {
+  try {
+    const { isSymlink, isFifo, isCharDevice } = Deno.lstatSync(file);
+    return isFifo || isCharDevice || isSymlink && /^\/(dev|proc)\//.test(file);
+  } catch {
+    return false;
   }
 }

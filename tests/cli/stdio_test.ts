@@ -40,6 +40,20 @@ Deno.test("run keeps stdout and stderr apart", async () => {
   deepEqual([said.stdout, said.stderr], ["out\n 00 ff\n", "err\n"]);
 });
 
+Deno.test("run writes its result to a stream that --result names, and leaves the stream where it is", async () => {
+  const { code, stdout } = await cli(["run", "--result", "/dev/fd/1", "--", "sh", "-c", "echo out; exit 3"]);
+  equal(code, 3);
+  match(stdout, /^out\n\{/);
+  equal(JSON.parse(stdout.slice("out\n".length)).exitCode, 3);
+  using directory = new Temporary();
+  const fifo = `${directory.path}/fifo`;
+  await new Deno.Command("mkfifo", { args: [fifo] }).output();
+  const read = Deno.readTextFile(fifo);
+  equal((await cli(["run", "--result", fifo, "--", "true"])).code, 0);
+  equal(JSON.parse(await read).exitCode, 0);
+  equal(Deno.lstatSync(fifo).isFifo, true);
+});
+
 Deno.test("run hands on the end of stdin", async () => {
   equal((await cli(["run", "--", "wc", "-c"], { stdin: "" })).stdout, "0\n");
   equal((await cli(["run", "--", "wc", "-c"], { stdin: "12345" })).stdout, "5\n");
