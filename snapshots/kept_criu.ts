@@ -4,8 +4,8 @@ import type { WaitingCriu } from "./waiting.ts";
 
 /** For how long one is kept when nobody uses it. */
 const IDLE_MS = 60_000;
-/** How long after a fork the next one is loaded, so that the fork's begin is not held up. */
-const LOAD_AFTER_MS = 5;
+/** How long after a fork the next one is loaded: what the fork says first is read before. */
+const LOAD_AFTER_MS = 1;
 
 /** What a CRIU is loaded for. */
 export interface CriuUse {
