@@ -201,7 +201,11 @@ async function killedWhen(
   let isOver = false;
   const ended = child.status.finally(() => isOver = true);
   while (!isOver && !isFar()) await new Promise((resolve) => setTimeout(resolve, 0));
-  if (!isOver) child.kill("SIGKILL");
+  try {
+    child.kill("SIGKILL");
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error; // it has ended, which is told only later
+  }
   return (await ended).signal === "SIGKILL";
 }
 
