@@ -1,6 +1,6 @@
 import { deepEqual, equal, match } from "node:assert/strict";
-import { Store } from "../../runtime/state/store.ts";
 import { BOX, Containers } from "../helpers/containers.ts";
+import { replaceUnheard, startReplaced } from "../helpers/replaced.ts";
 import { containerTest } from "../helpers/container_test.ts";
 
 containerTest("a container that run waits for is known to other commands, and gone at its end", async () => {
@@ -67,16 +67,7 @@ containerTest("the end of run leaves another container that has its name by then
   const { child, answer } = containers.begin("run", "--bundle", ".", BOX);
   while ((await containers.run("state", BOX)).code !== 0);
   await containers.until(BOX, "running");
-  (await new Store(containers.root).lock(BOX))![Symbol.dispose](); // the command has let others at it
-  child.kill("SIGSTOP"); // it hears of the end of its program when there is the other one
-  try {
-    await containers.output("delete", "--force", BOX);
-    await containers.output("create", BOX);
-  } finally {
-    child.kill("SIGCONT");
-  }
+  await replaceUnheard(containers, child, BOX);
   deepEqual(await answer, { code: 137, stdout: "", stderr: "" });
-  await containers.output("start", BOX);
-  equal(await containers.status(BOX), "running");
-  await containers.output("delete", "--force", BOX);
+  equal(await startReplaced(containers, BOX), "running");
 });

@@ -2,10 +2,10 @@ import { deepEqual, equal, match } from "node:assert/strict";
 import { descriptorName } from "../../runtime/state/descriptor_name.ts";
 import { nameProcess } from "../../runtime/state/liveness.ts";
 import type { Record } from "../../runtime/state/record.ts";
-import { Store } from "../../runtime/state/store.ts";
 import { FORWARDED } from "../../runtime/supervise/signals.ts";
 import { compare, portrait } from "../faults/portrait.ts";
 import type { Containers } from "../helpers/containers.ts";
+import { replaceUnheard, startReplaced } from "../helpers/replaced.ts";
 import { eventually } from "../helpers/eventually.ts";
 import {
   type Attached,
@@ -268,18 +268,9 @@ attachedTest(
         child.kill("SIGTERM");
         await eventually(() => containers.said(command).stdout, (text) => text.includes("heard"));
       }
-      (await new Store(containers.root).lock(FIRST))![Symbol.dispose](); // the command has let others at it
-      child.kill("SIGSTOP"); // it hears of the end of its program when there is the other one
-      try {
-        await containers.output("delete", "--force", FIRST);
-        await containers.output("create", FIRST);
-      } finally {
-        child.kill("SIGCONT");
-      }
+      await replaceUnheard(containers, child, FIRST);
       deepEqual(await answer, { code: 137, stdout: isLeftToDeno ? "up\nheard\n" : "up\n", stderr: "" });
-      await containers.output("start", FIRST);
-      equal(await containers.status(FIRST), "running");
-      await containers.output("delete", "--force", FIRST);
+      equal(await startReplaced(containers, FIRST), "running");
     }
   },
 );

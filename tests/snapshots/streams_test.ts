@@ -1,6 +1,6 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
-import { Store } from "../../runtime/state/store.ts";
 import { BOX } from "../helpers/containers.ts";
+import { replaceUnheard, startReplaced } from "../helpers/replaced.ts";
 import { RUNTIME } from "../helpers/cli.ts";
 import { SnapshotBox, snapshotTest } from "../helpers/snapshot_box.ts";
 
@@ -50,17 +50,9 @@ snapshotTest("the end of restore leaves another container that has its name by t
   const { child, answer } = containers.begin("restore", "--image-path", box.images, BOX);
   while ((await containers.run("state", BOX)).code !== 0);
   await containers.until(BOX, "running");
-  (await new Store(containers.root).lock(BOX))![Symbol.dispose](); // the command has let others at it
-  child.kill("SIGSTOP"); // it hears of the end of its program when there is the other one
-  try {
-    await containers.output("delete", "--force", BOX);
-    await containers.output("create", BOX);
-  } finally {
-    child.kill("SIGCONT");
-  }
+  await replaceUnheard(containers, child, BOX);
   deepEqual(await answer, { code: 137, stdout: "", stderr: "" });
-  await containers.output("start", BOX);
-  equal(await containers.status(BOX), "running");
+  equal(await startReplaced(containers, BOX), "running");
 });
 
 snapshotTest("a program that has closed its stdin and stdout is restored without them", async () => {
