@@ -1,6 +1,9 @@
 import { type Cut, LaunchError, type Result, type WholeFileOptions, writeWholeFile } from "../mod.ts";
 import { exitCode } from "./report.ts";
 
+/** How long whoever is to read a result from a fifo may take. */
+const READ_MS = 5000;
+
 /** Writes the record of a run, and what was cut from an untrusted bundle, whole or not at all. */
 export function writeResult(file: string, result: Result, cuts: readonly Cut[] = []): Promise<void> {
   return writeWhole("the result", file, json(cuts.length > 0 ? { ...result, cuts } : result));
@@ -48,11 +51,22 @@ export async function writeWhole(
 ): Promise<void> {
   const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
   try {
-    if (isStream(file)) await Deno.writeFile(file, bytes, { append: true, create: false });
+    if (isStream(file)) await writeStream(file, bytes);
     else await writeWholeFile(file, bytes, options);
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : cause;
     throw new Error(`Cannot write ${what && `${what} `}"${file}": ${why}`, { cause });
+  }
+}
+
+/** Writes to a stream that somebody is to read soon. */
+async function writeStream(file: string, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new Error(`nobody has read it for ${READ_MS / 1000} s`)), READ_MS);
+  try {
+    await Promise.race([Deno.writeFile(file, bytes, { append: true, create: false }), late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

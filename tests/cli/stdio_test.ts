@@ -52,6 +52,9 @@ Deno.test("run writes its result to a stream that --result names, and leaves the
   equal((await cli(["run", "--result", fifo, "--", "true"])).code, 0);
   equal(JSON.parse(await read).exitCode, 0);
   equal(Deno.lstatSync(fifo).isFifo, true);
+  const { code: unread, stderr } = await cli(["run", "--result", fifo, "--", "true"]);
+  equal(unread, 1);
+  match(stderr, /Cannot write the result ".*fifo": nobody has read it for 5 s/);
 });
 
 Deno.test("run hands on the end of stdin", async () => {
