@@ -62,7 +62,9 @@ function below(directory: string, path: string): string {
   for (const name of path.split("/").filter((each) => each !== "" && each !== ".")) {
     if (name !== "..") names.push(name);
     else if (names.pop() === undefined && !path.startsWith("/")) {
-      throw new LifecycleError(`unable to create new parent process: ${path} is not a sub cgroup path`);
+      throw new LifecycleError(
+        `unable to create new parent process: bad sub cgroup path: ${path} is not a sub cgroup path`,
+      );
     }
   }
   const found = [directory, ...names].join("/");
