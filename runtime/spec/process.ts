@@ -1,6 +1,7 @@
 /** A process alone, as those who run one more program in a sandbox write it down. */
 
 import type { Process } from "./config.ts";
+import { folded } from "./shape.ts";
 import { parseSpec } from "./validate.ts";
 import { SpecError } from "../errors.ts";
 
@@ -27,7 +28,9 @@ export function parseProcess(text: string, path: string): Process {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw refuse("", "process property must not be empty");
   }
-  const { cwd, args } = value as Partial<Process>;
+  const { cwd, args } = Object.fromEntries(
+    Object.entries(value).map(([key, each]) => [folded(key), each]),
+  ) as Partial<Process>;
   if (cwd === undefined || cwd === "") throw refuse("/cwd", "Cwd property must not be empty");
   if (typeof cwd === "string" && !cwd.startsWith("/")) throw refuse("/cwd", "Cwd must be an absolute path");
   if (args === undefined || args === null || args.length === 0) {

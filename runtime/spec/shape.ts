@@ -58,16 +58,23 @@ export function need<T>(needed: Shape<T>): Needed<T> {
   return { needed };
 }
 
-/** An object with the properties of the table; others are ignored, as the specification demands. */
+/**
+ * An object with the properties of the table; others are ignored, as the specification demands. Their names may be in
+ * capitals or not, as for runc: what it would apply must not be passed over.
+ */
 export function object<T extends object>(fields: Fields<T>): Shape<T> {
   const table = fields as Readonly<Record<string, Shape<unknown> | Needed<unknown>>>;
+  const names = new Map(Object.keys(table).map((name) => [folded(name), name]));
+  const exactly = new Set(names.values());
   return (value, at) => {
     if (!isObject(value)) return at.mismatch(value, "an object");
+    const spelt = speltAs(value, { names, exactly }, at);
     const result: Record<string, unknown> = {};
     for (const key in table) {
       const field = table[key]!;
-      if (Object.hasOwn(value, key)) {
-        const read = at.read(key, value[key], typeof field === "function" ? field : field.needed);
+      const own = spelt?.get(key) ?? key;
+      if (Object.hasOwn(value, own)) {
+        const read = at.read(key, value[own], typeof field === "function" ? field : field.needed);
         if (read !== undefined) result[key] = read;
       } else if (typeof field !== "function") {
         at.read(key, undefined, (_, here) => here.fail(`Cannot leave "${key}" out: it is required`));
@@ -75,6 +82,34 @@ export function object<T extends object>(fields: Fields<T>): Shape<T> {
     }
     return result as T;
   };
+}
+
+/** How properties are spelt that have not the very names of the table; nothing if there are none. */
+function speltAs(
+  value: Record<string, unknown>,
+  { names, exactly }: { readonly names: ReadonlyMap<string, string>; readonly exactly: ReadonlySet<string> },
+  at: Place,
+): ReadonlyMap<string, string> | undefined {
+  let spelt: Map<string, string> | undefined;
+  for (const key of Object.keys(value)) {
+    const name = exactly.has(key) ? undefined : names.get(folded(key));
+    if (name === undefined) continue;
+    spelt ??= new Map();
+    if (Object.hasOwn(value, name) || spelt.has(name)) {
+      at.read(
+        name,
+        undefined,
+        (_, here) => here.fail(`Cannot use both this and ${quote(key)}: they are one property`),
+      );
+    }
+    spelt.set(name, key);
+  }
+  return spelt;
+}
+
+/** A name without the difference of capitals, those of Unicode that fold to ASCII included. */
+export function folded(name: string): string {
+  return name.toUpperCase().toLowerCase();
 }
 
 /** An {@linkcode object} that may have no other properties. */

@@ -125,3 +125,7 @@ for (
 ) {
   Deno.test(`parseProcess() refuses ${text}`, () => throws(() => parseProcess(text, "process.json"), error));
 }
+
+Deno.test("parseProcess() takes properties in capitals or not, as runc does", () => {
+  deepEqual(parseProcess('{"Cwd":"/","ARGS":["a"]}', "process.json"), { cwd: "/", args: ["a"] });
+});

@@ -39,6 +39,20 @@ Deno.test("decodeSpec() leaves unknown properties out", () => {
   deepEqual(spec, { ociVersion: "1.3.0", root: { path: "rootfs" }, process: { cwd: "/", args: ["a"] } });
 });
 
+Deno.test("decodeSpec() takes properties in capitals or not, as runc does, and none twice", () => {
+  const masked =
+    '"LINUX":{"maskedpaths":["/proc/kcore"],"reſources":{"hugepageLimits":[{"pagesize":"2MB","limit":0}]}}';
+  deepEqual(decodeSpec(withMinimal(masked), "x").linux, {
+    maskedPaths: ["/proc/kcore"],
+    resources: { hugepageLimits: [{ pageSize: "2MB", limit: 0 }] },
+  });
+  deepEqual(problems(withMinimal('"Root":{"path":"/"},"linux":{"Seccomp":{},"SECCOMP":{}}')), [
+    '/root: Cannot use both this and "Root": they are one property',
+    '/linux/seccomp: Cannot use both this and "SECCOMP": they are one property',
+    '/linux/seccomp/defaultAction: Cannot leave "defaultAction" out: it is required',
+  ]);
+});
+
 Deno.test("decodeSpec() keeps integers beyond 2^53 exact", () => {
   const rlimit = '{"type":"RLIMIT_CORE","soft":9007199254740993,"hard":18446744073709551615}';
   const spec = decodeSpec(withMinimal(`"process":{"cwd":"/","args":["a"],"rlimits":[${rlimit}]}`), "x");
