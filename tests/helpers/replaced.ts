@@ -20,6 +20,20 @@ export async function replaceUnheard(
   }
 }
 
+/** Puts another container in the place of one while nothing else of this process goes on. */
+export function replaceAtOnce({ program, root, bundle }: Containers, id: string): void {
+  for (const args of [["delete", "--force", id], ["create", id]]) {
+    const { success } = new Deno.Command(program[0]!, {
+      args: [...program.slice(1), "--root", root, ...args],
+      cwd: bundle.path,
+      stdin: "null",
+      stdout: "null",
+      stderr: "null",
+    }).outputSync();
+    if (!success) throw new Error(`${args.join(" ")} failed`);
+  }
+}
+
 /** Whether the one in its place can still be started; it is removed. */
 export async function startReplaced(containers: Containers, id: string): Promise<string> {
   await containers.output("start", id);

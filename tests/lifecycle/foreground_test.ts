@@ -1,7 +1,11 @@
-import { deepEqual, equal, match } from "node:assert/strict";
+import { deepEqual, equal, match, rejects } from "node:assert/strict";
+import { runContainer } from "../../runtime/lifecycle/run.ts";
 import { BOX, Containers } from "../helpers/containers.ts";
-import { replaceUnheard, startReplaced } from "../helpers/replaced.ts";
+import { replaceAtOnce, replaceUnheard, startReplaced } from "../helpers/replaced.ts";
 import { containerTest } from "../helpers/container_test.ts";
+import { warmUp } from "../helpers/warm_up.ts";
+
+if (Deno.uid() === 0) await warmUp();
 
 containerTest("a container that run waits for is known to other commands, and gone at its end", async () => {
   await using containers = new Containers();
@@ -71,3 +75,23 @@ containerTest("the end of run leaves another container that has its name by then
   deepEqual(await answer, { code: 137, stdout: "", stderr: "" });
   equal(await startReplaced(containers, BOX), "running");
 });
+
+containerTest(
+  "run --detach leaves another container that has the name of its own by then as it is",
+  async () => {
+    await using containers = new Containers();
+    const { root, bundle } = containers;
+    let looks = 0;
+    const options = {
+      root,
+      bundle: bundle.path,
+      // It is looked at before the container is made, and again between that and its start.
+      get onWarning(): undefined {
+        if (looks++ === 1) replaceAtOnce(containers, BOX);
+        return undefined;
+      },
+    };
+    await rejects(runContainer(BOX, options), /container does not exist/);
+    equal(await startReplaced(containers, BOX), "running");
+  },
+);

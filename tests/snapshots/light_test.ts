@@ -1,12 +1,19 @@
-import { deepEqual, equal, match, notEqual, ok } from "node:assert/strict";
+import { deepEqual, equal, match, notEqual, ok, rejects } from "node:assert/strict";
+import { loadBundle } from "../../runtime/bundle.ts";
 import type { Process, Spec } from "../../runtime/spec/config.ts";
 import type { Record } from "../../runtime/state/record.ts";
 import { starterSpec } from "../../runtime/starter_spec.ts";
+import { beginAnew } from "../../snapshots/light/begin.ts";
 import { environmentIn } from "../../snapshots/light/begun.ts";
+import { OWN_STDIO } from "../../snapshots/restore_externals.ts";
 import { BOX } from "../helpers/containers.ts";
 import { containerTest } from "../helpers/container_test.ts";
 import { ForkBox } from "../helpers/fork_box.ts";
+import { replaceAtOnce, startReplaced } from "../helpers/replaced.ts";
 import { snapshotTest } from "../helpers/snapshot_box.ts";
+import { warmUp } from "../helpers/warm_up.ts";
+
+if (Deno.uid() === 0) await warmUp();
 
 const OVERLAY: Partial<Spec> = { annotations: { "dev.ai-sandbox.overlay": "tmpfs:size=32m" } };
 // Counts in memory and in a file over its rootfs, which is never empty in between; `gone` is removed when it is there.
@@ -256,3 +263,21 @@ Deno.test("environmentIn() takes what a program was begun with, and nothing that
   for (const text of ["nginx: worker", "A=1\0master process\0", "=1\0", "A=1"]) equal(of(text), undefined);
   equal(environmentIn(Uint8Array.of(65, 61, 255, 0)), undefined);
 });
+
+containerTest(
+  "a light restore leaves another container that has its name before it begins as it is",
+  async () => {
+    await using box = new LightBox();
+    box.configure({ cwd: "/" });
+    const { root, bundle } = box.containers;
+    const begun = beginAnew(BOX, {
+      images: undefined,
+      bundle: () => loadBundle(bundle.path),
+      options: { root, detach: true },
+      stdio: OWN_STDIO,
+      beforeStart: () => replaceAtOnce(box.containers, BOX),
+    });
+    await rejects(begun, /container does not exist/);
+    equal(await startReplaced(box.containers, BOX), "running");
+  },
+);

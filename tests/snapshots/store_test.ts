@@ -1,7 +1,12 @@
-import { deepEqual, equal, match, ok } from "node:assert/strict";
+import { deepEqual, equal, match, ok, rejects } from "node:assert/strict";
 import type { Spec } from "../../runtime/spec/config.ts";
+import { rewindContainer } from "../../snapshots/store/rewind.ts";
 import { type Answer, BOX } from "../helpers/containers.ts";
+import { replaceAtOnce, startReplaced } from "../helpers/replaced.ts";
 import { SnapshotBox, snapshotTest } from "../helpers/snapshot_box.ts";
+import { warmUp } from "../helpers/warm_up.ts";
+
+if (Deno.uid() === 0) await warmUp();
 
 const OVERLAY: Partial<Spec> = { annotations: { "dev.ai-sandbox.overlay": "tmpfs:size=32m" } };
 // Without children: a snapshot that caught one before its execve would have the memory twice.
@@ -156,6 +161,17 @@ snapshotTest(
     await box.containers.output("delete", "--force", BOX);
   },
 );
+
+snapshotTest("a rewind leaves another container that has the name of its own by then as it is", async () => {
+  await using box = new StoreBox();
+  await box.begin();
+  await box.said("create", "--leave-running", "--tag", "one", BOX);
+  const { root } = box.containers;
+  const rewound = rewindContainer(BOX, "one", { root, store: box.store }); // it has looked which one is meant
+  replaceAtOnce(box.containers, BOX);
+  await rejects(rewound, /already exists/);
+  equal(await startReplaced(box.containers, BOX), "running");
+});
 
 snapshotTest(
   "names that lead elsewhere are refused; what a killed command left is swept, and nothing else",
