@@ -59,3 +59,13 @@ export function* joinGroups({ groups = [], namespace }: Context): Iterable<Op> {
     yield op("make a cgroup namespace", "unshare", [named("CLONE_NEWCGROUP", CLONE.NEWCGROUP)]);
   }
 }
+
+/**
+ * Whether the new process enters the cgroup namespace that it shares with others itself, when it is in its group: where
+ * the hierarchy is mounted with nsdelegate, whoever is in the namespace and outside its root may not put another process
+ * anywhere (cgroups(7)). In a new user namespace it would have no right to do so.
+ */
+export function entersGroupsLast(context: Pick<Context, "groups" | "namespace">): boolean {
+  const { namespace } = context;
+  return namespace("cgroup") === "joined" && namespace("user") !== "new" && birthGroup(context) !== undefined;
+}

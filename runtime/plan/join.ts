@@ -1,5 +1,5 @@
 import { O, O_DIRECTORY } from "./abi.ts";
-import { birthGroup, joinGroups, openGroups } from "./cgroup_join.ts";
+import { birthGroup, entersGroupsLast, joinGroups, openGroups } from "./cgroup_join.ts";
 import type { Context, GroupDirectory, PlanRequest } from "./context.ts";
 import { depart } from "./depart.ts";
 import { end } from "./end.ts";
@@ -125,7 +125,8 @@ function* launcher(all: Context, { namespaces, initGroup }: JoinRequest): Iterab
   for (const [index, { version }] of (all.groups ?? []).entries()) {
     if (version === 1) yield op("leave the cgroup files behind", "close", [slot(`group:${index}`)]);
   }
-  if (namespaces.length > 0) yield enter(all, namespaces);
+  const first = namespaces.filter((type) => type !== "cgroup" || !entersGroupsLast(all));
+  if (first.length > 0) yield enter(all, first);
   const does = "start the program's process";
   const start = (group: typeof birth, rest: Partial<Op>): Op => {
     const args = cloneArgs({ PIDFD: CLONE.PIDFD, PARENT: CLONE.PARENT }, 0, {
@@ -167,6 +168,7 @@ function enter(all: Context, namespaces: readonly NamespaceType[]): Op {
 /** What becomes the program: it is inside from its first moment. */
 function* joined(all: Context, request: JoinRequest): Iterable<Op> {
   yield mark("joined");
+  if (entersGroupsLast(all)) yield enter(all, ["cgroup"]);
   if (request.ownRoot) {
     const does = "enter the sandbox's root";
     yield op(does, "fchdir", [besideFd(all, "init:root")]);

@@ -1,4 +1,4 @@
-import { awaitGroups, birthGroup, openGroups } from "./cgroup_join.ts";
+import { awaitGroups, birthGroup, entersGroupsLast, openGroups } from "./cgroup_join.ts";
 import { removeGroups } from "./cgroup_remove.ts";
 import type { Context } from "./context.ts";
 import { depart } from "./depart.ts";
@@ -13,6 +13,7 @@ import {
   SECBIT_NO_SETUID_FIXUP,
   SIGKILL,
 } from "./kernel.ts";
+import type { NamespaceType } from "../spec/config.ts";
 import { O } from "./abi.ts";
 import { flags, mark, named, type Op, op, slot, type Struct, text, zeros } from "./op.ts";
 import { message } from "./message.ts";
@@ -76,8 +77,9 @@ export function* launcher(context: Context, { opened, mapped, served }: Opening)
   yield* birth(context, mapped, served.length > 0 ? [...serve(served)] : []);
 }
 
-function* join({ spec, host }: Context): Iterable<Op> {
-  const paths = new Map(spec.linux?.namespaces?.map(({ type, path }) => [type, path]));
+function* join(context: Context): Iterable<Op> {
+  const { host } = context;
+  const paths = namespacePaths(context);
   const joined = JOIN_ORDER[host.privileged ? "root" : "user"].filter((type) =>
     paths.get(type) !== undefined
   );
@@ -92,9 +94,22 @@ function* join({ spec, host }: Context): Iterable<Op> {
     });
   }
   for (const type of joined) {
-    const flag = named(`CLONE_${NAMESPACE_NAME[type]}`, NAMESPACE_FLAG[type]);
-    yield op(`join ${type} namespace "${paths.get(type)}"`, "setns", [slot(`join:${type}`), flag]);
+    if (type !== "cgroup" || !entersGroupsLast(context)) yield enter(type, paths.get(type)!);
   }
+}
+
+/** The cgroup namespace that init enters itself, if it does. */
+export function enterGroupsLast(context: Context): Op | undefined {
+  return entersGroupsLast(context) ? enter("cgroup", namespacePaths(context).get("cgroup")!) : undefined;
+}
+
+function enter(type: NamespaceType, path: string): Op {
+  const flag = named(`CLONE_${NAMESPACE_NAME[type]}`, NAMESPACE_FLAG[type]);
+  return op(`join ${type} namespace "${path}"`, "setns", [slot(`join:${type}`), flag]);
+}
+
+function namespacePaths({ spec }: Context): ReadonlyMap<NamespaceType, string | undefined> {
+  return new Map(spec.linux?.namespaces?.map(({ type, path }) => [type, path]));
 }
 
 /** A time namespace takes offsets only before its first process: its creator writes them, then clones. */

@@ -25,6 +25,27 @@ async function running(
   return JSON.parse(await containers.output("state", BOX)).pid;
 }
 
+containerTest(
+  "exec enters the cgroup namespace of a container, and one that it shares with another",
+  async () => {
+    match(Deno.readTextFileSync("/proc/self/mountinfo"), / - cgroup2 \S+ \S*nsdelegate/); // it is what makes it hard
+    await using first = new Containers();
+    const own = [...namespaces, { type: "cgroup" as const }];
+    const pid = await running(first, {}, { namespaces: own });
+    const isIn = async (containers: Containers): Promise<string> =>
+      await containers.output("exec", containers.id, "cat", "/proc/self/cgroup");
+    equal(await isIn(first), "0::/\n");
+    equal(await isIn(first), "0::/\n"); // by what was kept of the first one
+    await using second = new Containers(undefined, `${BOX}-second`);
+    const path = `/proc/${pid}/ns/cgroup`;
+    second.write(second.args, { linux: { namespaces: [...namespaces, { type: "cgroup", path }] } });
+    await second.output("run", "--detach", second.id);
+    equal(await isIn(second), `0::/../${second.id}\n`);
+    const { pid: other } = JSON.parse(await second.output("state", second.id));
+    equal(Deno.readLinkSync(`/proc/${other}/ns/cgroup`), Deno.readLinkSync(path));
+  },
+);
+
 containerTest("update sets all limits of version 2, or none", async () => {
   await using containers = new Containers();
   const pid = await running(containers, { memory: { limit: 64 * MB }, cpu: { shares: 1024 } });
@@ -41,7 +62,7 @@ containerTest("update sets all limits of version 2, or none", async () => {
     ];
     return files.map((file) => groupValue(pid, file));
   };
-  deepEqual(limits(), [String(64 * MB), "max", "0", "max", "max 100000", "39", ""]);
+  deepEqual(limits(), [String(64 * MB), "max", "0", "max", "max 100000", "100", ""]);
   const flags = [
     "--memory",
     "128m",
