@@ -62,7 +62,10 @@ function* pidsWrites({ pids }: Resources, hierarchies: Hierarchies): Iterable<Wr
   yield { mountPoint, file: "pids.max", value: limit(pids.limit, 2), pointer };
 }
 
-/** Reservations are limited where the kernel can: that fails at mmap(2) instead of killing later. */
+/**
+ * What is used, and where the kernel can what is reserved: that fails at mmap(2) instead of killing later, but
+ * MAP_NORESERVE gets round it.
+ */
 function* hugepageWrites({ hugepageLimits = [] }: Resources, hierarchies: Hierarchies): Iterable<Write> {
   for (const [index, each] of hugepageLimits.entries()) {
     const pointer = `${RESOURCES}/hugepageLimits/${index}`;
@@ -72,8 +75,8 @@ function* hugepageWrites({ hugepageLimits = [] }: Resources, hierarchies: Hierar
     const { version, mountPoint } = hierarchies.with("hugetlb", pointer);
     const value = limit(each.limit, version);
     const [prefix, suffix] = [`hugetlb.${each.pageSize}`, version === 1 ? "limit_in_bytes" : "max"];
-    const otherwise = { file: `${prefix}.${suffix}`, value };
-    yield { mountPoint, file: `${prefix}.rsvd.${suffix}`, value, pointer, otherwise };
+    yield { mountPoint, file: `${prefix}.${suffix}`, value, pointer };
+    yield { mountPoint, file: `${prefix}.rsvd.${suffix}`, value, pointer, ifThere: true };
   }
 }
 

@@ -24,7 +24,7 @@ const TABLE: readonly (readonly [string, Resources, Readonly<Record<string, stri
   [
     "cpu",
     { cpu: { shares: 1024, quota: 30_000, period: 60_000, burst: 10_000 } },
-    { "cpu.weight": "39", "cpu.max": "30000 60000", "cpu.max.burst": "10000" },
+    { "cpu.weight": "100", "cpu.max": "30000 60000", "cpu.max.burst": "10000" },
   ],
   ["an idle cpu", { cpu: { idle: 1 } }, { "cpu.idle": "1" }],
   ["cpuset", { cpu: { cpus: "1", mems: "0" } }, { "cpuset.cpus": "1", "cpuset.mems": "0" }],
@@ -55,6 +55,7 @@ const TABLE: readonly (readonly [string, Resources, Readonly<Record<string, stri
     { "io.weight": "default 4950", "io.max": `${numbers} rbps=1048576 wbps=max riops=max wiops=50` },
   ],
   ["hugetlb", { hugepageLimits: [{ pageSize: "2MB", limit: 1 << 22 }] }, {
+    "hugetlb.2MB.max": String(1 << 22),
     "hugetlb.2MB.rsvd.max": String(1 << 22),
   }],
   [

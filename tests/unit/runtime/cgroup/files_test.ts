@@ -39,7 +39,8 @@ for (
   const [name, resources, v1, v2] of [
     ["nothing", {}, [], []],
     ["what is 0", { cpu: { shares: 0, quota: 0, period: 0 }, memory: { limit: 0, swap: 0 } }, [], []],
-    ["cpu shares", { cpu: { shares: 1024 } }, ["/cpu/cpu.shares=1024"], ["/v2/cpu.weight=39"]],
+    ["cpu shares", { cpu: { shares: 1024 } }, ["/cpu/cpu.shares=1024"], ["/v2/cpu.weight=100"]],
+    ["fewer cpu shares", { cpu: { shares: 100 } }, ["/cpu/cpu.shares=100"], ["/v2/cpu.weight=17"]],
     ["least shares", { cpu: { shares: 2 } }, ["/cpu/cpu.shares=2"], ["/v2/cpu.weight=1"]],
     ["most shares", { cpu: { shares: 262144n } }, ["/cpu/cpu.shares=262144"], ["/v2/cpu.weight=10000"]],
     [
@@ -117,9 +118,10 @@ for (
       "huge pages",
       { hugepageLimits: [{ pageSize: "2MB", limit: 2n ** 60n }] },
       [
-        "/hugetlb/hugetlb.2MB.rsvd.limit_in_bytes=1152921504606846976|hugetlb.2MB.limit_in_bytes=1152921504606846976",
+        "/hugetlb/hugetlb.2MB.limit_in_bytes=1152921504606846976",
+        "/hugetlb/hugetlb.2MB.rsvd.limit_in_bytes=1152921504606846976",
       ],
-      ["/v2/hugetlb.2MB.rsvd.max=1152921504606846976|hugetlb.2MB.max=1152921504606846976"],
+      ["/v2/hugetlb.2MB.max=1152921504606846976", "/v2/hugetlb.2MB.rsvd.max=1152921504606846976"],
     ],
     [
       "rdma",
@@ -175,7 +177,8 @@ for (
       HYBRID,
       [
         "/memory/memory.limit_in_bytes=1",
-        "/v2/hugetlb.1GB.rsvd.max=0|hugetlb.1GB.max=0",
+        "/v2/hugetlb.1GB.max=0",
+        "/v2/hugetlb.1GB.rsvd.max=0",
         "/v2/hugetlb.1GB.max=1",
       ],
     ],

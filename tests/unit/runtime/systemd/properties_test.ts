@@ -28,7 +28,7 @@ for (
       `MemorySwapMax t ${INFINITY}`,
     ]],
     [{ pids: { limit: -1 } }, [`TasksMax t ${INFINITY}`], [`TasksMax t ${INFINITY}`]],
-    [{ cpu: { shares: 1024 } }, ["CPUShares t 1024"], ["CPUWeight t 39"]],
+    [{ cpu: { shares: 1024 } }, ["CPUShares t 1024"], ["CPUWeight t 100"]],
     [{ cpu: { shares: 1024, idle: 1 } }, ["CPUShares t 1024"], ["CPUWeight t 0"]],
     // 333,330 µs are 33.333 %: systemd knows 34.
     [{ cpu: { quota: 33_333 } }, ["CPUQuotaPerSecUSec t 340000"], ["CPUQuotaPerSecUSec t 340000"]],
