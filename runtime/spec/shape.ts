@@ -68,13 +68,14 @@ export function object<T extends object>(fields: Fields<T>): Shape<T> {
   const exactly = new Set(names.values());
   return (value, at) => {
     if (!isObject(value)) return at.mismatch(value, "an object");
-    const spelt = speltAs(value, { names, exactly }, at);
+    const known = Object.keys(value).every((key) => exactly.has(key) || !names.has(folded(key)))
+      ? value
+      : respelt(value, names);
     const result: Record<string, unknown> = {};
     for (const key in table) {
       const field = table[key]!;
-      const own = spelt?.get(key) ?? key;
-      if (Object.hasOwn(value, own)) {
-        const read = at.read(key, value[own], typeof field === "function" ? field : field.needed);
+      if (Object.hasOwn(known, key)) {
+        const read = at.read(key, known[key], typeof field === "function" ? field : field.needed);
         if (read !== undefined) result[key] = read;
       } else if (typeof field !== "function") {
         at.read(key, undefined, (_, here) => here.fail(`Cannot leave "${key}" out: it is required`));
@@ -84,27 +85,27 @@ export function object<T extends object>(fields: Fields<T>): Shape<T> {
   };
 }
 
-/** How properties are spelt that have not the very names of the table; nothing if there are none. */
-function speltAs(
+/** An object whose properties have the names of a table: of those that are one, the last counts, as for runc. */
+function respelt(
   value: Record<string, unknown>,
-  { names, exactly }: { readonly names: ReadonlyMap<string, string>; readonly exactly: ReadonlySet<string> },
-  at: Place,
-): ReadonlyMap<string, string> | undefined {
-  let spelt: Map<string, string> | undefined;
-  for (const key of Object.keys(value)) {
-    const name = exactly.has(key) ? undefined : names.get(folded(key));
-    if (name === undefined) continue;
-    spelt ??= new Map();
-    if (Object.hasOwn(value, name) || spelt.has(name)) {
-      at.read(
-        name,
-        undefined,
-        (_, here) => here.fail(`Cannot use both this and ${quote(key)}: they are one property`),
-      );
-    }
-    spelt.set(name, key);
+  names: ReadonlyMap<string, string>,
+): Record<string, unknown> {
+  const result: Record<string, unknown> = {};
+  for (const [key, each] of Object.entries(value)) put(result, names.get(folded(key)) ?? key, each);
+  return result;
+}
+
+/** Puts a property into an object; of two objects the second one's properties are put into the first. */
+function put(into: Record<string, unknown>, key: string, value: unknown): void {
+  const before = Object.hasOwn(into, key) ? into[key] : undefined;
+  delete into[key]; // what comes later stays behind the rest
+  if (!isObject(before) || !isObject(value)) {
+    Object.defineProperty(into, key, { value, enumerable: true, configurable: true, writable: true });
+    return;
   }
-  return spelt;
+  const both = { ...before };
+  for (const [each, its] of Object.entries(value)) put(both, each, its);
+  into[key] = both;
 }
 
 /** A name without the difference of capitals, those of Unicode that fold to ASCII included. */

@@ -39,18 +39,31 @@ Deno.test("decodeSpec() leaves unknown properties out", () => {
   deepEqual(spec, { ociVersion: "1.3.0", root: { path: "rootfs" }, process: { cwd: "/", args: ["a"] } });
 });
 
-Deno.test("decodeSpec() takes properties in capitals or not, as runc does, and none twice", () => {
+Deno.test("decodeSpec() takes properties in capitals or not, as runc does", () => {
   const masked =
     '"LINUX":{"maskedpaths":["/proc/kcore"],"reſources":{"hugepageLimits":[{"pagesize":"2MB","limit":0}]}}';
   deepEqual(decodeSpec(withMinimal(masked), "x").linux, {
     maskedPaths: ["/proc/kcore"],
     resources: { hugepageLimits: [{ pageSize: "2MB", limit: 0 }] },
   });
-  deepEqual(problems(withMinimal('"Root":{"path":"/"},"linux":{"Seccomp":{},"SECCOMP":{}}')), [
-    '/root: Cannot use both this and "Root": they are one property',
-    '/linux/seccomp: Cannot use both this and "SECCOMP": they are one property',
+  deepEqual(problems(withMinimal('"linux":{"Seccomp":{}}')), [
     '/linux/seccomp/defaultAction: Cannot leave "defaultAction" out: it is required',
   ]);
+});
+
+Deno.test("decodeSpec() takes the last of properties that differ in capitals, and all that objects have", () => {
+  const cpu = (text: string): unknown =>
+    decodeSpec(withMinimal(`"linux":{"resources":{${text}}}`), "x").linux!.resources!.cpu;
+  deepEqual(cpu('"cpu":{"shares":1,"quota":2},"CPU":{"shares":3,"cpus":"0"}'), {
+    shares: 3,
+    quota: 2,
+    cpus: "0",
+  });
+  deepEqual(cpu('"CPU":{"shares":3},"cpu":{"SHARES":1}'), { shares: 1 });
+  deepEqual(cpu('"cpu":{"Shares":1,"shares":2},"CPU":{"Shares":3}'), { shares: 3 });
+  deepEqual(cpu('"CPU":{"Shares":1,"__proto__":{"quota":1}},"cpu":{"__proto__":{"quota":1}}'), { shares: 1 });
+  const spec = decodeSpec(withMinimal('"Root":{"Path":"/other"}'), "x");
+  deepEqual(spec.root, { path: "/other" });
 });
 
 Deno.test("decodeSpec() keeps integers beyond 2^53 exact", () => {
