@@ -1,5 +1,6 @@
 import { LifecycleError, UsageError } from "../errors.ts";
 import type { GroupDirectory } from "../plan/context.ts";
+import { notIn } from "./words.ts";
 
 /** A cgroup of a container, with the controllers of its hierarchy. */
 export interface Group extends GroupDirectory {
@@ -70,7 +71,7 @@ function below(directory: string, path: string): string {
   const found = [directory, ...names].join("/");
   if (isThere(`${found}/cgroup.procs`)) return found;
   throw new LifecycleError(
-    `unable to start container process: error adding pid 0 to cgroups: failed to write 0: openat2 ${found}/cgroup.procs: no such file or directory`,
+    `unable to start container process: ${notIn(found, "no such file or directory")}`,
   );
 }
 

@@ -13,6 +13,7 @@ const WORDS: Readonly<Record<number, string>> = {
   [ERRNO.ENOEXEC]: "exec format error",
   [ERRNO.ELOOP]: "too many levels of symbolic links",
   [ERRNO.ENAMETOOLONG]: "file name too long",
+  [ERRNO.EBUSY]: "device or resource busy",
 };
 
 /** An error in runc's words, by which engines tell a program that is missing from one that may not be run. */
@@ -26,6 +27,8 @@ function words(error: LaunchError, program: string, cwd: string): string {
   const why = WORDS[errno] ?? errnoName(errno);
   const start = "unable to start container process:";
   if (call === "setns" && errno === ERRNO.ESRCH) return "cannot exec in a stopped container";
+  const [, group] = /^start the program's process in cgroup "(.*)"$/.exec(does) ?? [];
+  if (group !== undefined && errno === ERRNO.EBUSY) return `${start} ${notIn(group, why)}`;
   if (call === "faccessat2" && does.startsWith("find ")) {
     return `${start} exec: ${program}: executable file not found in $PATH`;
   }
@@ -43,4 +46,9 @@ function words(error: LaunchError, program: string, cwd: string): string {
     return `${start} current working directory is outside of container mount namespace root -- possible container breakout detected`;
   }
   return `${start} ${error.message}`;
+}
+
+/** What is said where a program cannot be put into a group of version 2. */
+export function notIn(group: string, why: string): string {
+  return `error adding pid 0 to cgroups: failed to write 0: openat2 ${group}/cgroup.procs: ${why}`;
 }

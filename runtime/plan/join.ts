@@ -100,7 +100,7 @@ export function joinPlan(request: JoinRequest): Plan {
   };
 }
 
-function* launcher(all: Context, { namespaces, initGroup }: JoinRequest): Iterable<Op> {
+function* launcher(all: Context, { namespaces, groups, initGroup }: JoinRequest): Iterable<Op> {
   const { process } = all.spec;
   yield op("name the process", "prctl", [named("PR_SET_NAME", 15), "ai-sandbox", 0, 0, 0]);
   yield op("close at execve what was inherited", "close_range", [
@@ -127,8 +127,8 @@ function* launcher(all: Context, { namespaces, initGroup }: JoinRequest): Iterab
   }
   const first = namespaces.filter((type) => type !== "cgroup" || !entersGroupsLast(all));
   if (first.length > 0) yield enter(all, first);
-  const does = "start the program's process";
-  const start = (group: typeof birth, rest: Partial<Op>): Op => {
+  const start = (group: typeof birth, directory: string | undefined, rest: Partial<Op>): Op => {
+    const does = `start the program's process${directory === undefined ? "" : ` in cgroup "${directory}"`}`;
     const args = cloneArgs({ PIDFD: CLONE.PIDFD, PARENT: CLONE.PARENT }, 0, {
       pidfd: { address: "init:pidfd" },
       ...(group && { cgroup: group }),
@@ -141,8 +141,9 @@ function* launcher(all: Context, { namespaces, initGroup }: JoinRequest): Iterab
     });
   };
   // A group whose controllers are handed on to those below has no processes of its own (cgroups(7)).
-  yield start(birth, other ? { ignore: ["EBUSY"], ignored: "elsewhere" } : {});
-  if (other) yield start(slot("other:0"), { label: "elsewhere" });
+  const own = groups.find(({ version }) => version === 2)?.directory;
+  yield start(birth, own, other ? { ignore: ["EBUSY"], ignored: "elsewhere" } : {});
+  if (other) yield start(slot("other:0"), initGroup, { label: "elsewhere" });
   yield mark("born");
   yield* depart();
 }

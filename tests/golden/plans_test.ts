@@ -112,6 +112,12 @@ const PLANS: Readonly<Record<string, PlanRequest>> = {
       ],
     },
   }),
+  "joined_cgroup": requestOf({
+    process: PROCESS,
+    linux: {
+      namespaces: [{ type: "mount" }, { type: "pid" }, { type: "cgroup", path: "/proc/77/ns/cgroup" }],
+    },
+  }, { form: "detached", groups: [{ directory: "/sys/fs/cgroup/box", version: 2 }] }),
   "hooks": requestOf({
     process: PROCESS,
     mounts: MOUNTS.slice(0, 1),
@@ -243,6 +249,11 @@ const MEMBERS: JoinRequest = {
 };
 const JOINS: Readonly<Record<string, JoinRequest>> = {
   "join": MEMBERS,
+  "join_cgroup": {
+    ...MEMBERS,
+    namespaces: ["mount", "pid", "cgroup"],
+    groups: [{ directory: "/sys/fs/cgroup/box", version: 2 }],
+  },
   "join_terminal_preserved": {
     ...MEMBERS,
     spec: specOf({ process: { ...PROCESS, terminal: true, consoleSize: { height: 25, width: 80 } } }),

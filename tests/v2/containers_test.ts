@@ -36,6 +36,16 @@ containerTest(
       await containers.output("exec", containers.id, "cat", "/proc/self/cgroup");
     equal(await isIn(first), "0::/\n");
     equal(await isIn(first), "0::/\n"); // by what was kept of the first one
+    // Once the group hands memory on to those below, only they have processes.
+    const group = `/sys/fs/cgroup/${BOX}`;
+    Deno.mkdirSync(`${group}/below`);
+    Deno.writeTextFileSync(`${group}/below/cgroup.procs`, String(pid));
+    Deno.writeTextFileSync(`${group}/cgroup.subtree_control`, "+memory");
+    equal(await isIn(first), "0::/below\n");
+    match(
+      (await first.run("exec", "--cgroup", "/", BOX, "true")).stderr,
+      new RegExp(`error adding pid 0 to cgroups: .* ${group}/cgroup\\.procs: device or resource busy\n`),
+    );
     await using second = new Containers(undefined, `${BOX}-second`);
     const path = `/proc/${pid}/ns/cgroup`;
     second.write(second.args, { linux: { namespaces: [...namespaces, { type: "cgroup", path }] } });
