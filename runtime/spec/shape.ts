@@ -70,7 +70,7 @@ export function object<T extends object>(fields: Fields<T>): Shape<T> {
     if (!isObject(value)) return at.mismatch(value, "an object");
     const known = Object.keys(value).every((key) => exactly.has(key) || !names.has(folded(key)))
       ? value
-      : respelt(value, names);
+      : together([value], (key) => names.get(folded(key)) ?? key);
     const result: Record<string, unknown> = {};
     for (const key in table) {
       const field = table[key]!;
@@ -85,27 +85,32 @@ export function object<T extends object>(fields: Fields<T>): Shape<T> {
   };
 }
 
-/** An object whose properties have the names of a table: of those that are one, the last counts, as for runc. */
-function respelt(
-  value: Record<string, unknown>,
-  names: ReadonlyMap<string, string>,
+/**
+ * What objects have together, by other names. Of properties of one name the last counts, as for runc, or if they are
+ * objects what these have together.
+ */
+function together(
+  objects: readonly Record<string, unknown>[],
+  nameOf: (key: string) => string = (key) => key,
 ): Record<string, unknown> {
-  const result: Record<string, unknown> = {};
-  for (const [key, each] of Object.entries(value)) put(result, names.get(folded(key)) ?? key, each);
-  return result;
-}
-
-/** Puts a property into an object; of two objects the second one's properties are put into the first. */
-function put(into: Record<string, unknown>, key: string, value: unknown): void {
-  const before = Object.hasOwn(into, key) ? into[key] : undefined;
-  delete into[key]; // what comes later stays behind the rest
-  if (!isObject(before) || !isObject(value)) {
-    Object.defineProperty(into, key, { value, enumerable: true, configurable: true, writable: true });
-    return;
+  const found = new Map<string, unknown[]>();
+  for (const [key, value] of objects.flatMap((each) => Object.entries(each))) {
+    const name = nameOf(key);
+    const before = found.get(name);
+    found.delete(name); // what comes later stays behind the rest
+    if (before && isObject(before[0]) && isObject(value)) {
+      before.push(value);
+      found.set(name, before);
+    } else {
+      found.set(name, [value]);
+    }
   }
-  const both = { ...before };
-  for (const [each, its] of Object.entries(value)) put(both, each, its);
-  into[key] = both;
+  return Object.fromEntries(
+    [...found].map(([name, values]) => {
+      const [first] = values;
+      return [name, values.length === 1 ? first : together(values.filter(isObject))];
+    }),
+  );
 }
 
 /** A name without the difference of capitals, those of Unicode that fold to ASCII included. */

@@ -222,6 +222,12 @@ function timed(run: () => void): number {
   return ownCpuMs() - start;
 }
 
+/** A property's name with capitals by the bits of `at`. */
+function spelt(at: number): string {
+  const letters = Array.from("rootfspropagation");
+  return letters.map((each, bit) => at & (1 << bit) ? each.toUpperCase() : each).join("");
+}
+
 for (
   const [what, text, wanted] of [
     [
@@ -287,6 +293,13 @@ for (
       "100,000 annotations",
       withMinimal(`"annotations":{${Array.from({ length: 100_000 }, (_, at) => `"${at}":""`).join()}}`),
       "/annotations: Cannot take 100000 entries: at most 4096 are allowed",
+    ],
+    [
+      "20,000 spellings of one property",
+      withMinimal(
+        `"linux":{${Array.from({ length: 20_000 }, (_, at) => `"${spelt(at)}":{"${at}":{}}`).join()}}`,
+      ),
+      "/linux/rootfsPropagation: Cannot use an object: one of shared, slave, private, unbindable, rshared, rslave, rprivate, runbindable is needed",
     ],
   ] as const
 ) {
