@@ -63,9 +63,8 @@ export function* joinGroups({ groups = [], namespace }: Context): Iterable<Op> {
 /**
  * Whether the new process enters the cgroup namespace that it shares with others itself, when it is in its group: where
  * the hierarchy is mounted with nsdelegate, whoever is in the namespace and outside its root may not put another process
- * anywhere (cgroups(7)). In a new user namespace it would have no right to do so.
+ * anywhere (cgroups(7)).
  */
 export function entersGroupsLast(context: Pick<Context, "groups" | "namespace">): boolean {
-  const { namespace } = context;
-  return namespace("cgroup") === "joined" && namespace("user") !== "new" && birthGroup(context) !== undefined;
+  return context.namespace("cgroup") === "joined" && birthGroup(context) !== undefined;
 }

@@ -125,7 +125,8 @@ function* launcher(all: Context, { namespaces, groups, initGroup }: JoinRequest)
   for (const [index, { version }] of (all.groups ?? []).entries()) {
     if (version === 1) yield op("leave the cgroup files behind", "close", [slot(`group:${index}`)]);
   }
-  const first = namespaces.filter((type) => type !== "cgroup" || !entersGroupsLast(all));
+  const last = enteredLast(all);
+  const first = namespaces.filter((type) => !last.includes(type));
   if (first.length > 0) yield enter(all, first);
   const start = (group: typeof birth, directory: string | undefined, rest: Partial<Op>): Op => {
     const does = `start the program's process${directory === undefined ? "" : ` in cgroup "${directory}"`}`;
@@ -146,6 +147,15 @@ function* launcher(all: Context, { namespaces, groups, initGroup }: JoinRequest)
   if (other) yield start(slot("other:0"), initGroup, { label: "elsewhere" });
   yield mark("born");
   yield* depart();
+}
+
+/**
+ * What the new process enters itself. The user namespace gives an unprivileged caller the right to enter the others; for
+ * root it comes with the last of them, which need not be its own: CRIU makes cgroup namespaces outside.
+ */
+function enteredLast(all: Context): readonly NamespaceType[] {
+  if (!entersGroupsLast(all)) return [];
+  return all.host.privileged && all.namespace("user") === "joined" ? ["user", "cgroup"] : ["cgroup"];
 }
 
 /** What the launcher finds behind the program's own descriptors: a pidfd of init, then its root. */
@@ -169,7 +179,8 @@ function enter(all: Context, namespaces: readonly NamespaceType[]): Op {
 /** What becomes the program: it is inside from its first moment. */
 function* joined(all: Context, request: JoinRequest): Iterable<Op> {
   yield mark("joined");
-  if (entersGroupsLast(all)) yield enter(all, ["cgroup"]);
+  const last = enteredLast(all);
+  if (last.length > 0) yield enter(all, last);
   if (request.ownRoot) {
     const does = "enter the sandbox's root";
     yield op(does, "fchdir", [besideFd(all, "init:root")]);

@@ -94,13 +94,18 @@ function* join(context: Context): Iterable<Op> {
     });
   }
   for (const type of joined) {
-    if (type !== "cgroup" || !entersGroupsLast(context)) yield enter(type, paths.get(type)!);
+    if (type !== "cgroup" || !initEntersGroups(context)) yield enter(type, paths.get(type)!);
   }
 }
 
 /** The cgroup namespace that init enters itself, if it does. */
 export function enterGroupsLast(context: Context): Op | undefined {
-  return entersGroupsLast(context) ? enter("cgroup", namespacePaths(context).get("cgroup")!) : undefined;
+  return initEntersGroups(context) ? enter("cgroup", namespacePaths(context).get("cgroup")!) : undefined;
+}
+
+/** In a user namespace init may have no right to it: then the launcher enters it. */
+function initEntersGroups(context: Context): boolean {
+  return entersGroupsLast(context) && context.namespace("user") === "shared";
 }
 
 function enter(type: NamespaceType, path: string): Op {

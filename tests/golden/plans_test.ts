@@ -254,6 +254,12 @@ const JOINS: Readonly<Record<string, JoinRequest>> = {
     namespaces: ["mount", "pid", "cgroup"],
     groups: [{ directory: "/sys/fs/cgroup/box", version: 2 }],
   },
+  "join_cgroup_user": {
+    ...MEMBERS,
+    namespaces: ["user", "pid", "cgroup"],
+    groups: [{ directory: "/sys/fs/cgroup/box", version: 2 }],
+    ownUsers: true,
+  },
   "join_terminal_preserved": {
     ...MEMBERS,
     spec: specOf({ process: { ...PROCESS, terminal: true, consoleSize: { height: 25, width: 80 } } }),

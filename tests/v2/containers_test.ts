@@ -53,6 +53,12 @@ containerTest(
     equal(await isIn(second), `0::/../${second.id}\n`);
     const { pid: other } = JSON.parse(await second.output("state", second.id));
     equal(Deno.readLinkSync(`/proc/${other}/ns/cgroup`), Deno.readLinkSync(path));
+    await second.output("delete", "--force", second.id);
+    const mappings = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
+    const users = { uidMappings: mappings, gidMappings: mappings };
+    second.write(second.args, { linux: { namespaces: [...own, { type: "user" }], ...users } });
+    await second.output("run", "--detach", second.id);
+    equal(await isIn(second), "0::/\n");
   },
 );
 
