@@ -102,8 +102,9 @@ function isBind({ options = [], type }: Mount): boolean {
   return mountOptions(options, type).bind;
 }
 
+/** CRIU finds the mount that a path is in only by its plain form. */
 function absolute({ source = "" }: Mount, { bundle }: { readonly bundle: string }): string {
-  return (source.startsWith("/") ? source : `${bundle}/${source}`).replace(/\/+$/, "") || "/";
+  return plain(source.startsWith("/") ? source : `${bundle}/${source}`);
 }
 
 function covers(destination: string, path: string): boolean {

@@ -1,12 +1,15 @@
-import { resolve } from "@std/path";
-import type { Fd } from "../ffi/fd.ts";
+import { relative, resolve } from "@std/path";
+import { type Fd, open } from "../ffi/fd.ts";
 import { layered } from "../ffi/layers.ts";
+import { O } from "../runtime/plan/abi.ts";
 import type { Entry } from "../runtime/state/store.ts";
 import { substituteFiles, substituteOf } from "./files_image.ts";
 import type { Images } from "./open_images.ts";
+import { unusable } from "./own_file.ts";
 import type { Stdio } from "./restore_externals.ts";
 
 const FILES = "files.img";
+const PARENT = "parent";
 
 /** Images by their names, each as it is to be. */
 export type ImageChanges = ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
@@ -50,7 +53,39 @@ export function liveImages(
     );
   }
   for (const [name, bytes] of changes) Deno.writeFileSync(`${changed}/${name}`, bytes);
-  return layered([changed, path]);
+  if (!isThere(`${path}/${PARENT}`)) return layered([changed, path]);
+  linkAll(path, changed);
+  return open(changed, O.RDONLY);
+}
+
+/**
+ * CRIU goes to the pages of an earlier checkpoint by a relative path, also from within the container's root: from an overlay
+ * there is no way up, so links take its place.
+ */
+function linkAll(images: string, changed: string): void {
+  const place = Deno.realPathSync(changed);
+  for (const { name } of Deno.readDirSync(images)) {
+    if (isThere(`${changed}/${name}`)) continue;
+    Deno.symlinkSync(relative(place, realPath(images, name)), `${changed}/${name}`);
+  }
+}
+
+function realPath(images: string, name: string): string {
+  try {
+    return Deno.realPathSync(`${images}/${name}`);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    throw unusable(images, `"${name}" leads to what is not there`);
+  }
+}
+
+function isThere(path: string): boolean {
+  try {
+    return Deno.lstatSync(path) !== undefined;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
 }
 
 /** Removes what only CRIU needed. */

@@ -1,8 +1,10 @@
 import { deepEqual, equal, ok, rejects, throws } from "node:assert/strict";
 import { parseMountinfo } from "../../../runtime/attest/parse.ts";
 import type { Spec } from "../../../runtime/spec/config.ts";
+import { Store } from "../../../runtime/state/store.ts";
 import { externalMounts, sourceOf } from "../../../snapshots/external_mounts.ts";
 import { substituteFiles } from "../../../snapshots/files_image.ts";
+import { liveImages } from "../../../snapshots/live_images.ts";
 import { errorsOf } from "../../../snapshots/log.ts";
 import { checkSeals, seal } from "../../../snapshots/seals.ts";
 import { readFields, readImage, writeFields, writeImage } from "../../../snapshots/protobuf.ts";
@@ -75,6 +77,56 @@ Deno.test("externalMounts() names what the host has too; sourceOf() finds it by 
   equal(sourceOf({ path: "/usr/local", type: "ext4" }, live), "/b/usr/local");
   equal(sourceOf({ path: "/proc/keys", type: "devtmpfs" }, live), "/dev/null");
   equal(sourceOf({ path: "/proc/kcore", type: "devtmpfs" }, live), undefined);
+});
+
+Deno.test("sourceOf() finds what a bundle binds of itself by its plain path, as CRIU wants it", () => {
+  const mounts = [{ destination: "/a", type: "none", source: ".", options: ["bind"] }, {
+    destination: "/a/b",
+    type: "none",
+    source: "./x//y/",
+    options: ["bind"],
+  }];
+  const live = {
+    spec: { ociVersion: "1.3.0", root: { path: "r" }, mounts },
+    bundle: "/b",
+    host: [],
+    groups: [],
+  };
+  deepEqual(["/a", "/a/c", "/a/b"].map((path) => sourceOf({ path, type: "ext4" }, live)), [
+    "/b",
+    "/b/c",
+    "/b/x/y",
+  ]);
+});
+
+Deno.test({
+  name: "liveImages() lead to the images of an earlier checkpoint, wherever they are read",
+  ignore: Deno.uid() !== 0,
+  fn: () => {
+    const path = Deno.makeTempDirSync();
+    try {
+      for (const name of ["one", "two", "three"]) {
+        Deno.mkdirSync(`${path}/${name}`);
+        Deno.writeTextFileSync(`${path}/${name}/pages-1.img`, name);
+      }
+      Deno.symlinkSync("../one", `${path}/two/parent`);
+      using entry = new Store(`${path}/containers`).claim("box");
+      using live = liveImages({ path: `${path}/two`, manifest: undefined, links: [] }, entry, [0, 1, 2]);
+      equal(Deno.readTextFileSync(`/proc/self/fd/${live.raw}/pages-1.img`), "two");
+      equal(Deno.readTextFileSync(`/proc/self/fd/${live.raw}/parent/pages-1.img`), "one");
+      // From within another root, too: CRIU goes there in the container.
+      equal(Deno.readLinkSync(`/proc/self/fd/${live.raw}/parent`).startsWith("../"), true);
+      Deno.removeSync(`${path}/one`, { recursive: true });
+      using late = new Store(`${path}/containers`).claim("late");
+      const gone = { path: `${path}/two`, manifest: undefined, links: [] };
+      throws(() => liveImages(gone, late, [0, 1, 2]), /"parent" leads to what is not there/);
+      using next = new Store(`${path}/containers`).claim("next");
+      using alone = liveImages({ path: `${path}/three`, manifest: undefined, links: [] }, next, [0, 1, 2]);
+      throws(() => Deno.lstatSync(`/proc/self/fd/${alone.raw}/parent`), Deno.errors.NotFound);
+    } finally {
+      Deno.removeSync(path, { recursive: true });
+    }
+  },
 });
 
 Deno.test("errorsOf() says the reasons of a log and leaves out what is harmless or only follows", () => {
