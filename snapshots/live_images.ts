@@ -1,6 +1,7 @@
 import { relative, resolve } from "@std/path";
 import { type Fd, open } from "../ffi/fd.ts";
 import { layered } from "../ffi/layers.ts";
+import { isMissing, isThere } from "../ffi/look.ts";
 import { O } from "../runtime/plan/abi.ts";
 import type { Entry } from "../runtime/state/store.ts";
 import { substituteFiles, substituteOf } from "./files_image.ts";
@@ -53,7 +54,7 @@ export function liveImages(
     );
   }
   for (const [name, bytes] of changes) Deno.writeFileSync(`${changed}/${name}`, bytes);
-  if (!isThere(`${path}/${PARENT}`)) return layered([changed, path]);
+  if (isMissing(`${path}/${PARENT}`)) return layered([changed, path]);
   linkAll(path, changed);
   return open(changed, O.RDONLY);
 }
@@ -76,15 +77,6 @@ function realPath(images: string, name: string): string {
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
     throw unusable(images, `"${name}" leads to what is not there`);
-  }
-}
-
-function isThere(path: string): boolean {
-  try {
-    return Deno.lstatSync(path) !== undefined;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
   }
 }
 

@@ -166,7 +166,7 @@ function besideFd(all: Context, name: "init" | "init:root"): Named {
   return named(name, first + preserved + (name === "init" ? 0 : 1));
 }
 
-/** One call for all: the user namespace counts for the rights to enter the others (setns(2)). */
+/** One call for all of them: the user namespace counts for the rights to enter the others (setns(2)). */
 function enter(all: Context, namespaces: readonly NamespaceType[]): Op {
   const parts: Record<string, number> = {};
   for (const type of namespaces) parts[NAMESPACE_NAME[type]] = NAMESPACE_FLAG[type];
@@ -176,7 +176,7 @@ function enter(all: Context, namespaces: readonly NamespaceType[]): Op {
   ]);
 }
 
-/** What becomes the program: it is inside from its first moment. */
+/** What becomes the program: it is inside from its first moment, but for what {@linkcode enteredLast} names. */
 function* joined(all: Context, request: JoinRequest): Iterable<Op> {
   yield mark("joined");
   const last = enteredLast(all);
