@@ -28,43 +28,42 @@ export function* awaitGroups({ groups = [], form }: Context): Iterable<Op> {
 }
 
 /** Opens them, to the slots `<into>:0` and so on: by the launcher, whose rights count when init writes: a user namespace has none over these files. */
-export function* openGroups({ groups = [], arch }: Context, into = "group"): Iterable<Op> {
+export function* openGroups(context: Context, into = "group"): Iterable<Op> {
+  const { groups = [], arch } = context;
   const write = flags("O_", { WRONLY: O.WRONLY, CLOEXEC: O.CLOEXEC });
   const directory_ = flags("O_", { RDONLY: O.RDONLY, DIRECTORY: O_DIRECTORY[arch], CLOEXEC: O.CLOEXEC });
   for (const [index, { directory, version }] of groups.entries()) {
-    const [file, how] = version === 2
+    const [file, how] = isBorn(context, version)
       ? [directory, directory_] as const
       : [`${directory}/cgroup.procs`, write];
     yield op(`open cgroup "${directory}"`, "openat", [AT_FDCWD, file, how, 0], { into: `${into}:${index}` });
   }
 }
 
-/** The group of version 2, if there is one: init is born into it, and never has to be moved (clone(2)). */
-export function birthGroup({ groups = [] }: Pick<Context, "groups">): SlotValue | undefined {
-  const index = groups.findIndex(({ version }) => version === 2);
+/** Whether the new process is born into a group of this version, and never has to be moved (clone(2)). */
+function isBorn({ writesGroups }: Context, version: 1 | 2): boolean {
+  return version === 2 && !writesGroups;
+}
+
+/** The group that the new process is born into, if there is one. */
+export function birthGroup(context: Context): SlotValue | undefined {
+  const index = context.groups?.findIndex(({ version }) => isBorn(context, version)) ?? -1;
   return index === -1 ? undefined : slot(`group:${index}`);
 }
 
 /**
- * Init moves itself into the groups of version 1, and nobody else: the guard stays outside. The cgroup namespace comes
- * afterwards, so that its root is the sandbox's own group: clone(2) would take the launcher's (cgroup_namespaces(7)).
+ * Init moves itself into the groups that it is not born into, and nobody else: the guard stays outside. The cgroup
+ * namespace comes afterwards, so that its root is the sandbox's own group: clone(2) would take the launcher's
+ * (cgroup_namespaces(7)).
  */
-export function* joinGroups({ groups = [], namespace }: Context): Iterable<Op> {
+export function* joinGroups(context: Context): Iterable<Op> {
+  const { groups = [], namespace } = context;
   if (groups.length === 0) return;
   for (const [index, { directory, version }] of groups.entries()) {
-    if (version === 2) continue;
+    if (isBorn(context, version)) continue;
     yield op(`join cgroup "${directory}"`, "write", [slot(`group:${index}`), text("0"), 1]);
   }
   if (namespace("cgroup") === "new") {
     yield op("make a cgroup namespace", "unshare", [named("CLONE_NEWCGROUP", CLONE.NEWCGROUP)]);
   }
-}
-
-/**
- * Whether the new process enters the cgroup namespace that it shares with others itself, when it is in its group: where
- * the hierarchy is mounted with nsdelegate, whoever is in the namespace and outside its root may not put another process
- * anywhere (cgroups(7)).
- */
-export function entersGroupsLast(context: Pick<Context, "groups" | "namespace">): boolean {
-  return context.namespace("cgroup") === "joined" && birthGroup(context) !== undefined;
 }

@@ -147,6 +147,11 @@ export interface Context extends PlanRequest {
   readonly launcherOpens: boolean;
   /** Whether the ids of the sandbox are a range of the host's that the launch finds: files are mapped to it. */
   readonly idRange: boolean;
+  /**
+   * Whether the new process writes itself into its group of version 2 too, in place of being born there: a cgroup namespace
+   * that its launcher has entered forbids that, but the files count as from where they were opened (cgroups(7)).
+   */
+  readonly writesGroups?: boolean;
   /** Whether the program's words are known only when it runs: see plan/given.ts. */
   readonly given?: boolean | undefined;
 }
@@ -172,5 +177,6 @@ export function context(request: PlanRequest): Context {
   const idRange = spec.linux?.uidMappings?.some(({ hostID }) => hostID === UNASSIGNED_ID) ?? false;
   // In a namespace that is joined paths lead where they lead in there, and only its mounts can be copied.
   const launcherOpens = host.privileged && namespace("mount") !== "joined";
-  return { ...request, arch: host.arch, namespace, launcherOpens, idRange };
+  const writesGroups = namespace("cgroup") === "joined";
+  return { ...request, arch: host.arch, namespace, launcherOpens, idRange, writesGroups };
 }

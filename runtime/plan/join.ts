@@ -1,5 +1,5 @@
 import { O, O_DIRECTORY } from "./abi.ts";
-import { birthGroup, entersGroupsLast, joinGroups, openGroups } from "./cgroup_join.ts";
+import { birthGroup, joinGroups, openGroups } from "./cgroup_join.ts";
 import type { Context, GroupDirectory, PlanRequest } from "./context.ts";
 import { depart } from "./depart.ts";
 import { end } from "./end.ts";
@@ -150,11 +150,12 @@ function* launcher(all: Context, { namespaces, groups, initGroup }: JoinRequest)
 }
 
 /**
- * What the new process enters itself. The user namespace gives an unprivileged caller the right to enter the others; for
+ * What the new process enters itself, when it is in its group: where the hierarchy is mounted with nsdelegate, whoever is in
+ * a cgroup namespace and outside its root may not put another process anywhere (cgroups(7)). The user namespace gives an unprivileged caller the right to enter the others; for
  * root it comes with the last of them, which need not be its own: CRIU makes cgroup namespaces outside.
  */
 function enteredLast(all: Context): readonly NamespaceType[] {
-  if (!entersGroupsLast(all)) return [];
+  if (all.namespace("cgroup") !== "joined" || birthGroup(all) === undefined) return [];
   return all.host.privileged && all.namespace("user") === "joined" ? ["user", "cgroup"] : ["cgroup"];
 }
 

@@ -1,4 +1,4 @@
-import { awaitGroups, birthGroup, entersGroupsLast, openGroups } from "./cgroup_join.ts";
+import { awaitGroups, birthGroup, openGroups } from "./cgroup_join.ts";
 import { removeGroups } from "./cgroup_remove.ts";
 import type { Context } from "./context.ts";
 import { depart } from "./depart.ts";
@@ -94,23 +94,9 @@ function* join(context: Context): Iterable<Op> {
     });
   }
   for (const type of joined) {
-    if (type !== "cgroup" || !initEntersGroups(context)) yield enter(type, paths.get(type)!);
+    const flag = named(`CLONE_${NAMESPACE_NAME[type]}`, NAMESPACE_FLAG[type]);
+    yield op(`join ${type} namespace "${paths.get(type)!}"`, "setns", [slot(`join:${type}`), flag]);
   }
-}
-
-/** The cgroup namespace that init enters itself, if it does. */
-export function enterGroupsLast(context: Context): Op | undefined {
-  return initEntersGroups(context) ? enter("cgroup", namespacePaths(context).get("cgroup")!) : undefined;
-}
-
-/** In a user namespace init may have no right to it: then the launcher enters it. */
-function initEntersGroups(context: Context): boolean {
-  return entersGroupsLast(context) && context.namespace("user") === "shared";
-}
-
-function enter(type: NamespaceType, path: string): Op {
-  const flag = named(`CLONE_${NAMESPACE_NAME[type]}`, NAMESPACE_FLAG[type]);
-  return op(`join ${type} namespace "${path}"`, "setns", [slot(`join:${type}`), flag]);
 }
 
 function namespacePaths({ spec }: Context): ReadonlyMap<NamespaceType, string | undefined> {

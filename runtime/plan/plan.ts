@@ -7,7 +7,7 @@ import { resolveOrCreate } from "./files.ts";
 import { maskedPaths, readonlyPaths } from "./hidden.ts";
 import { becomeJoinedRoot, deathSignal, diesWithLauncher } from "./identity.ts";
 import { CLONE } from "./kernel.ts";
-import { awaitGuard, enterGroupsLast, launcher, offsetLines, writeOffsets } from "./launcher.ts";
+import { awaitGuard, launcher, offsetLines, writeOffsets } from "./launcher.ts";
 import { awaitLoopback, isNetworkLate, joinNetwork } from "./late_network.ts";
 import { everyCpu } from "./limits.ts";
 import { mounts } from "./mounts.ts";
@@ -85,8 +85,6 @@ function init(all: Context, { root, mounted, masks, devices }: Parts): Op[] {
   const own = all.namespace("mount") === "new" || hasDetachedRoot(all);
   ops.push(diesWithLauncher(all) ? { ...deathSignal(), label: "init" } : mark("init"));
   add(joinGroups(all));
-  const last = enterGroupsLast(all);
-  if (last) ops.push(last);
   if (form === "detached") ops.push(everyCpu());
   const ownUsers = all.namespace("user") === "new";
   if (all.namespace("user") === "joined") add(becomeJoinedRoot(all));

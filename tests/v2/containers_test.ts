@@ -26,7 +26,7 @@ async function running(
 }
 
 containerTest(
-  "exec enters the cgroup namespace of a container, and one that it shares with another",
+  "create and exec enter the cgroup namespace that a container shares with another, and its user namespace",
   async () => {
     match(Deno.readTextFileSync("/proc/self/mountinfo"), / - cgroup2 \S+ \S*nsdelegate/); // it is what makes it hard
     await using first = new Containers();
@@ -59,6 +59,16 @@ containerTest(
     second.write(second.args, { linux: { namespaces: [...own, { type: "user" }], ...users } });
     await second.output("run", "--detach", second.id);
     equal(await isIn(second), "0::/\n");
+    await using third = new Containers(undefined, `${BOX}-third`);
+    const { pid: owner } = JSON.parse(await second.output("state", second.id));
+    const shared = (["user", "cgroup"] as const).map((type) => ({ type, path: `/proc/${owner}/ns/${type}` }));
+    third.write(third.args, { linux: { namespaces: [...namespaces, ...shared] } });
+    await third.output("run", "--detach", third.id);
+    equal(await isIn(third), `0::/../${third.id}\n`);
+    const { pid: joined } = JSON.parse(await third.output("state", third.id));
+    for (const { type, path } of shared) {
+      equal(Deno.readLinkSync(`/proc/${joined}/ns/${type}`), Deno.readLinkSync(path));
+    }
   },
 );
 
