@@ -5,6 +5,7 @@ import { UsageError } from "../runtime/errors.ts";
 import { killContainer } from "../runtime/lifecycle/kill.ts";
 import { pauseContainer } from "../runtime/lifecycle/pause.ts";
 import { checkId } from "../runtime/state/container_id.ts";
+import { nameProcess } from "../runtime/state/liveness.ts";
 import type { Entry } from "../runtime/state/store.ts";
 import { connect, type StdioChoice } from "../runtime/supervise/ends.ts";
 import { signalNumber } from "../runtime/supervise/signals.ts";
@@ -191,7 +192,8 @@ export class Forkery implements Disposable {
         ...(workPath !== undefined && { logPath: `${workPath}/${id}` }),
       })
       : await (await import("./light/begin.ts")).beginAnew(id, { ...wanted, images, beforeStart: markIt });
-    const store = root === undefined ? {} : { root };
+    // Another container may have its name by now.
+    const store = { ...(root !== undefined && { root }), init: nameProcess(restored.pid) };
     const fork = new Fork({
       id,
       number,

@@ -1,8 +1,6 @@
 import type { Fd } from "../ffi/fd.ts";
-import type { StoreOptions } from "../runtime/lifecycle/container.ts";
+import type { ChoiceOptions } from "../runtime/lifecycle/container.ts";
 import { Container } from "../runtime/lifecycle/handle.ts";
-import { nameProcess } from "../runtime/state/liveness.ts";
-import type { ProcessName } from "../runtime/state/record.ts";
 import { readable, writable } from "../runtime/supervise/streams.ts";
 import type { ForkPages } from "./pager/option.ts";
 import type { RestoredContainer } from "./restored_container.ts";
@@ -18,7 +16,7 @@ interface ForkBegin {
     readonly stdout: Fd | undefined;
     readonly stderr: Fd | undefined;
   };
-  readonly store: StoreOptions;
+  readonly store: ChoiceOptions;
   readonly pages: ForkPages;
 }
 
@@ -38,10 +36,9 @@ export class Fork implements AsyncDisposable {
   readonly stderr: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
   /** How its memory was brought back. */
   readonly pages: ForkPages;
-  readonly #init: ProcessName;
   readonly #restored: RestoredContainer;
   readonly #streams: DisposableStack;
-  readonly #store: StoreOptions;
+  readonly #store: ChoiceOptions;
   #ended: Promise<number> | undefined;
   #isLeft = false;
 
@@ -51,7 +48,6 @@ export class Fork implements AsyncDisposable {
     this.number = number;
     this.pid = restored.pid;
     this.pages = pages;
-    this.#init = nameProcess(restored.pid);
     this.#restored = restored;
     this.#streams = streams;
     this.#store = store;
@@ -79,7 +75,7 @@ export class Fork implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#isLeft) return this.#streams.dispose();
     const { deleteContainer } = await import("../runtime/lifecycle/delete.ts");
-    await deleteContainer(this.id, { ...this.#store, force: true, init: this.#init });
+    await deleteContainer(this.id, { ...this.#store, force: true });
     await this.wait();
     this.#streams.dispose();
   }

@@ -1,7 +1,7 @@
 import type { CgroupGroup } from "../cgroup/group.ts";
 import { UnsupportedError } from "../errors.ts";
 import { checkMove } from "../state/moves.ts";
-import { groupOf, type Known, lockContainer, type StoreOptions } from "./container.ts";
+import { type ChoiceOptions, groupOf, type Known, lockContainer } from "./container.ts";
 import { statusOf } from "./status.ts";
 
 /**
@@ -10,7 +10,7 @@ import { statusOf } from "./status.ts";
  * @throws {LifecycleError} if it does not run.
  * @throws {UnsupportedError} if it has no cgroup, or none that can be frozen.
  */
-export async function pauseContainer(id: string, options: StoreOptions = {}): Promise<void> {
+export async function pauseContainer(id: string, options: ChoiceOptions = {}): Promise<void> {
   using container = await lockContainer(id, options);
   checkMove("pause", statusOf(container, true), id);
   await freezable(container).freeze();
@@ -21,7 +21,7 @@ export async function pauseContainer(id: string, options: StoreOptions = {}): Pr
  *
  * @throws {LifecycleError} if it is not paused.
  */
-export async function resumeContainer(id: string, options: StoreOptions = {}): Promise<void> {
+export async function resumeContainer(id: string, options: ChoiceOptions = {}): Promise<void> {
   using container = await lockContainer(id, options);
   checkMove("resume", statusOf(container, true), id);
   freezable(container).thaw();

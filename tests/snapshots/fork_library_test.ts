@@ -1,5 +1,6 @@
 import { deepEqual, equal, match, notEqual, ok, rejects } from "node:assert/strict";
-import { deleteContainer, findSnapshot, forkContainers, Pool } from "../../mod.ts";
+import { deleteContainer, findSnapshot, forkContainers, pauseContainer, Pool } from "../../mod.ts";
+import { nameProcess } from "../../runtime/state/liveness.ts";
 import { keptCriu } from "../../snapshots/kept_criu.ts";
 import { KeptPages, keptPages } from "../../snapshots/pager/kept.ts";
 import { type ForkPages, isLikelyLazy } from "../../snapshots/pager/option.ts";
@@ -8,6 +9,7 @@ import { until } from "../helpers/cli.ts";
 import { BOX } from "../helpers/containers.ts";
 import { eventually } from "../helpers/eventually.ts";
 import { ForkBox } from "../helpers/fork_box.ts";
+import { replaceAtOnce, startReplaced } from "../helpers/replaced.ts";
 import { snapshotTest } from "../helpers/snapshot_box.ts";
 import { warmUp } from "../helpers/warm_up.ts";
 
@@ -113,6 +115,30 @@ snapshotTest("a fork that is disposed of leaves alone another container that has
   equal(await box.containers.status(id), "created");
   await box.containers.output("delete", "--force", id);
 });
+
+snapshotTest(
+  "another container that has got the name of a fork gets no signal, and is not paused",
+  async () => {
+    await using box = new ForkBox();
+    box.write(["bash", "-c", COUNT]);
+    await box.atLeast(1, await box.start());
+    const { root } = box.containers;
+    const id = `${BOX}-1`;
+    let looks = 0;
+    const signal = {
+      toString: (): string => {
+        if (looks++ === 1) replaceAtOnce(box.containers, id); // the first look was to see whether there is such a signal
+        return "KILL";
+      },
+    } as string;
+    const [outcome] = await forkContainers({ container: BOX }, { root, signal });
+    match(String("error" in outcome! && outcome.error), /container does not exist/);
+    equal(looks, 2);
+    const init = nameProcess(Deno.pid);
+    await rejects(pauseContainer(id, { root, init }), /container does not exist/);
+    equal(await startReplaced(box.containers, id), "running");
+  },
+);
 
 snapshotTest("what single forks need CRIU for is guessed by the one before", async () => {
   await using box = new ForkBox();
