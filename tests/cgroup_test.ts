@@ -145,7 +145,7 @@ groupTest("create() makes all or nothing", ["cpu", "pids"], async ({ path, mount
     ];
   for (const [resources, kind] of wrong) {
     await rejects(CgroupGroup.create(path, resources, mounted), (error: Error) => {
-      ok(error instanceof kind, error.stack);
+      ok(error instanceof kind, error.stack!);
       match(error.message, /\/linux\/resources\/(cpu\/(period|cpus)|rdma|memory\/swap|unified)/);
       return true;
     });

@@ -109,7 +109,7 @@ for (const [controller, pointer, network, file, holds] of NETWORK) {
       return;
     }
     await rejects(made, (error: Error) => {
-      ok(error instanceof UnsupportedError, error.stack);
+      ok(error instanceof UnsupportedError, error.stack!);
       match(error.message, new RegExp(`/linux/resources/network/${pointer}`));
       if (mounted.some(({ version }) => version === 1)) match(error.message, new RegExp(`"${controller}"`));
       return true;

@@ -116,7 +116,7 @@ recreateTest(
       ]
     ) {
       containers.program = ["/usr/bin/env", what!, ...light(program).slice(1)];
-      match((await containers.run(...args)).stderr, /LD_PRELOAD/, what);
+      match((await containers.run(...args)).stderr, /LD_PRELOAD/, what!);
       containers.program = program;
       await containers.run("delete", "--force", SECOND);
     }

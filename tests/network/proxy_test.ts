@@ -98,7 +98,7 @@ containerTest("update of a policy holds from then on, for connections that are o
   for (const { end } of meeting) end();
   const [http, tcp] = await pending;
   match(http!, /hello\n[^]*403 Forbidden/);
-  ok(!tcp!.includes("two"), tcp);
+  ok(!tcp!.includes("two"), tcp!);
   ok(!world.seen().some(({ data }) => data?.includes("two")));
   const [name, direct] = await world.attempt([
     { dns: { name: "allowed.test" } },

@@ -2,12 +2,17 @@
 export const IMAGE = "localhost/box:latest";
 
 /**
- * Writes an archive as `docker save` makes it, of an image that holds busybox and nothing else. Its program says
- * `hello from box`.
+ * Writes an archive as `docker save` makes it, of an image that holds busybox and nothing else.
  *
+ * @param name What engines know it by.
+ * @param args Its program, which otherwise says `hello from box`.
  * @returns The path of the archive, and that of the files alone.
  */
-export async function writeImage(directory: string): Promise<{ image: string; layer: string }> {
+export async function writeImage(
+  directory: string,
+  name = IMAGE,
+  args: readonly string[] = ["/bin/echo", "hello from box"],
+): Promise<{ image: string; layer: string }> {
   const [root, parts, archive] = [`${directory}/root`, `${directory}/parts`, `${directory}/image.tar`];
   for (const path of ["bin", "etc", "tmp", "root", "proc", "sys", "dev", "run"]) {
     Deno.mkdirSync(`${root}/${path}`, { recursive: true });
@@ -26,16 +31,16 @@ export async function writeImage(directory: string): Promise<{ image: string; la
   const config = {
     architecture: Deno.build.arch === "x86_64" ? "amd64" : "arm64",
     os: "linux",
-    config: { Env: ["PATH=/bin"], Cmd: ["/bin/echo", "hello from box"] },
+    config: { Env: ["PATH=/bin"], Cmd: args },
     rootfs: { type: "layers", diff_ids: [`sha256:${await sha256(Deno.readFileSync(`${parts}/layer.tar`))}`] },
     history: [],
   };
   const text = new TextEncoder().encode(JSON.stringify(config));
-  const name = `${await sha256(text)}.json`;
-  Deno.writeFileSync(`${parts}/${name}`, text);
-  const manifest = [{ Config: name, RepoTags: [IMAGE], Layers: ["layer.tar"] }];
+  const file = `${await sha256(text)}.json`;
+  Deno.writeFileSync(`${parts}/${file}`, text);
+  const manifest = [{ Config: file, RepoTags: [name], Layers: ["layer.tar"] }];
   Deno.writeTextFileSync(`${parts}/manifest.json`, JSON.stringify(manifest));
-  await tar(parts, archive, ["manifest.json", name, "layer.tar"]);
+  await tar(parts, archive, ["manifest.json", file, "layer.tar"]);
   return { image: archive, layer: `${parts}/layer.tar` };
 }
 

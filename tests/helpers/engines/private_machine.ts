@@ -107,10 +107,18 @@ export class PrivateMachine implements AsyncDisposable {
 
   /** The words that start a program there. */
   get entry(): readonly string[] {
-    // The holder is `unshare`; the first process of the new namespace is its child.
-    const [child] = Deno.readTextFileSync(`/proc/${this.#holder.pid}/task/${this.#holder.pid}/children`)
-      .split(" ");
-    return ["nsenter", "--target", child!, "--mount", "--net", "--ipc", "--uts", "--pid", "--"];
+    return ["nsenter", "--target", this.#first, "--mount", "--net", "--ipc", "--uts", "--pid", "--"];
+  }
+
+  /** How this machine sees what is at a path there. */
+  seen(path: string): string {
+    return `/proc/${this.#first}/root${path}`;
+  }
+
+  /** Its first process: the holder is `unshare`, and that is its child. */
+  get #first(): string {
+    const { pid } = this.#holder;
+    return Deno.readTextFileSync(`/proc/${pid}/task/${pid}/children`).split(" ")[0]!;
   }
 
   /** Runs a program there to its end. */

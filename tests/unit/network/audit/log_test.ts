@@ -284,9 +284,9 @@ console.log(JSON.stringify({ written, failed, ...await verifyAudit(Deno.args[0])
   const [said, errors] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
   equal(errors, "");
   const found = JSON.parse(said!);
-  ok(found.written > 10 && found.failed > 100, said);
+  ok(found.written > 10 && found.failed > 100, said!);
   equal(found.written + found.failed, 503);
-  equal(found.whole, true, said);
+  equal(found.whole, true, said!);
 });
 
 Deno.test("followAudit() gives what is there and what comes, over full files", async () => {

@@ -171,7 +171,7 @@ for (
   Deno.test(`decodeSpec() refuses an integer out of range: ${field}`, () => {
     const found = problems(withMinimal(text));
     equal(found.length, 1);
-    ok(/: an integer from -?\d+ to \d+ is needed$/.test(found[0]!), found[0]);
+    ok(/: an integer from -?\d+ to \d+ is needed$/.test(found[0]!), found[0]!);
   });
 }
 
