@@ -23,10 +23,10 @@ engineTest(CONTAINERD, async ({ machine, image, step }) => {
   await out("images", "import", image);
 
   await step("its plug-in for Kubernetes takes the configuration", async () => {
-    match(await out("plugins", "ls"), /\.grpc\.v1 +cri +linux\/\w+ +ok/);
+    match(await out("plugins", "ls"), /\.grpc\.v1 +cri +\S+ +ok/);
     match(
       await machine.output(["containerd", "config", "dump"]),
-      /BinaryName = "\/usr\/local\/bin\/runtime"/,
+      /BinaryName = ["']\/usr\/local\/bin\/runtime["']/,
     );
   });
 

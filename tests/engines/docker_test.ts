@@ -102,7 +102,7 @@ engineTest(DOCKER, async ({ machine, image, step }) => {
     equal(await out("exec", "--env=A=b", "--workdir=/tmp", "box", "sh", "-c", "echo $A $PWD"), "b /tmp");
     equal(await out("exec", "--user=guest", "box", "id", "-u"), "1000");
     equal((await machine.run(docker("exec", "box", "sh", "-c", "exit 9"))).code, 9);
-    equal((await machine.run(docker("exec", "box", "/nosuch"))).code, 126); // so says Docker 20.10 of runc's
+    match(`${(await machine.run(docker("exec", "box", "/nosuch"))).code}`, /^12[67]$/); // as Docker's version has it
     const { stdout } = await machine.run(docker("exec", "-it", "box", "tty"), { terminal: true });
     match(stdout, /\/dev\/pts\/\d+\r\n/);
   });

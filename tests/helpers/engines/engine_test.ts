@@ -59,7 +59,7 @@ async function onMachine(
 ): Promise<void> {
   const { path } = await runtime(name);
   await using machine = await PrivateMachine.start(configuration(engine.section), engine.cgroups);
-  await machine.bind(path, RUNTIME_PATH);
+  await machine.output(["install", path, RUNTIME_PATH]); // runc since 1.3 does not start where it is a mount
   await body(machine);
 }
 
