@@ -56,6 +56,11 @@ export function explain({ call, does }: StepWords, errno: number): string {
       if (is("EROFS")) return "the root is read-only: let the rootfs have it beforehand";
       if (is("ENOENT")) return "no such file or directory";
       break;
+    case "prctl":
+      if (does.startsWith("join user namespace ")) {
+        return "write those of the namespace in their order, or none: they are in /proc/PID/uid_map and gid_map of who is in it";
+      }
+      break;
     case "mount_setattr":
       if (is("EINVAL") && does.startsWith("keep mounts inside")) {
         return "the root of this process is no mount point, as in a chroot: mount --rbind it on itself before, and enter it by pivot_root";

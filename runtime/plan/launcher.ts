@@ -16,6 +16,7 @@ import {
 import type { NamespaceType } from "../spec/config.ts";
 import { O } from "./abi.ts";
 import { flags, mark, named, type Op, op, slot, type Struct, text, zeros } from "./op.ts";
+import { compareMaps, findMaps, hasGivenMaps } from "./given_maps.ts";
 import { message } from "./message.ts";
 import { GATE_FD, MESSAGE, STATUS_FD } from "./protocol.ts";
 import { announceNetwork, isNetworkLate, makeNetwork } from "./late_network.ts";
@@ -93,10 +94,13 @@ function* join(context: Context): Iterable<Op> {
       into: `join:${type}`,
     });
   }
+  const compares = hasGivenMaps(context);
+  if (compares) yield findMaps(context);
   for (const type of joined) {
     const flag = named(`CLONE_${NAMESPACE_NAME[type]}`, NAMESPACE_FLAG[type]);
     yield op(`join ${type} namespace "${paths.get(type)!}"`, "setns", [slot(`join:${type}`), flag]);
   }
+  if (compares) yield* compareMaps(context, paths.get("user")!);
 }
 
 function namespacePaths({ spec }: Context): ReadonlyMap<NamespaceType, string | undefined> {

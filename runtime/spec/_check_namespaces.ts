@@ -14,7 +14,7 @@ export const NAMESPACE_RULES: readonly Rule[] = [
   {
     about: "/linux",
     reads: ["/linux/namespaces", "/linux/uidMappings", "/linux/gidMappings"],
-    check: mappingsNeedANewUserNamespace,
+    check: mappingsNeedAUserNamespace,
   },
   {
     about: "/linux/uidMappings",
@@ -55,22 +55,14 @@ function* namespacePathsAreAbsolute({ linux }: Spec): Iterable<Issue> {
   }
 }
 
-function* mappingsNeedANewUserNamespace(spec: Spec): Iterable<Issue> {
+function* mappingsNeedAUserNamespace(spec: Spec): Iterable<Issue> {
   const user = namespaceOf(spec, "user");
   for (const field of ["uidMappings", "gidMappings"] as const) {
-    const mappings = spec.linux?.[field] ?? [];
     const pointer = `/linux/${field}`;
-    if (mappings.length === 0) {
+    if (!spec.linux?.[field]?.length) {
       if (isNew(user)) yield { pointer, message: `Cannot make a user namespace: it has no ${field}` };
-    } else if (!isNew(user) && !(user && isDummy(mappings))) {
-      yield { pointer, message: `Cannot map ids: ${notNew("user", user)}` };
-    }
+    } else if (!user) yield { pointer, message: `Cannot map ids: ${notNew("user", user)}` };
   }
-}
-
-/** podman writes this one with a namespace to join, for an old runc that wants any map; it means nothing. */
-function isDummy([mapping, ...more]: readonly IdMapping[]): boolean {
-  return more.length === 0 && mapping?.containerID === 0 && mapping.hostID === 0 && mapping.size === 1;
 }
 
 /** Says what is wrong with a map of ids, be it of the sandbox or of a mount. */

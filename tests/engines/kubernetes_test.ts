@@ -290,4 +290,29 @@ engineTest(KUBERNETES, async ({ machine, image, step }) => {
     await remove(node);
     equal(await machine.remains(three), "");
   });
+
+  await step("a pod in a user namespace of its own, with a volume of the host", async () => {
+    const [, major] = / v?(\d+)\./.exec(await machine.output(["containerd", "--version"])) ?? [];
+    if (Number(major) < 2) return console.log(`SKIP this step: containerd ${major} makes no user namespaces`);
+    const ids = [{ containerId: 0, hostId: 200_000, length: 65_536 }];
+    const namespaceOptions = { ...APART, usernsOptions: { mode: "POD", uids: ids, gids: ids } };
+    const config = podConfig("users", { namespaceOptions });
+    const own = await runPod(config);
+    const hostPath = `${machine.shared}/private`;
+    Deno.mkdirSync(hostPath, { mode: 0o700 });
+    const mounts = [{ containerPath: "/volume", hostPath, uidMappings: ids, gidMappings: ids }];
+    const more = { securityContext: { namespaceOptions }, mounts };
+    const [one, two] = [
+      await start(own, config, "four", ["sleep", "1000"], more),
+      await start(own, config, "five", ["sleep", "1000"], more),
+    ];
+    const script =
+      "touch /made /volume/made && ls -ln /bin/busybox /made | grep -c ' 0  *0 '; cat /proc/self/uid_map";
+    match(await exec(one, "sh", "-c", script), /^0 2\n +0 +200000 +65536$/);
+    equal(Deno.statSync(`${hostPath}/made`).uid, 0);
+    const namespaceOf = (id: string): Promise<string> => exec(id, "ls", "-l", "/proc/self/ns/user");
+    equal(await namespaceOf(two), await namespaceOf(one));
+    await remove(own);
+    equal(await machine.remains(one), "");
+  });
 });

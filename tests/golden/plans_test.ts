@@ -112,10 +112,17 @@ const PLANS: Readonly<Record<string, PlanRequest>> = {
       ],
     },
   }),
-  "joined_cgroup": requestOf({
+  "joined_cgroup_user": requestOf({
     process: PROCESS,
     linux: {
-      namespaces: [{ type: "mount" }, { type: "pid" }, { type: "cgroup", path: "/proc/77/ns/cgroup" }],
+      namespaces: [
+        { type: "mount" },
+        { type: "pid" },
+        { type: "cgroup", path: "/proc/77/ns/cgroup" },
+        { type: "user", path: "/proc/77/ns/user" },
+      ],
+      uidMappings: [{ containerID: 0, hostID: 100_000, size: 65_536 }],
+      gidMappings: [{ containerID: 0, hostID: 100_000, size: 65_536 }],
     },
   }, { form: "detached", groups: [{ directory: "/sys/fs/cgroup/box", version: 2 }] }),
   "hooks": requestOf({

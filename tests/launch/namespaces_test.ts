@@ -1,6 +1,6 @@
 import { equal, match, notEqual, ok } from "node:assert/strict";
 import type { Child } from "../../runtime/launch/child.ts";
-import { NAMESPACES, type NamespaceType } from "../../runtime/spec/config.ts";
+import { type IdMapping, NAMESPACES, type NamespaceType } from "../../runtime/spec/config.ts";
 import { cannotTrack } from "../helpers/cgroups.ts";
 import { MOUNTS, namespaces, NEW, type Part, USER_NAMESPACE } from "../helpers/launch_bundle.ts";
 import { launchTest } from "../helpers/launch_leaks.ts";
@@ -161,6 +161,42 @@ launchTest("launch() maps files by idmap as the user namespace does that it join
     "5 6",
   );
 });
+
+launchTest(
+  "launch() joins a user namespace with the id maps that are given with it, and no other",
+  async (bundle) => {
+    const reason = Deno.uid() === 0 ? undefined : "only root gives a user namespace these ids";
+    if (reason) return skip(reason);
+    await using users = await new Holder("--user").ready();
+    const path = `/proc/${users.pid}/ns/user`;
+    const real = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
+    const part = (uidMappings: readonly IdMapping[], gidMappings: readonly IdMapping[]): Part => ({
+      linux: { namespaces: [...namespaces(), { type: "user", path }], uidMappings, gidMappings },
+      mounts: MOUNTS,
+    });
+    equal(await bundle.output("id -u", part(real, real)), "0");
+    const dummy = [{ containerID: 0, hostID: 0, size: 1 }]; // as Podman gives it
+    equal(await bundle.output("id -u", part(dummy, dummy)), "0");
+    const shifted = [{ ...real[0]!, hostID: 100_001 }];
+    const shorter = [{ ...real[0]!, size: 65_535 }];
+    const more = [...real, { containerID: 65_536, hostID: 200_000, size: 1 }];
+    for (
+      const [uids, gids, field] of [
+        [shifted, real, "uidMappings"],
+        [real, shorter, "gidMappings"],
+        [more, real, "uidMappings"],
+        [real, [], "gidMappings"],
+      ] as const
+    ) {
+      match(
+        (await bundle.failure("true", part(uids, gids))).message,
+        new RegExp(
+          `^Cannot join user namespace "${path}" with other ids than /linux/${field} .*EINVAL.* or none`,
+        ),
+      );
+    }
+  },
+);
 
 launchTest(
   "launch() joins a user namespace that denies setgroups unless groups are asked for",

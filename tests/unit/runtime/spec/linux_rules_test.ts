@@ -10,7 +10,6 @@ import { type Case, testRules } from "./_rules.ts";
 import { type Part, shared } from "./_samples.ts";
 
 const ROOT = { containerID: 0, hostID: 1000, size: 1 };
-const DUMMY = { containerID: 0, hostID: 0, size: 1 };
 const RANGES = Array.from({ length: 341 }, (_, at) => ({ containerID: at, hostID: at, size: 1 }));
 const mapped = (...more: IdMapping[]): Part => ({
   linux: { uidMappings: [ROOT, ...more], gidMappings: [ROOT] },
@@ -85,25 +84,12 @@ testRules([
   ["a joined user namespace", {
     linux: { namespaces: joined("user", "/a"), uidMappings: [], gidMappings: [] },
   }],
+  ["a joined user namespace with maps", { linux: { namespaces: joined("user", "/a") } }],
   [
-    "a joined user namespace with podman's dummy map",
-    { linux: { namespaces: joined("user", "/a"), uidMappings: [DUMMY], gidMappings: [DUMMY] } },
-  ],
-  ...[[DUMMY, { ...ROOT, containerID: 1 }], [{ ...DUMMY, size: 2 }], [{ ...DUMMY, hostID: 1 }], [{
-    ...DUMMY,
-    containerID: 1,
-  }]].map((map) =>
-    [
-      `a joined user namespace with the map ${map.map(Object.values).join(" ")}`,
-      { linux: { namespaces: joined("user", "/a"), uidMappings: [DUMMY], gidMappings: map } },
-      "/linux/gidMappings: Cannot map ids: the user namespace is joined, and a new one is needed",
-    ] as const
-  ),
-  [
-    "a joined user namespace with maps",
-    { linux: { namespaces: joined("user", "/a") } },
-    "/linux/uidMappings: Cannot map ids: the user namespace is joined, and a new one is needed",
-    "/linux/gidMappings: Cannot map ids: the user namespace is joined, and a new one is needed",
+    "maps without a user namespace",
+    { linux: { namespaces: NAMESPACES.filter((type) => type !== "user").map((type) => ({ type })) } },
+    "/linux/uidMappings: Cannot map ids: the user namespace is shared, and a new one is needed",
+    "/linux/gidMappings: Cannot map ids: the user namespace is shared, and a new one is needed",
   ],
   ["clocks in a new time namespace", {
     linux: { timeOffsets: { monotonic: { secs: -5n }, boottime: { nanosecs: 999_999_999 } } },
