@@ -3,6 +3,7 @@ import { findCriu } from "../../snapshots/installed.ts";
 import { engineTest } from "../helpers/engines/engine_test.ts";
 import { eventually } from "../helpers/eventually.ts";
 import { IMAGE } from "../helpers/engines/image.ts";
+import { readLimits } from "../helpers/engines/limits.ts";
 
 const SPACE = `ai-sandbox-test-${Deno.pid}`;
 /** No part of any other name. */
@@ -66,10 +67,8 @@ engineTest(CONTAINERD, async ({ machine, image, step }) => {
       "300",
     );
     const [pid] = /\d+/.exec((await out("tasks", "ls")).split("\n")[1]!)!;
-    const script =
-      `cat /sys/fs/cgroup/memory/$1/$2/memory.limit_in_bytes /sys/fs/cgroup/cpu/$1/$2/cpu.cfs_quota_us
-      grep Seccomp: /proc/${pid}/status`;
-    equal(await machine.output(["sh", "-c", script, "sh", SPACE, ID]), "67108864\n50000\nSeccomp:\t2");
+    equal(await machine.output(readLimits(`${SPACE}/${ID}`)), "67108864\n50000\nmax");
+    equal(await machine.output(["grep", "Seccomp:", `/proc/${pid}/status`]), "Seccomp:\t2");
   });
 
   await step("ctr tasks exec", async () => {

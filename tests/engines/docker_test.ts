@@ -3,6 +3,7 @@ import { findCriu } from "../../snapshots/installed.ts";
 import { engineTest } from "../helpers/engines/engine_test.ts";
 import { eventually } from "../helpers/eventually.ts";
 import { IMAGE } from "../helpers/engines/image.ts";
+import { readLimits } from "../helpers/engines/limits.ts";
 
 const WAIT_MS = 60_000;
 const DOCKER = {
@@ -108,10 +109,9 @@ engineTest(DOCKER, async ({ machine, image, step }) => {
   });
 
   await step("run --memory --cpus --pids-limit is seen inside, update changes it", async () => {
-    const script = "cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes cpu/cpu.cfs_quota_us pids/pids.max";
-    equal(await out("exec", "box", "sh", "-c", script), "67108864\n50000\n33");
+    equal(await out("exec", "box", ...readLimits()), "67108864\n50000\n33");
     await out("update", "--memory=80m", "--memory-swap=160m", "--pids-limit=44", "box");
-    equal(await out("exec", "box", "sh", "-c", script), "83886080\n50000\n44");
+    equal(await out("exec", "box", ...readLimits()), "83886080\n50000\n44");
   });
 
   await step("pause, unpause", async () => {

@@ -2,6 +2,7 @@ import { deepEqual, equal, match } from "node:assert/strict";
 import { findCriu } from "../../snapshots/installed.ts";
 import { engineTest } from "../helpers/engines/engine_test.ts";
 import { IMAGE } from "../helpers/engines/image.ts";
+import { readLimits } from "../helpers/engines/limits.ts";
 import { eventually } from "../helpers/eventually.ts";
 import type { PrivateMachine } from "../helpers/engines/private_machine.ts";
 
@@ -62,10 +63,9 @@ engineTest(PODMAN, async ({ machine, image, layer, step }) => {
   });
 
   await step("run --memory --cpus --pids-limit is seen inside", async () => {
-    const script = "cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes cpu/cpu.cfs_quota_us pids/pids.max";
     const limits = ["--memory=64m", "--cpus=0.5", "--pids-limit=33"];
     equal(
-      await podman.out("run", "--rm", "--network=none", ...limits, IMAGE, "sh", "-c", script),
+      await podman.out("run", "--rm", "--network=none", ...limits, IMAGE, ...readLimits()),
       "67108864\n50000\n33",
     );
   });
@@ -119,7 +119,7 @@ engineTest(PODMAN, async ({ machine, image, layer, step }) => {
 
   await step("update", async () => {
     await podman.out("update", "--memory=80m", "box");
-    equal(await podman.out("exec", "box", "cat", "/sys/fs/cgroup/memory/memory.limit_in_bytes"), "83886080");
+    match(await podman.out("exec", "box", ...readLimits()), /^83886080\n/);
   });
 
   await step("stats, top", async () => {
