@@ -79,7 +79,7 @@ engineTest(CONTAINERD, async ({ machine, image, step }) => {
   });
 
   await step("ctr tasks metrics, ps", async () => {
-    match(await out("tasks", "metrics", ID), /memory\.limit_in_bytes +67108864 *\n/);
+    match(await out("tasks", "metrics", ID), /memory\.(limit_in_bytes|usage_limit) +67108864 *\n/);
     match(await out("tasks", "ps", ID), /^PID +INFO\n\d+ +-$/);
   });
 
