@@ -151,8 +151,9 @@ function* launcher(all: Context, { namespaces, groups, initGroup }: JoinRequest)
 
 /**
  * What the new process enters itself, when it is in its group: where the hierarchy is mounted with nsdelegate, whoever is in
- * a cgroup namespace and outside its root may not put another process anywhere (cgroups(7)). The user namespace gives an unprivileged caller the right to enter the others; for
- * root it comes with the last of them, which need not be its own: CRIU makes cgroup namespaces outside.
+ * a cgroup namespace and outside its root may not put another process anywhere (cgroups(7)). The user namespace gives an
+ * unprivileged caller the right to enter the others; for root it comes with the last of them, which need not be its own:
+ * CRIU makes cgroup namespaces outside.
  */
 function enteredLast(all: Context): readonly NamespaceType[] {
   if (all.namespace("cgroup") !== "joined" || birthGroup(all) === undefined) return [];

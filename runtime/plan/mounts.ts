@@ -172,8 +172,8 @@ function* idMaps(context: Context, mount: Mount, options: MountOptions, { does, 
   const { spec } = context;
   const { uids, gids, recursive } = mapsOf(context, mount, options);
   const joined = spec.linux?.namespaces?.find(({ type }) => type === "user")?.path;
-  if (joined !== undefined && uids.length + gids.length === 0) {
-    // Which maps the namespace has that it joins only the kernel knows.
+  if (joined !== undefined && !mount.uidMappings?.length) {
+    // Which maps the namespace has that it joins the kernel knows best.
     yield* mapMountIdsAs(does, fd, joined, recursive);
     return;
   }

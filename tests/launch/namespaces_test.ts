@@ -153,13 +153,14 @@ launchTest("launch() maps files by idmap as the user namespace does that it join
   Deno.chownSync(`${source}/file`, 5, 6);
   Deno.mkdirSync(`${bundle.rootfs}/mapped`);
   const options = ["bind", "idmap"];
-  equal(
-    await bundle.output("stat -c '%u %g' /mapped/file", {
-      linux: { namespaces: [...namespaces(), { type: "user", path: `/proc/${users.pid}/ns/user` }] },
-      mounts: [...MOUNTS, { destination: "/mapped", source, options }],
-    }),
-    "5 6",
-  );
+  const joined = [...namespaces(), { type: "user", path: `/proc/${users.pid}/ns/user` } as const];
+  const dummy = [{ containerID: 0, hostID: 0, size: 1 }]; // as Podman gives it
+  for (
+    const linux of [{ namespaces: joined }, { namespaces: joined, uidMappings: dummy, gidMappings: dummy }]
+  ) {
+    const mounts = [...MOUNTS, { destination: "/mapped", source, options }];
+    equal(await bundle.output("stat -c '%u %g' /mapped/file", { linux, mounts }), "5 6");
+  }
 });
 
 launchTest(
