@@ -1,5 +1,6 @@
 import { BUILD_ID, useNetworks } from "../mod.ts";
 import type { CommandHelp } from "./args.ts";
+import { refuseRemovedDirectory } from "./working_directory.ts";
 
 /** A command: its help, and what it does; the number is the exit code. */
 export interface Command {
@@ -109,6 +110,7 @@ function usage(): string {
 }
 
 async function main(argv: readonly string[]): Promise<number> {
+  refuseRemovedDirectory();
   let global: Global = { logFormat: "text" };
   let index = 0;
   try {

@@ -385,7 +385,16 @@ _start:
 .Lload:
     mov sp, x29
     sub sp, sp, #2*PAGE
-    ldr x2, [x29]
+    sub x0, x29, #PAGE
+    mov x1, #PAGE
+    mov x8, #17                 // getcwd
+    svc #0
+    cmn x0, #2                  // ENOENT
+    b.ne 1f
+    adr x0, .Lnowhere
+    mov x8, #49                 // chdir
+    svc #0
+1:  ldr x2, [x29]
     add x21, x29, #16
     add x21, x21, x2, lsl #3    // envp
 1:  ldr x2, [x21], #8
@@ -608,6 +617,7 @@ _start:
 .Lexecs: .asciz "execs"
 .Lflaggeds: .asciz "flagged"
 .Lruns: .asciz "/run/ai-sandbox/runs"
+.Lnowhere: .asciz "/proc/self/fdinfo"
     .balign 16
 // Filled in by attach(); addresses are relative to _start. Words and settings follow, each ended by NUL.
 .Ldata:

@@ -4,7 +4,7 @@
 #  1. A command on a container that was compiled (runtime/plan/moves.ts, runtime/plan/execs.ts), the run of a bundle that
 #     was run before (runtime/plan/rerun.ts), or one more container of a bundle (runtime/plan/recreate.ts) is walked through.
 #     What `--version` and `--help` print was found out by the build (tools/build/answers.ts). All else is left to Deno.
-#  2. ld.so is loaded as the kernel would have loaded it.
+#  2. ld.so is loaded as the kernel would have loaded it, where there is a working directory.
 #  3. When all libraries are there, Deno is given other arguments and another environment.
 #
 # On entry the stack holds argc, argv[0], argv[1] …, NULL, envp …, NULL, auxv …. %rbp keeps its place.
@@ -500,7 +500,16 @@ _start:
 .Lload:
     mov %rbp, %rsp
     sub $2*PAGE, %rsp
-    lea _start(%rip), %rsi
+    lea BUFFER(%rbp), %rdi
+    mov $PAGE, %esi
+    mov $79, %eax               # getcwd
+    syscall
+    cmp $-2, %rax               # ENOENT: it has been removed, and Deno does not begin without one
+    jne 1f
+    lea .Lnowhere(%rip), %rdi
+    mov $80, %eax               # chdir
+    syscall
+1:  lea _start(%rip), %rsi
     add .Linterpreter(%rip), %rsi
     mov $-100, %edi             # AT_FDCWD
     mov $0x80000, %edx          # O_CLOEXEC
@@ -726,6 +735,7 @@ _start:
 .Lexecflags: .asciz "--detach", "-d", "--process", "-p", "--pid-file", "--env", "-e", "--cwd", "--user", "-u", ""
 .Lcreateflags: .asciz "--pid-file", "--bundle", "-b", "--detach", "-d", ""
 .Lhere: .asciz "."
+.Lnowhere: .asciz "/proc/self/fdinfo" # in place of a working directory: cli/working_directory.ts knows it
 .Lhome: .asciz "/run/ai-sandbox/containers"
 .Lmoves: .asciz "moves"
 .Lexecs: .asciz "execs"
