@@ -11,7 +11,7 @@ export function rightsNow(namespaces: readonly string[]): RightsRequest {
   });
   return {
     gid,
-    openFiles: openFiles.hard,
+    openFiles,
     namespaces: Object.fromEntries(places),
     capabilities: effectiveCapabilities(),
   };

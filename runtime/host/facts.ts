@@ -20,7 +20,7 @@ export interface Host {
   readonly keepsNamespaces?: true;
   /** `cap_last_cap`: the highest capability number of this kernel. */
   readonly lastCapability: number;
-  /** What a program may open unless its spec says otherwise (RLIMIT_NOFILE). */
+  /** What a program may open unless its spec says otherwise (RLIMIT_NOFILE): what the caller may, as far as that is known. */
   readonly openFiles: { readonly soft: number; readonly hard: number };
   /** What a user who is not root may map beside the own id; nothing for root, who needs nobody's leave. */
   readonly subordinateIds?: SubordinateIds | undefined;

@@ -6,8 +6,10 @@ import type { CgroupHierarchy, Host } from "./facts.ts";
 import { probeSubordinateIds } from "./subordinate_ids.ts";
 
 const RLIMIT_NOFILE = 7;
-/** What Linux gives a process that nobody raised it for; Deno has raised ours. */
+/** What Linux gives a process that nobody raised it for; Deno has raised ours, and only the built command knows from what. */
 const USUAL_OPEN_FILES = 1024;
+/** Where the built command keeps what that was: OPEN_FILES in tools/build/settings.ts. */
+const CALLERS_OPEN_FILES = Symbol.for("AI_SANDBOX_NOFILE");
 const [CAP_SETPCAP, CAP_SYS_PTRACE, CAP_SYS_ADMIN] = [8, 19, 21];
 const SYS_landlock_create_ruleset = 444n;
 const LANDLOCK_CREATE_RULESET_VERSION = 1n;
@@ -30,7 +32,7 @@ export function probeCaller(): Caller & Pick<Host, "openFiles" | "keepsNamespace
     gid: libc.getegid(),
     privileged,
     ...(mounts && !privileged && { ownsNamespace: true }),
-    openFiles: openFiles(),
+    openFiles: openFiles((globalThis as { [CALLERS_OPEN_FILES]?: number })[CALLERS_OPEN_FILES]),
     ...(privileged && !gives && { keepsNamespaces: true }),
   };
 }
@@ -45,7 +47,7 @@ export function probeHost(caller?: Caller): Host {
   return {
     arch,
     ...probeCaller(),
-    ...caller,
+    ...(caller && { ...caller, openFiles: openFiles() }),
     lastCapability: Number(read("/proc/sys/kernel/cap_last_cap")),
     get subordinateIds() {
       const { uid, privileged } = caller ?? probeCaller();
@@ -70,11 +72,11 @@ export function effectiveCapabilities(): number {
   return sets[0]!;
 }
 
-function openFiles(): Host["openFiles"] {
+function openFiles(soft = USUAL_OPEN_FILES): Host["openFiles"] {
   const limit = new BigUint64Array(2);
   check(libc.prlimit64(0, RLIMIT_NOFILE, null, limit), "read the limit of open files");
   const hard = Number(limit[1]!);
-  return { soft: Math.min(USUAL_OPEN_FILES, hard), hard };
+  return { soft: Math.min(soft, hard), hard };
 }
 
 /**

@@ -64,7 +64,7 @@ export async function keepExecs(id: string, { root }: StoreOptions, joined: Join
       frozen: frozenFiles(record.groups),
       files,
       executable: stampAt("/proc/self/exe"),
-      caller: { gid, openFiles: openFiles.hard },
+      caller: { gid, openFiles },
       ...placesOf(joined),
       passwd: await passwdOf(joined),
       elf: given ? withRoom(image.elf, GIVEN_ADDRESS, GIVEN_ADDRESS + GIVEN_BYTES) : image.elf,

@@ -1,5 +1,6 @@
 /** What steps look for that go by who begins them: that he is as the one was for whom an image was made. */
 
+import type { Host } from "../host/facts.ts";
 import { AT_FDCWD } from "./kernel.ts";
 import { mark, named, type Op, op, slot, type Struct, zeros } from "./op.ts";
 import { isStill, type Stamp } from "./unaided.ts";
@@ -10,8 +11,8 @@ export type Place = Pick<Stamp, "inode" | "device">;
 /** Who begins something. */
 export interface CallerRequest {
   readonly gid: number;
-  /** The most files that he may have open. */
-  readonly openFiles: number;
+  /** His limits of open files. */
+  readonly openFiles: Host["openFiles"];
   /** His namespaces, by the names of their files. */
   readonly namespaces: Readonly<Record<string, Place>>;
 }
@@ -30,10 +31,12 @@ export function* findCaller({ gid, openFiles, namespaces }: CallerRequest): Iter
   yield op("find the caller's group", "getegid", [], { into: "gid" });
   yield* isSame("find the caller's group", "gid", gid);
   const limit = zeros(16, "rlimit");
-  const does = "find the caller's limit of open files";
+  const does = "find the caller's limits of open files";
   yield op(does, "prlimit64", [0, RLIMIT_NOFILE, 0, limit]);
-  yield op(does, "load", [{ inside: limit, offset: 8 }, 0], { into: "hard" });
-  yield* isSame(does, "hard", openFiles);
+  for (const [name, offset] of [["soft", 0], ["hard", 8]] as const) {
+    yield op(does, "load", [{ inside: limit, offset }, 0], { into: name });
+    yield* isSame(does, name, openFiles[name]);
+  }
   for (const [name, own] of Object.entries(namespaces)) {
     const path = `/proc/self/ns/${name}`;
     yield* isStill(path, [AT_FDCWD, path, 0], own);

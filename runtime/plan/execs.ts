@@ -1,5 +1,5 @@
 import { type Arch, O } from "./abi.ts";
-import { findCaller, type Place } from "./caller.ts";
+import { type CallerRequest, findCaller, type Place } from "./caller.ts";
 import { compareDocument, compareLine, type LineWord } from "./exec_line.ts";
 import { findAlive, findFirst, findThawed, type FirstProcess, readFile } from "./first_process.ts";
 import { GIVEN_BYTES, giveWords } from "./given.ts";
@@ -41,8 +41,8 @@ export interface ExecsRequest {
   readonly files: Readonly<Record<string, Stamp>>;
   /** The executable that made the image. */
   readonly executable: Stamp;
-  /** The group of the caller, and the most files that it may have open. */
-  readonly caller: { readonly gid: number; readonly openFiles: number };
+  /** The group of the caller, and how many files it may have open. */
+  readonly caller: Pick<CallerRequest, "gid" | "openFiles">;
   /** The namespaces of the caller and of the first process, by the names of their files. */
   readonly namespaces: Readonly<Record<string, { readonly own: Place; readonly its: Place }>>;
   /** The cgroups to join; those that must hand on no controllers to groups below. */

@@ -35,9 +35,8 @@ export function* rlimits({ spec, host, confinement }: Context): Iterable<Op> {
     yield { ...prlimit(`bound ${type} by ${soft}:${hard}`, type, soft, hard), ignore: ["EPERM"] };
   }
   if (![...limits, ...ceilings].some(({ type }) => type === "RLIMIT_NOFILE")) {
-    // Deno raises its soft limit to the hard one; select(2) in old programs breaks above 1024.
-    const { hard } = host.openFiles;
-    const soft = Math.min(host.openFiles.soft, hard);
+    // Deno raises its soft limit to the hard one; the program has what the caller had.
+    const { soft, hard } = host.openFiles;
     yield prlimit(`give RLIMIT_NOFILE its usual value ${soft}`, "RLIMIT_NOFILE", soft, hard);
   }
 }

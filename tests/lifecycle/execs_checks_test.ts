@@ -29,13 +29,15 @@ execsTest("what a caller has that others have not takes Deno", async (execs) => 
   const namespaces = starterSpec().linux!.namespaces!.filter(({ type }) => type !== "network");
   await execs.begin({ linux: { ...starterSpec().linux, namespaces } as Linux });
   await execs.first();
-  const [net, limit] = ["readlink /proc/self/ns/net", "ulimit -Hn"];
+  const [net, limit] = ["readlink /proc/self/ns/net", "ulimit -Hn; ulimit -Sn"];
   const host = `${Deno.readLinkSync("/proc/self/ns/net")}\n`;
   deepEqual(await wrapped(execs, [], net), [true, host]);
   deepEqual(await wrapped(execs, ["unshare", "-n"], net), [false, host]);
   deepEqual(await wrapped(execs, [], net), [false, host]);
-  deepEqual(await wrapped(execs, ["prlimit", "--nofile=777:777"], limit), [false, "777\n"]);
-  deepEqual(await wrapped(execs, ["prlimit", "--nofile=777:777"], limit), [true, "777\n"]);
+  for (const [files, said] of [["777:777", "777\n777\n"], ["555:777", "777\n555\n"]] as const) {
+    deepEqual(await wrapped(execs, ["prlimit", `--nofile=${files}`], limit), [false, said]);
+    deepEqual(await wrapped(execs, ["prlimit", `--nofile=${files}`], limit), [true, said]);
+  }
   const { stdout: own } = await cli([], { program: ["sh", "-c", limit] });
   deepEqual(await wrapped(execs, [], limit), [false, own]);
   const group = ["setpriv", "--regid=7", "--keep-groups"];

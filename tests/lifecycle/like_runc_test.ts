@@ -2,6 +2,7 @@
 
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import type { Spec } from "../../runtime/spec/config.ts";
+import { builtRuntime } from "../helpers/built.ts";
 import { containerTest } from "../helpers/container_test.ts";
 import { BOX, Containers } from "../helpers/containers.ts";
 import { starterSpec } from "../../runtime/starter_spec.ts";
@@ -302,4 +303,23 @@ containerTest("what config.json says for Windows alone is passed over", async ()
   const user = { ...base.user, username: "ContainerAdministrator" };
   boxes.write([], { process: { ...base, commandLine: "cmd /c ver", user } as typeof base });
   equal(await boxes.output("run", BOX), "0\n");
+});
+
+containerTest("a program may have as many files open as the caller of the command", async () => {
+  await using boxes = new Containers();
+  const runtime = await builtRuntime();
+  const limits = "ulimit -Sn; ulimit -Hn";
+  for (const [files, said] of [["700:900", "700\n900\n"], ["900:900", "900\n900\n"]] as const) {
+    boxes.program = ["prlimit", `--nofile=${files}`, runtime];
+    for (let again = 0; again < 4; again++) { // from the third time on without Deno
+      boxes.write(["/bin/sh", "-c", limits]);
+      equal(await boxes.output("run", "--bundle", boxes.bundle.path, BOX), said);
+    }
+    boxes.write(["/bin/sleep", "300"]);
+    await boxes.output("run", "--detach", BOX);
+    equal(await boxes.output("exec", BOX, "sh", "-c", limits), said);
+    boxes.program = ["prlimit", "--nofile=400:900", runtime];
+    equal(await boxes.output("exec", BOX, "sh", "-c", limits), "400\n900\n");
+    await boxes.output("delete", "--force", BOX);
+  }
 });

@@ -11,3 +11,6 @@ export const SETTINGS: readonly string[] = [
   "DENO_NO_PACKAGE_JSON=1",
   "DENO_NO_UPDATE_CHECK=1",
 ];
+
+/** One more, behind them: how many files the caller may have open, in hexadecimal; Deno raises its own soft limit. */
+export const OPEN_FILES = "AI_SANDBOX_NOFILE";

@@ -1,6 +1,6 @@
 /** What the first script of a program begins with: a function that finds scripts and runs chunks. */
 
-import { SETTINGS } from "./settings.ts";
+import { OPEN_FILES, SETTINGS } from "./settings.ts";
 
 // The first touch of `process` loads Node's, which takes longer than all else; `@std/path` asks it for `platform` and `cwd`.
 const LIGHT_PROCESS = `{
@@ -39,7 +39,9 @@ export function start({ places, uses }: ScriptMap, main: string): string {
   const names = SETTINGS.map((setting) => setting.slice(0, setting.indexOf("=")));
   return `async (table, first, isPlain) => {
 "use strict";
-for (const name of ${JSON.stringify(names)}) Deno.env.delete(name);
+const files = Deno.env.get(${JSON.stringify(OPEN_FILES)});
+if (files) globalThis[Symbol.for(${JSON.stringify(OPEN_FILES)})] = parseInt(files, 16);
+for (const name of ${JSON.stringify([...names, OPEN_FILES])}) Deno.env.delete(name);
 ${LIGHT_PROCESS}
 const places = ${JSON.stringify(places)}, uses = ${JSON.stringify(uses)}, tables = [first], done = {};
 const script = (name) => {

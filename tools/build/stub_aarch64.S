@@ -5,6 +5,10 @@
     .set RUN, 5
     .set EXEC, 6
     .set FLAGGED, 7
+    .set ROOM, 64
+    .set SETTING, 16
+    .set NAME_BYTES, 18
+    .set DIGITS, 16
     .text
     .globl _start
 _start:
@@ -271,15 +275,7 @@ _start:
     sub x25, x29, #PAGE/2       // behind what fstat fills in
     strb wzr, [x25]
     mov w3, #16
-3:  and w4, w2, #15
-    lsr x2, x2, #4
-    cmp w4, #10
-    b.lo 4f
-    add w4, w4, #'a'-'0'-10
-4:  add w4, w4, #'0'
-    strb w4, [x25, #-1]!
-    subs w3, w3, #1
-    b.ne 3b
+    bl .Lhex
     mov x0, #-100               // AT_FDCWD
     adr x1, .Lruns
     movz x2, #0x4000            // O_PATH|O_DIRECTORY|O_CLOEXEC
@@ -293,6 +289,19 @@ _start:
     movk x2, #0x8, lsl #16
     bl .Lopen
     b .Ltable
+
+// Writes w3 digits of x2 to end before x25.
+.Lhex:
+    and w4, w2, #15
+    lsr x2, x2, #4
+    cmp w4, #10
+    b.lo 1f
+    add w4, w4, #'a'-'0'-10
+1:  add w4, w4, #'0'
+    strb w4, [x25, #-1]!
+    subs w3, w3, #1
+    b.ne .Lhex
+    ret
 
 .Lleave:
     mov w0, w28
@@ -521,8 +530,31 @@ _start:
     svc #0
 
 .Lbegin:
-    ldr x8, [sp]                // argc
-    add x1, sp, #16             // &argv[1]
+    mov x17, sp
+    mov x16, x0                 // for Deno's _start
+    sub sp, sp, #ROOM
+    mov x0, #0
+    mov x1, #7                  // RLIMIT_NOFILE
+    mov x2, #0
+    mov x3, sp
+    mov x8, #261                // prlimit64
+    svc #0
+    ldr x2, [sp]
+    add x25, sp, #SETTING+NAME_BYTES+DIGITS
+    strb wzr, [x25]
+    mov w3, #DIGITS
+    bl .Lhex
+    add x14, sp, #SETTING
+    adr x1, .Lopenfiles
+    mov x2, #NAME_BYTES
+1:  sub x2, x2, #1
+    ldrb w3, [x1, x2]
+    strb w3, [x14, x2]
+    cbnz x2, 1b
+    mov x0, x16
+    mov x16, x14                // the setting
+    ldr x8, [x17]               // argc
+    add x1, x17, #16            // &argv[1]
     add x2, x1, x8, lsl #3      // envp
 .Lenvend:
     ldr x9, [x2], #8
@@ -535,7 +567,7 @@ _start:
     ldp x4, x5, [x3], #16       // the numbers of words and of settings
     ldp x6, x7, [x3], #48       // Deno's entry and its pointer to `environ`
     add x9, x4, x5
-    add x9, x9, #1
+    add x9, x9, #2
     add x2, x2, x9, lsl #3
     mov x9, sp
     sub x9, x9, x2
@@ -563,6 +595,7 @@ _start:
     cbnz w10, .Lsettingbyte
     subs x5, x5, #1
     b.ne .Lsetting
+    str x16, [x9], #8
     movz w12, #0x4544
     movk w12, #0x4f4e, lsl #16  // "DENO"
     movz w13, #0x4f4e
@@ -617,6 +650,7 @@ _start:
 .Lexecs: .asciz "execs"
 .Lflaggeds: .asciz "flagged"
 .Lruns: .asciz "/run/ai-sandbox/runs"
+.Lopenfiles: .ascii "AI_SANDBOX_NOFILE="
 .Lnowhere: .asciz "/proc/self/fdinfo"
     .balign 16
 // Filled in by attach(); addresses are relative to _start. Words and settings follow, each ended by NUL.

@@ -5,7 +5,8 @@
 #     was run before (runtime/plan/rerun.ts), or one more container of a bundle (runtime/plan/recreate.ts) is walked through.
 #     What `--version` and `--help` print was found out by the build (tools/build/answers.ts). All else is left to Deno.
 #  2. ld.so is loaded as the kernel would have loaded it, where there is a working directory.
-#  3. When all libraries are there, Deno is given other arguments and another environment.
+#  3. When all libraries are there, Deno is given other arguments and another environment, in which it is told of what it
+#     changes before the program can look.
 #
 # On entry the stack holds argc, argv[0], argv[1] …, NULL, envp …, NULL, auxv …. %rbp keeps its place.
     .set DATA, 0x411000         # where a table lies: DATA_ADDRESS in runtime/launch/machine.ts
@@ -24,6 +25,10 @@
     .set PIDFILE, 16            # the path of a file, or 0
     .set ROOT, 24               # where containers are
     .set BUNDLE, 32             # the path of its bundle
+    .set ROOM, 64               # for a struct rlimit, and the setting that tells of it
+    .set SETTING, 16
+    .set NAME_BYTES, 18         # of .Lopenfiles
+    .set DIGITS, 16
     .text
     .globl _start
 _start:
@@ -634,9 +639,29 @@ _start:
 # environment, without the variables that would steer Deno (DENO_*, NODE_*, OTEL_*). libc has taken `environ` from the
 # old one already, so that is changed too. %rdx (ld.so's exit handler) is kept for Deno's _start.
 .Lbegin:
-    mov (%rsp), %r8             # argc
-    lea 16(%rsp), %rbx          # &argv[1]
-    lea 16(%rsp,%r8,8), %rdi    # envp
+    mov %rsp, %r15
+    mov %rdx, %r13
+    sub $ROOM, %rsp
+    xor %edi, %edi
+    mov $7, %esi                # RLIMIT_NOFILE: Deno raises the soft limit to the hard one
+    xor %edx, %edx
+    mov %rsp, %r10
+    mov $302, %eax              # prlimit64
+    syscall
+    mov (%rsp), %rdx
+    lea SETTING+NAME_BYTES+DIGITS(%rsp), %rdi
+    movb $0, (%rdi)
+    mov $DIGITS, %ecx
+    call .Lhex
+    lea .Lopenfiles(%rip), %rsi
+    lea SETTING(%rsp), %rdi
+    mov %rdi, %r14
+    mov $NAME_BYTES, %ecx
+    rep movsb
+    mov %r13, %rdx
+    mov (%r15), %r8             # argc
+    lea 16(%r15), %rbx          # &argv[1]
+    lea 16(%r15,%r8,8), %rdi    # envp
 .Lenvend:
     cmpq $0, (%rdi)
     lea 8(%rdi), %rdi
@@ -652,7 +677,7 @@ _start:
     mov 16(%rsi), %r10          # Deno's entry
     mov 24(%rsi), %r11          # its pointer to `environ`
     add $64, %rsi
-    lea 1(%rcx,%r9), %rax
+    lea 2(%rcx,%r9), %rax       # with argc, and the setting at %r14
     lea (%rdi,%rax,8), %rdi
     mov %rsp, %rax
     sub %rdi, %rax
@@ -686,6 +711,8 @@ _start:
     jnz .Lsettingbyte
     dec %r9
     jnz .Lsetting
+    mov %r14, %rax
+    stosq
 .Lvariable:
     mov (%rbx), %rax
     add $8, %rbx
@@ -735,6 +762,7 @@ _start:
 .Lexecflags: .asciz "--detach", "-d", "--process", "-p", "--pid-file", "--env", "-e", "--cwd", "--user", "-u", ""
 .Lcreateflags: .asciz "--pid-file", "--bundle", "-b", "--detach", "-d", ""
 .Lhere: .asciz "."
+.Lopenfiles: .ascii "AI_SANDBOX_NOFILE=" # OPEN_FILES in tools/build/settings.ts
 .Lnowhere: .asciz "/proc/self/fdinfo" # in place of a working directory: cli/working_directory.ts knows it
 .Lhome: .asciz "/run/ai-sandbox/containers"
 .Lmoves: .asciz "moves"

@@ -15,7 +15,7 @@ const REQUEST: ExecsRequest = {
   frozen: ["/sys/fs/cgroup/box/cgroup.freeze"],
   files: { "record.json": STAMP, "config.json": { ...STAMP, inode: 43n } },
   executable: { ...STAMP, inode: 44n },
-  caller: { gid: 0, openFiles: 4096 },
+  caller: { gid: 0, openFiles: { soft: 1024, hard: 4096 } },
   namespaces: { mnt: { own: PLACE, its: { ...PLACE, inode: 45n } } },
   groups: { "/sys/fs/cgroup/box": PLACE },
   leaves: ["/sys/fs/cgroup/box"],

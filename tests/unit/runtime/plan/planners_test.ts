@@ -112,7 +112,7 @@ for (const [name, part, host, groups] of USERS) {
   });
 }
 
-Deno.test("rlimits() sets the limits of the spec and a usual number of open files", () => {
+Deno.test("rlimits() sets the limits of the spec and the caller's of open files", () => {
   deepEqual(lines(rlimits(contextOf())), ["prlimit64(0, RLIMIT_NOFILE, {cur=1024, max=4096}, 0)"]);
   const process: Part["process"] = {
     rlimits: [{ type: "RLIMIT_NOFILE", soft: 5, hard: 18446744073709551615n }],
@@ -120,8 +120,8 @@ Deno.test("rlimits() sets the limits of the spec and a usual number of open file
   deepEqual(lines(rlimits(contextOf({ process }))), [
     "prlimit64(0, RLIMIT_NOFILE, {cur=5, max=18446744073709551615}, 0)",
   ]);
-  const host = { ...HOST_V2, openFiles: { soft: 1024, hard: 99 } };
-  deepEqual(lines(rlimits(contextOf({}, { host }))), ["prlimit64(0, RLIMIT_NOFILE, {cur=99, max=99}, 0)"]);
+  const host = { ...HOST_V2, openFiles: { soft: 50, hard: 99 } };
+  deepEqual(lines(rlimits(contextOf({}, { host }))), ["prlimit64(0, RLIMIT_NOFILE, {cur=50, max=99}, 0)"]);
 });
 
 const SCHEDULES: readonly (readonly [name: string, part: Part, calls: string[]])[] = [

@@ -15,7 +15,7 @@ const REQUEST: RerunRequest = {
   executable: { ...STAMP, inode: 43n },
   caller: {
     gid: 0,
-    openFiles: 4096,
+    openFiles: { soft: 1024, hard: 4096 },
     namespaces: { user: { inode: 50n, device: 4n } },
     capabilities: 0xffffffff,
   },
