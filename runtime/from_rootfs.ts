@@ -4,7 +4,7 @@ import { environment } from "./environment.ts";
 import { follow } from "./follow.ts";
 import type { Root } from "./plan/context.ts";
 import { mountOptions } from "./plan/mount_options.ts";
-import { lookAt } from "./seen.ts";
+import { EMPTY, lookAt, NOTHING } from "./seen.ts";
 import type { Mount, Spec } from "./spec/config.ts";
 
 /** Bytes of a /etc/passwd that are read. */
@@ -20,7 +20,8 @@ export interface Filled {
 
 /**
  * Fills in what a spec leaves to the root file system, as runc does: HOME, which is the user's of /etc/passwd, and the
- * mode of a tmpfs, which is that of the directory below it. Each variable is there once.
+ * mode of a tmpfs, which is that of the directory below it. Where nothing is in that, there is nothing to copy up. Each
+ * variable is there once.
  *
  * @param trusted Whether files of the root file system are read; it is looked at in any case.
  */
@@ -32,15 +33,19 @@ export function filled(spec: Spec, root: Root, trusted: boolean): Filled {
   if (!needsHome && !needsModes) return { spec: withEnv(spec, env), seen: {} };
   using fd = rootfs === undefined ? undefined : openPath(rootfs);
   const seen: Record<string, string> = {};
-  const note = (path: string, below = rootfs!): void => {
+  const note = (path: string, below = rootfs!): string => {
     const { links, path: end } = follow(path, below) ?? { links: [], path };
     for (const each of [...links, below + end]) seen[each] = lookAt(each);
+    return below + end;
   };
   const mounts = spec.mounts?.map((mount) => {
     if (!fd || !inheritsMode(mount)) return mount;
-    note(mount.destination);
-    const mode = modeOf(fd, mount.destination);
-    return mode === undefined ? mount : { ...mount, options: [...(mount.options ?? []), `mode=${mode}`] };
+    const place = note(mount.destination);
+    const { copyUp } = mountOptions(mount.options ?? [], "tmpfs");
+    if (!copyUp || !trusted || !isWhole(mount, spec, root)) return withMode(mount, fd);
+    const copied = seen[`${place}/`] = lookAt(`${place}/`);
+    const options = mount.options!.filter((option) => option !== "tmpcopyup");
+    return withMode([EMPTY, NOTHING].includes(copied) ? { ...mount, options } : mount, fd);
   });
   const home = needsHome ? homeOf(spec, fd, note) : "";
   const others = needsHome ? env.filter((each) => !each.startsWith("HOME=")) : env;
@@ -57,13 +62,22 @@ function withEnv(spec: Spec, env: readonly string[]): Spec {
 function inheritsMode({ type, options = [], destination }: Mount): boolean {
   if (type !== "tmpfs" || destination.replace(/\/+$/, "") === "/dev") return false;
   const { bind, remount, copyUp, data } = mountOptions(options, type);
-  return !bind && !remount && !copyUp && !data.some(({ key }) => key === "mode");
+  return !bind && !remount && (copyUp || !data.some(({ key }) => key === "mode"));
 }
 
-function modeOf(root: Fd, path: string): string | undefined {
-  using found = inside(root, path);
+/** Whether all that the place of a mount has is in the one directory of the root, or in a tmpfs that is as that. */
+function isWhole({ destination }: Mount, { mounts = [] }: Spec, root: Root): boolean {
+  if (root.kind === "overlay" && (root.isKept || root.lowers.length > 1)) return false;
+  return mounts.every((other) => other.type === "tmpfs" || !destination.startsWith(`${other.destination}/`));
+}
+
+function withMode(mount: Mount, root: Fd): Mount {
+  const { options = [], destination } = mount;
+  if (mountOptions(options, "tmpfs").data.some(({ key }) => key === "mode")) return mount;
+  using found = inside(root, destination);
   const { mode } = found ? placeOf(found) : { mode: 0 };
-  return (mode & S_IFMT) === S_IFDIR ? (mode & 0o7777).toString(8) : undefined;
+  if ((mode & S_IFMT) !== S_IFDIR) return mount;
+  return { ...mount, options: [...options, `mode=${(mode & 0o7777).toString(8)}`] };
 }
 
 function inside(root: Fd, path: string): Fd | undefined {
@@ -78,7 +92,7 @@ function inside(root: Fd, path: string): Fd | undefined {
 function homeOf(
   spec: Spec,
   root: Fd | undefined,
-  note: (path: string, below?: string) => void,
+  note: (path: string, below?: string) => string,
 ): string {
   const bound = spec.mounts?.findLast(({ destination, type, options = [] }) => {
     return destination === "/etc/passwd" && mountOptions(options, type).bind;

@@ -6,7 +6,7 @@ import { keepFile } from "./kept_files.ts";
 import { assembleTable } from "./launch/image.ts";
 import type { Arch } from "./plan/abi.ts";
 import { planRerun, type RerunRequest } from "./plan/rerun.ts";
-import { lookAt } from "./seen.ts";
+import { lookAt, NOTHING } from "./seen.ts";
 import { settledStamp } from "./stamps.ts";
 import { FORWARDED, signalNumber } from "./supervise/signals.ts";
 
@@ -55,7 +55,7 @@ export function rerunFile(inode: bigint): string {
 /** What the steps look for at a path of which the image knows this. */
 export function lookOf(path: string, kind: string): RerunRequest["kinds"][string] {
   if (kind === "root" || kind === "directory" || kind === "file") return kind;
-  if (kind === "as nothing") return "nothing";
+  if (kind === NOTHING) return "nothing";
   const stamp = settledStamp(path, false);
   if (lookAt(path) !== kind) throw new Error(`Cannot go by "${path}": it has changed`);
   return stamp;

@@ -86,7 +86,8 @@ function fileSystem(
     noSymlinks: FIXED_PLACE.has(type),
   });
   if (type === "tmpfs" && options.copyUp) {
-    return { before, inside: [...place, ...copyUp(context, does, fd, target)] };
+    const mode = parseInt(options.data.find(({ key }) => key === "mode")?.value ?? "755", 8) & 0o7777;
+    return { before, inside: [...place, ...copyUp(context, does, fd, target, mode)] };
   }
   return {
     [awaitsNetwork(context, type) ? "connected" : "before"]: before,

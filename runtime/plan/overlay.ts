@@ -21,11 +21,12 @@ export function* overlay(
   lowers: readonly string[],
   tmpfs: string,
   into: string,
+  mode = 0o755,
 ): Iterable<Op> {
   // Where the root's upper layer is kept they are there.
   const rest = context.root.kind === "overlay" && context.root.isKept ? { ignore: ["EEXIST"] } as const : {};
-  for (const name of ["upper", "work"]) {
-    yield op(does, "mkdirat", [slot(tmpfs), name, named("0755", 0o755)], rest);
+  for (const [name, bits] of [["upper", mode], ["work", 0o755]] as const) {
+    yield op(does, "mkdirat", [slot(tmpfs), name, named(`0${bits.toString(8)}`, bits)], rest);
   }
   for (const [index, lower] of lowers.entries()) {
     const name = `lower${index}`;
@@ -64,10 +65,18 @@ export function* joinLayers(
 /**
  * `tmpcopyup`: what lies at slot `target` shows through the tmpfs of slot `tmpfs` that is mounted on it, and changes
  * stay in the tmpfs. An overlay does that without copying anything.
+ *
+ * @param mode That of the directory itself.
  */
-export function* copyUp(context: Context, does: string, tmpfs: string, target: string): Iterable<Op> {
+export function* copyUp(
+  context: Context,
+  does: string,
+  tmpfs: string,
+  target: string,
+  mode: number,
+): Iterable<Op> {
   yield cloneMount(does, slot(target), "", false, "copy");
   yield attach(does, tmpfs, target);
-  yield* overlay(context, does, ["copy"], tmpfs, "copied");
+  yield* overlay(context, does, ["copy"], tmpfs, "copied", mode);
   yield attach(does, "copied", tmpfs);
 }

@@ -34,7 +34,7 @@ const device = object<is.Device>({
   path: need(path),
   major: int64,
   minor: int64,
-  fileMode: integer(0, 0o777),
+  fileMode: integer(0, 0o177777), // Podman 5 gives the bits of the type too
   uid: uint32,
   gid: uint32,
 });

@@ -39,7 +39,7 @@ const DEVICES: readonly Device[] = [
   { path: "/dev/loop9", type: "b", major: 7, minor: 9, fileMode: 0o660 },
   { path: "/dev/pipe", type: "p", fileMode: 0o622 },
   { path: "/dev/plain", type: "u", major: 1, minor: 3 },
-  { path: "/dev/far/null", type: "c", major: 1, minor: 3, fileMode: 0o604 },
+  { path: "/dev/far/null", type: "c", major: 1, minor: 3, fileMode: 0o20604 }, // with its type, as Podman 5 gives it
   { path: "/opt/devices/zero", type: "c", major: 1, minor: 5, uid: 7 },
   { path: "/dev/large", type: "c", major: 511, minor: 0xfffff },
 ];

@@ -103,6 +103,29 @@ launchTest(
   },
 );
 
+launchTest("launch() copies nothing up where nothing is, and keeps the directory's mode", async (bundle) => {
+  for (const [path, mode] of [["empty", 0o1777], ["full", 0o2710], ["full/below", 0o700]] as const) {
+    Deno.mkdirSync(`${bundle.rootfs}/${path}`);
+    Deno.chmodSync(`${bundle.rootfs}/${path}`, mode);
+  }
+  bundle.file("full/file", "1");
+  const tmpfs = (destination: string): Mount => ({
+    destination,
+    type: "tmpfs",
+    source: "tmpfs",
+    options: ["rw", "nosuid", "tmpcopyup", ""], // as Podman writes them
+  });
+  const mounts = [...MOUNTS, ...["/empty", "/full", "/full/below", "/new"].map(tmpfs)];
+  const script = "stat -c '%n %a' /empty /full /full/below; cat /full/file; echo; " +
+    'for each in /empty /full /full/below /new; do grep -c " $each " /proc/self/mountinfo; done; ' +
+    "touch /empty/x /full/x /full/below/x /new/x && ls /full";
+  equal(
+    await bundle.output(script, { mounts }, { trusted: true }),
+    "/empty 1777\n/full 2710\n/full/below 700\n1\n1\n2\n1\n1\nbelow\nfile\nx",
+  );
+  equal(Array.from(Deno.readDirSync(`${bundle.rootfs}/empty`)).length, 0);
+});
+
 const MAPS = {
   uidMappings: [{ containerID: 1000, hostID: 7, size: 1 }],
   gidMappings: [{ containerID: 2000, hostID: 8, size: 1 }],

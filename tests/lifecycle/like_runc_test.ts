@@ -5,6 +5,7 @@ import type { Spec } from "../../runtime/spec/config.ts";
 import { builtRuntime } from "../helpers/built.ts";
 import { containerTest } from "../helpers/container_test.ts";
 import { BOX, Containers } from "../helpers/containers.ts";
+import { MOUNTS } from "../helpers/launch_bundle.ts";
 import { starterSpec } from "../../runtime/starter_spec.ts";
 
 /** What a container prints that runs `script` in the sandbox that `part` changes. */
@@ -321,5 +322,25 @@ containerTest("a program may have as many files open as the caller of the comman
     boxes.program = ["prlimit", "--nofile=400:900", runtime];
     equal(await boxes.output("exec", BOX, "sh", "-c", limits), "400\n900\n");
     await boxes.output("delete", "--force", BOX);
+  }
+});
+
+containerTest("a tmpfs copies up what has come to a directory that had nothing", async () => {
+  await using boxes = new Containers([await builtRuntime()]);
+  const mounts = [...MOUNTS, {
+    destination: "/place",
+    type: "tmpfs",
+    source: "tmpfs",
+    options: ["tmpcopyup"],
+  }];
+  const place = `${boxes.bundle.rootfs}/place`;
+  Deno.mkdirSync(place);
+  boxes.write(["/bin/sh", "-c", "ls /place | wc -l"], { mounts });
+  const run = (): Promise<string> => boxes.output("run", "--bundle", boxes.bundle.path, BOX);
+  for (let again = 0; again < 2; again++) {
+    for (let runs = 0; runs < 4; runs++) equal(await run(), "0\n"); // from the third time on without Deno
+    Deno.writeTextFileSync(`${place}/one`, "");
+    for (let runs = 0; runs < 4; runs++) equal(await run(), "1\n");
+    Deno.removeSync(`${place}/one`);
   }
 });

@@ -164,7 +164,7 @@ for (
     ["uint64 below", '"linux":{"resources":{"cpu":{"shares":-1}}}'],
     ["uint64 above", '"linux":{"resources":{"cpu":{"shares":18446744073709551616}}}'],
     ["a fraction", '"process":{"cwd":"/","args":["a"],"oomScoreAdj":0.5}'],
-    ["file mode above 0777", '"linux":{"devices":[{"type":"p","path":"/a","fileMode":512}]}'],
+    ["file mode above 0177777", '"linux":{"devices":[{"type":"p","path":"/a","fileMode":65536}]}'],
     ["a timeout of 0", '"hooks":{"poststop":[{"path":"/a","timeout":0}]}'],
   ] as const
 ) {
