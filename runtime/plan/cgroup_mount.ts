@@ -1,7 +1,7 @@
 import type { Mount } from "../spec/config.ts";
 import type { Context, Steps } from "./context.ts";
 import { resolveOrCreate } from "./files.ts";
-import { AT_FDCWD } from "./kernel.ts";
+import { AT_FDCWD, PROPAGATION } from "./kernel.ts";
 import { attach, cloneMount, newFileSystem, setAttributes } from "./mount_ops.ts";
 import type { MountOptions } from "./mount_options.ts";
 import { named, type Op, op, slot } from "./op.ts";
@@ -72,7 +72,8 @@ function* hierarchy(
       return group.version === version && group.directory.startsWith(`${mountPoint}/`);
     });
     yield cloneMount(does, AT_FDCWD, joined?.directory ?? `${mountPoint}${own}`, false, into);
-    yield setAttributes(does, slot(into), { set });
+    // That may be shared: what is mounted on the copy must not lie on the host's group.
+    yield setAttributes(does, slot(into), { set, propagation: named("MS_SLAVE", PROPAGATION.SLAVE) });
     return;
   }
   const data = version === 2 ? [] : controllers.split(",").map((word) => {

@@ -2,8 +2,8 @@ import type { Device, Mount } from "../spec/config.ts";
 import { O } from "./abi.ts";
 import type { Context, Steps } from "./context.ts";
 import { createFile, resolveOrCreate } from "./files.ts";
-import { AT_FDCWD, deviceNumber, S } from "./kernel.ts";
-import { attach, cloneMount } from "./mount_ops.ts";
+import { deviceNumber, S } from "./kernel.ts";
+import { attach, privateClone } from "./mount_ops.ts";
 import { mountOptions } from "./mount_options.ts";
 import { flags, named, type Op, op, slot, zeros } from "./op.ts";
 
@@ -85,7 +85,7 @@ export function* populateDev(context: Context, dev: string, readOnly = false): I
       : makeNode(device, dev, name);
     if (bound && readOnly) yield op(`make file "/dev/${name}"`, "close", [slot("file")]);
     yield* bound
-      ? [cloneMount(`bind device "${device.path}"`, AT_FDCWD, device.path, false, `device:${name}`)]
+      ? privateClone(`bind device "${device.path}"`, device.path, `device:${name}`)
       : ownership(device, dev, name);
   }
   for (const [name, to] of LINKS) yield op(`link "/dev/${name}"`, "symlinkat", [to, slot(dev), name]);
@@ -162,7 +162,7 @@ export function otherDevices(context: Context): Steps {
     const cut = path.lastIndexOf("/");
     const does = `make device "${path}"`;
     if (mustBind(context) && device.type !== "p") {
-      before.push(cloneMount(does, AT_FDCWD, path, false, `far:${index}`));
+      before.push(...privateClone(does, path, `far:${index}`));
       const place = `device:${index}`;
       inside.push(...resolveOrCreate(does, path, place, { arch: context.arch, kind: "file" }));
       inside.push(attach(does, `far:${index}`, place));

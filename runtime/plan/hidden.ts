@@ -1,8 +1,7 @@
 import type { Arch } from "./abi.ts";
 import type { Context, Steps } from "./context.ts";
 import { resolve } from "./files.ts";
-import { AT_FDCWD } from "./kernel.ts";
-import { attach, cloneMount, newFileSystem, setAttributes } from "./mount_ops.ts";
+import { attach, cloneMount, newFileSystem, privateClone, setAttributes } from "./mount_ops.ts";
 import { Memo } from "./memo.ts";
 import { mark, type Op, op, slot } from "./op.ts";
 
@@ -30,7 +29,7 @@ function maskSteps(paths: readonly string[], arch: Arch): Steps {
   const does = "prepare to mask paths";
   const before = [
     ...newFileSystem(does, EMPTY, "empty"),
-    cloneMount(does, AT_FDCWD, "/dev/null", false, "null"),
+    ...privateClone(does, "/dev/null", "null"),
     op(does, "let", [slot("empty")], { into: "empty:fresh" }),
     op(does, "let", [slot("null")], { into: "null:fresh" }),
   ];

@@ -1,6 +1,7 @@
 import type { Context } from "./context.ts";
 import {
   AT,
+  AT_FDCWD,
   FSCONFIG,
   FSMOUNT_CLOEXEC,
   FSOPEN_CLOEXEC,
@@ -48,6 +49,12 @@ const CLONES = {
 export function cloneMount(does: string, directory: Arg, path: string, recursive: boolean, into: string): Op {
   const how = CLONES[path === "" ? "here" : "path"][recursive ? "all" : "one"];
   return op(does, "open_tree", [directory, path, how], { into });
+}
+
+/** A copy of what the host has at `path`, which may be shared there: what is mounted on the copy does not come to the host. */
+export function* privateClone(does: string, path: string, into: string): Iterable<Op> {
+  yield cloneMount(does, AT_FDCWD, path, false, into);
+  yield setAttributes(does, slot(into), { propagation: named("MS_PRIVATE", PROPAGATION.PRIVATE) });
 }
 
 const BY_DESCRIPTORS = flags("MOVE_MOUNT_", {
