@@ -109,3 +109,21 @@ snapshotTest("a bash with children, a pipeline and variables goes on", async () 
   equal(JSON.parse(await box.containers.output("ps", "--format", "json", BOX)).length >= 3, true);
   await box.containers.output("delete", "--force", BOX);
 });
+
+snapshotTest("a tmpfs that found nothing to copy up keeps what was written to it", async () => {
+  await using box = new SnapshotBox();
+  box.write([
+    "bash",
+    "-c",
+    `echo 1 >/copied/kept; while :; do echo '{"kept":'$(</copied/kept)'}'; sleep 0.1; done`,
+  ]);
+  const { path, rootfs } = box.containers.bundle;
+  Deno.mkdirSync(`${rootfs}/copied`);
+  const config = JSON.parse(Deno.readTextFileSync(`${path}/config.json`));
+  config.mounts.push({ destination: "/copied", type: "tmpfs", source: "tmpfs", options: ["tmpcopyup"] });
+  Deno.writeTextFileSync(`${path}/config.json`, JSON.stringify(config));
+  await box.atLeast(2, await box.start());
+  await box.checkpoint();
+  deepEqual((await box.atLeast(2, await box.restore())).at(-1), { kept: 1 });
+  await box.containers.output("delete", "--force", BOX);
+});

@@ -148,6 +148,7 @@ snapshotTest("a checkpoint that fails leaves the container running and nothing b
   await box.containers.output("delete", "--force", BOX);
   match((await box.tryCheckpoint()).stderr, /container does not exist/);
   const copied = { destination: "/etc", type: "tmpfs", source: "tmpfs", options: ["tmpcopyup"] };
+  box.containers.bundle.file("etc/one", "1"); // otherwise there is nothing to copy up
   box.write(["bash", "-c", COUNT]);
   const { mounts } = JSON.parse(Deno.readTextFileSync(`${box.containers.bundle.path}/config.json`));
   box.write(["bash", "-c", COUNT], { mounts: [...mounts, copied] });
