@@ -66,9 +66,11 @@ function inheritsMode({ type, options = [], destination }: Mount): boolean {
 }
 
 /** Whether all that the place of a mount has is in the one directory of the root, or in a tmpfs that is as that. */
-function isWhole({ destination }: Mount, { mounts = [] }: Spec, root: Root): boolean {
+function isWhole(mount: Mount, { mounts = [] }: Spec, root: Root): boolean {
   if (root.kind === "overlay" && (root.isKept || root.lowers.length > 1)) return false;
-  return mounts.every((other) => other.type === "tmpfs" || !destination.startsWith(`${other.destination}/`));
+  const directory = ({ destination }: Mount): string => `${destination.replace(/\/+$/, "")}/`;
+  const place = directory(mount);
+  return mounts.every((other) => other.type === "tmpfs" || !place.startsWith(directory(other)));
 }
 
 function withMode(mount: Mount, root: Fd): Mount {

@@ -126,6 +126,23 @@ launchTest("launch() copies nothing up where nothing is, and keeps the directory
   equal(Array.from(Deno.readDirSync(`${bundle.rootfs}/empty`)).length, 0);
 });
 
+launchTest(
+  "launch() copies up what an earlier mount has brought to a directory that had nothing",
+  async (bundle) => {
+    const source = `${bundle.path}/source`;
+    Deno.mkdirSync(`${source}/below`, { recursive: true });
+    Deno.writeTextFileSync(`${source}/below/file`, "1");
+    Deno.mkdirSync(`${bundle.rootfs}/place`);
+    const bind: Mount = { destination: "/place", source, options: ["bind"] };
+    for (const destination of ["/place", "/place/below"]) {
+      const copied: Mount = { destination, type: "tmpfs", source: "tmpfs", options: ["tmpcopyup"] };
+      const script = "cat /place/below/file; echo 2 > /place/below/file";
+      equal(await bundle.output(script, { mounts: [...MOUNTS, bind, copied] }, { trusted: true }), "1");
+      equal(Deno.readTextFileSync(`${source}/below/file`), "1");
+    }
+  },
+);
+
 const MAPS = {
   uidMappings: [{ containerID: 1000, hostID: 7, size: 1 }],
   gidMappings: [{ containerID: 2000, hostID: 8, size: 1 }],
