@@ -2,8 +2,8 @@ import type { Device, Mount } from "../spec/config.ts";
 import { O } from "./abi.ts";
 import type { Context, Steps } from "./context.ts";
 import { createFile, resolveOrCreate } from "./files.ts";
-import { deviceNumber, S } from "./kernel.ts";
-import { attach, privateClone } from "./mount_ops.ts";
+import { AT_FDCWD, deviceNumber, S } from "./kernel.ts";
+import { attach, cloneMount } from "./mount_ops.ts";
 import { mountOptions } from "./mount_options.ts";
 import { flags, named, type Op, op, slot, zeros } from "./op.ts";
 
@@ -56,7 +56,7 @@ function devices({ spec }: Context): { near: Map<string, Device>; far: Device[] 
   return { near, far };
 }
 
-/** In a user namespace nobody may make device nodes: the host's are mounted over empty files. */
+/** In a user namespace nobody may make device nodes: the host's are mounted over empty files. Its mounts are no peers of the host's. */
 function mustBind(context: Context): boolean {
   return context.namespace("user") !== "shared" || !context.host.privileged;
 }
@@ -85,7 +85,7 @@ export function* populateDev(context: Context, dev: string, readOnly = false): I
       : makeNode(device, dev, name);
     if (bound && readOnly) yield op(`make file "/dev/${name}"`, "close", [slot("file")]);
     yield* bound
-      ? privateClone(`bind device "${device.path}"`, device.path, `device:${name}`)
+      ? [cloneMount(`bind device "${device.path}"`, AT_FDCWD, device.path, false, `device:${name}`)]
       : ownership(device, dev, name);
   }
   for (const [name, to] of LINKS) yield op(`link "/dev/${name}"`, "symlinkat", [to, slot(dev), name]);
@@ -162,7 +162,7 @@ export function otherDevices(context: Context): Steps {
     const cut = path.lastIndexOf("/");
     const does = `make device "${path}"`;
     if (mustBind(context) && device.type !== "p") {
-      before.push(...privateClone(does, path, `far:${index}`));
+      before.push(cloneMount(does, AT_FDCWD, path, false, `far:${index}`));
       const place = `device:${index}`;
       inside.push(...resolveOrCreate(does, path, place, { arch: context.arch, kind: "file" }));
       inside.push(attach(does, `far:${index}`, place));
