@@ -49,8 +49,8 @@ export function features(annotations: StringMap<string> = {}): Features {
       cgroup: {
         v1: true,
         v2: true,
-        systemd: false,
-        systemdUser: false,
+        systemd: true,
+        systemdUser: true,
         rdma: true,
       },
       seccomp: seccomp(arch),

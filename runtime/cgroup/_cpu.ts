@@ -1,5 +1,6 @@
 import type { CpuLimits } from "../spec/linux.ts";
-import { weightOfShares } from "./weights.ts";
+import { UnsupportedError } from "../errors.ts";
+import { LEAST_SHARES, MOST_SHARES, weightOfShares } from "./weights.ts";
 import { type Hierarchies, isSet, limit, onlyVersion1, RESOURCES, type Write } from "./hierarchy.ts";
 
 const POINTER = `${RESOURCES}/cpu`;
@@ -35,7 +36,7 @@ type Line = readonly [file: string, value: string, field: keyof CpuLimits];
 
 /** Each is checked against those before: quota by its period, burst by the quota, real-time by its period. */
 function* version1(cpu: CpuLimits): Iterable<Line> {
-  if (isSet(cpu.shares)) yield ["cpu.shares", String(cpu.shares), "shares"];
+  if (isSet(cpu.shares)) yield ["cpu.shares", sharesInRange(cpu.shares), "shares"];
   if (isSet(cpu.period)) yield ["cpu.cfs_period_us", String(cpu.period), "period"];
   if (isSet(cpu.quota)) yield ["cpu.cfs_quota_us", limit(cpu.quota, 1), "quota"];
   if (cpu.burst !== undefined) yield ["cpu.cfs_burst_us", String(cpu.burst), "burst"];
@@ -43,6 +44,16 @@ function* version1(cpu: CpuLimits): Iterable<Line> {
   if (isSet(cpu.realtimeRuntime)) yield ["cpu.rt_runtime_us", String(cpu.realtimeRuntime), "realtimeRuntime"];
   // Last: an idle group refuses shares.
   if (cpu.idle !== undefined) yield ["cpu.idle", String(cpu.idle), "idle"];
+}
+
+/** The kernel would take the nearest without a word. */
+function sharesInRange(shares: number | bigint): string {
+  const refuse = (words: string): never => {
+    throw new UnsupportedError(`${POINTER}/shares`, `the ${words}`);
+  };
+  if (Number(shares) < LEAST_SHARES) refuse(`minimum allowed cpu-shares is ${LEAST_SHARES}`);
+  if (Number(shares) > MOST_SHARES) refuse(`maximum allowed cpu-shares is ${MOST_SHARES}`);
+  return String(shares);
 }
 
 function* version2({ shares, quota, period, burst, idle }: CpuLimits): Iterable<Line> {

@@ -49,11 +49,14 @@ const VALUES: Record<string, number> = { ...MOUNT_ATTR, _ATIME: MOUNT_ATTR_ATIME
 /** Options that are the default, or that the new mount interface has no word for. */
 const NOTHING = new Set(["defaults", "async", "loud", "silent", "nolazytime", "nomand", "noiversion", "rw"]);
 
-/** Every option that {@linkcode mountOptions} knows itself, sorted; any other is the file system's. */
+/** What the kernel itself reads among the options of any new file system (its vfs_parse_sb_flag). */
+const OF_ANY = ["dirsync", "lazytime", "mand", "sync"];
+
+/** Every option that any mount may have, sorted; whether others are known is for the file system to say. */
 export function knownMountOptions(): string[] {
   const spreads = Object.keys(PROPAGATION).map((name) => name.toLowerCase());
   const words = [...ATTRIBUTES.keys(), ...spreads, "bind", "idmap"];
-  const others = ["remount", "tmpcopyup", ...NOTHING];
+  const others = ["remount", "tmpcopyup", ...OF_ANY, ...NOTHING];
   return [...new Set([...words, ...words.map((word) => `r${word}`), ...others])].sort();
 }
 

@@ -5,6 +5,8 @@ import { quote } from "./problems.ts";
 import { environment, isAbsolute, namespaceOf, type Rule } from "./_rule.ts";
 import { HOOKS, type Spec } from "./config.ts";
 
+/** The specification that is followed is 1.3. */
+const LAST_MINOR = 3;
 /** The kernel's __NEW_UTS_LEN. */
 const LONGEST_NAME = 64;
 
@@ -18,9 +20,27 @@ export const DOCUMENT_RULES: readonly Rule[] = [
 ];
 
 function* versionIsKnown({ ociVersion }: Spec): Iterable<Issue> {
-  if (/^1\.[0-3]\.(?:0|[1-9]\d*)(?:-[\w.-]+)?(?:\+[\w.-]+)?$/.test(ociVersion)) return;
-  const message = `Cannot follow version ${quote(ociVersion)}: 1.0.0 to 1.3.x are known`;
+  if (minorVersion(ociVersion) !== undefined) return;
+  const message = `Cannot follow version ${quote(ociVersion)}: those of version 1 are known`;
   yield { pointer: "/ociVersion", message };
+}
+
+/**
+ * A later version 1: an engine writes that of the library which it was built with, and what it really uses is mostly
+ * older. The specification wants unknown properties ignored; of what may be among them the user is told.
+ */
+export function* laterVersion({ ociVersion }: Spec): Iterable<Issue> {
+  if ((minorVersion(ociVersion) ?? 0) <= LAST_MINOR) return;
+  const message = `ignoring what version ${
+    ociVersion.slice(0, 64)
+  } of the specification has added to 1.${LAST_MINOR}`;
+  yield { pointer: "/ociVersion", message };
+}
+
+/** The y of 1.y.z; `undefined` if it is no such version. */
+function minorVersion(version: string): number | undefined {
+  const [, minor] = /^1\.(0|[1-9]\d{0,8})\.(?:0|[1-9]\d*)(?:-[\w.-]+)?(?:\+[\w.-]+)?$/.exec(version) ?? [];
+  return minor === undefined ? undefined : Number(minor);
 }
 
 function* rootIsNamed({ root }: Spec): Iterable<Issue> {

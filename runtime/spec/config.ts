@@ -21,7 +21,7 @@ export type StringMap<T> = { readonly [key: string]: T };
 
 /** A whole config.json; properties unknown to the specification are not in it. */
 export interface Spec {
-  /** The version of the specification that the bundle keeps to, from 1.0.0 to 1.3.x. */
+  /** The version of the specification that the bundle keeps to, 1.y.z; what versions after 1.3 have added is ignored with a warning. */
   readonly ociVersion: string;
   /** Where the root file system lies. */
   readonly root: Root;

@@ -1,7 +1,7 @@
 /** What a Spec means: rules that its shape cannot say. Each lives with its topic; here is the list. */
 
 import { type Issue, SpecError } from "../errors.ts";
-import { DOCUMENT_RULES } from "./_check_document.ts";
+import { DOCUMENT_RULES, laterVersion } from "./_check_document.ts";
 import { MOUNT_RULES } from "./_check_mounts.ts";
 import { NAMESPACE_RULES } from "./_check_namespaces.ts";
 import { notGranted, PROCESS_RULES } from "./_check_process.ts";
@@ -63,10 +63,11 @@ export function parseSpec(bytes: Uint8Array | string, path: string): Spec {
 
 /**
  * Says what of a valid spec will not be granted and must be told to the user, as the specification demands:
- * capabilities that Linux does not have, ambient ones that are not permitted and inheritable, and limits of kernel memory.
+ * what a later version of the specification may have added, capabilities that Linux does not have, ambient ones that are
+ * not permitted and inheritable, and limits of kernel memory.
  */
 export function specWarnings(spec: Spec): Issue[] {
-  return [...notGranted(spec), ...notLimited(spec)];
+  return [...laterVersion(spec), ...notGranted(spec), ...notLimited(spec)];
 }
 
 function checkAll(spec: Spec, problems: Problems): void {

@@ -26,10 +26,29 @@ Deno.test("features names both ends of the versions that config.json may have", 
   }
 });
 
-Deno.test("features names only mount options that are not passed to the file system", () => {
+Deno.test("features names what can limit containers, whatever this host has", () => {
+  deepEqual(document.linux?.cgroup, { v1: true, v2: true, systemd: true, systemdUser: true, rdma: true });
+});
+
+Deno.test("features names only mount options that no file system need know", () => {
   const { mountOptions: names = [] } = document;
-  for (const name of names) deepEqual(mountOptions([name]).data, [], name);
-  for (const name of ["ro", "rro", "rprivate", "rbind", "remount", "tmpcopyup", "ridmap", "nosymfollow"]) {
+  const ofAny = ["dirsync", "lazytime", "mand", "sync"];
+  for (const name of names) {
+    deepEqual(mountOptions([name]).data, ofAny.includes(name) ? [{ key: name }] : [], name);
+  }
+  for (
+    const name of [
+      ...ofAny,
+      "ro",
+      "rro",
+      "rprivate",
+      "rbind",
+      "remount",
+      "tmpcopyup",
+      "ridmap",
+      "nosymfollow",
+    ]
+  ) {
     ok(names.includes(name), name);
   }
   deepEqual(names, [...new Set(names)].sort());

@@ -64,6 +64,20 @@ test("launch() sets and clears the attributes of a new file system", async (run)
   ATTRIBUTES.forEach((row, index) => has(mountAt(lines, `/m${index}`), row));
 });
 
+test(
+  "launch() sets what belongs to a whole new file system, and nothing of it on a bind mount",
+  async (run, source) => {
+    const options = ["sync", "dirsync", "lazytime", "mand"];
+    const lines = await run([
+      { destination: "/new", type: "tmpfs", source: "tmpfs", options },
+      { destination: "/bound", source, options: ["bind", ...options] },
+    ]);
+    const { superOptions } = mountAt(lines, "/new");
+    for (const word of options) ok(superOptions.includes(word), superOptions.join());
+    ok(!mountAt(lines, "/bound").superOptions.includes("sync"));
+  },
+);
+
 test("launch() sets and clears the attributes of a bind mount", async (run, source) => {
   const lines = await run(ATTRIBUTES.map(([options], index) => {
     return { destination: `/m${index}`, source, options: ["bind", ...options] };

@@ -271,6 +271,16 @@ containerTest("capabilities that cannot be granted are warned of, and left out",
   match(stderr, /can't raise ambient capability CAP_CHOWN: /);
 });
 
+containerTest("a config.json of a later version 1 runs, with a warning", async () => {
+  await using boxes = new Containers();
+  boxes.write(["/bin/true"], { ociVersion: "1.9.0" });
+  deepEqual(await boxes.run("run", "--bundle", boxes.bundle.path, BOX), {
+    code: 0,
+    stdout: "",
+    stderr: "runtime: ignoring what version 1.9.0 of the specification has added to 1.3\n",
+  });
+});
+
 containerTest("a limit of kernel memory is warned of, and left out", async () => {
   await using boxes = new Containers();
   const memory = { limit: 2 ** 26, kernel: 2 ** 24 };

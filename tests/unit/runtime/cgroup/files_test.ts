@@ -191,6 +191,8 @@ for (
 for (
   const [pointer, resources, mounted] of [
     ["cpu/shares", { cpu: { shares: 2 } }, []],
+    ["cpu/shares", { cpu: { shares: 1 } }, V1],
+    ["cpu/shares", { cpu: { shares: 262145 } }, V1],
     ["cpu/cpus", { cpu: { cpus: "0" } }, [unified("cpu")]],
     ["cpu/realtimeRuntime", { cpu: { realtimeRuntime: 1 } }, V2],
     ["memory/limit", { memory: { limit: -1 } }, []],

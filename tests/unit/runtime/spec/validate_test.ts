@@ -42,6 +42,14 @@ Deno.test("validateSpec() tells fifty problems at most", () => {
   equal(validateSpec(shared({ mounts })).length, 50);
 });
 
+Deno.test("specWarnings() tells of a later version, whatever it may have added", () => {
+  for (const ociVersion of ["1.0.0", "1.3.9-dev"]) deepEqual(specWarnings(shared({ ociVersion })), []);
+  for (const ociVersion of ["1.4.0", "1.10.2-dev"]) {
+    const message = `ignoring what version ${ociVersion} of the specification has added to 1.3`;
+    deepEqual(specWarnings(shared({ ociVersion })), [{ pointer: "/ociVersion", message }]);
+  }
+});
+
 Deno.test("validateSpec() keeps hostile names out of its messages", () => {
   const [issue] = specWarnings(
     shared({ process: { capabilities: { bounding: ["\x1b[2J" + "A".repeat(70_000)] } } }),
