@@ -3,7 +3,7 @@ import type { Global } from "./main.ts";
 
 /** Exit codes of the shell and of runc for a program that is not there, or may not be run. */
 const [NOT_FOUND, NOT_EXECUTABLE, FAILED] = [127, 126, 1];
-const [ENOENT, EACCES] = [2, 13];
+const [ENOENT, EACCES, EISDIR] = [2, 13, 21];
 
 /** Says in one line what failed, `before` first, and returns the exit code that stands for it. */
 export function report(error: unknown, { log, logFormat, debug = false }: Global, before = ""): number {
@@ -55,10 +55,13 @@ function visible(text: string): string {
 
 /** The exit code that stands for an error. */
 export function exitCode(error: unknown): number {
-  if (error instanceof LaunchError && ["faccessat2", "execve"].includes(error.op.call)) {
-    if (error.errno === ENOENT) return NOT_FOUND;
-    if (error.errno === EACCES) return NOT_EXECUTABLE;
+  if (!(error instanceof LaunchError)) return FAILED;
+  const { op: { call, does }, errno } = error;
+  if (["faccessat2", "execve"].includes(call)) {
+    if (errno === ENOENT) return NOT_FOUND;
+    if (errno === EACCES) return NOT_EXECUTABLE;
   }
+  if (errno === EISDIR && does.startsWith("run ")) return NOT_EXECUTABLE;
   return FAILED;
 }
 

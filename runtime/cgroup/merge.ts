@@ -61,11 +61,14 @@ function given<T extends object>(limits: T): Partial<T> {
   ) as Partial<T>;
 }
 
-/** Version 2 derives the limit of swap from both; memory without limit and with one for both together cannot be. */
+/**
+ * Version 2 derives the limit of swap from both, so that what is asked of one takes the other with it. Memory without limit
+ * and with one for both together cannot be.
+ */
 function memoryOf(asked: MemoryLimits, kept: MemoryLimits): MemoryLimits {
   if (isSet(asked.swap) && !isSet(asked.limit) && isSet(kept.limit)) return { ...asked, limit: kept.limit };
-  const both = asked.swap === undefined && Number(asked.limit) === -1 && isSet(kept.swap);
-  return both ? { ...asked, swap: -1 } : asked;
+  if (isSet(asked.swap) || !isSet(asked.limit) || !isSet(kept.swap)) return asked;
+  return { ...asked, swap: Number(asked.limit) === -1 ? -1 : kept.swap };
 }
 
 /** Version 2 takes quota and period in one line. */

@@ -8,6 +8,7 @@ import type { Process } from "../spec/config.ts";
 const WORDS: Readonly<Record<number, string>> = {
   [ERRNO.ENOENT]: "no such file or directory",
   [ERRNO.EACCES]: "permission denied",
+  [ERRNO.EISDIR]: "is a directory",
   [ERRNO.EPERM]: "operation not permitted",
   [ERRNO.ENOTDIR]: "not a directory",
   [ERRNO.ENOEXEC]: "exec format error",
@@ -34,6 +35,7 @@ function words(error: LaunchError, program: string, cwd: string): string {
   }
   // The program is there: what its first line names is not.
   if (call === "execve") return `${start} exec ${JSON.parse(program)}: ${why}`;
+  if (call === "openat" && does.startsWith("run ")) return `${start} exec: ${program}: ${why}`;
   if (call === "faccessat2") {
     return errno === ERRNO.ENOENT
       ? `${start} exec: ${program}: stat ${JSON.parse(program)}: ${why}`

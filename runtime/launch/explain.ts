@@ -52,6 +52,7 @@ export function explain({ call, does }: StepWords, errno: number): string {
     case "mkdirat":
     case "openat":
     case "mknodat":
+      if (is("EISDIR") && does.startsWith("run ")) return "is a directory: name a program";
       if (is("EEXIST")) return "the rootfs has something else there, such as a dangling link";
       if (is("EROFS")) return "the root is read-only: let the rootfs have it beforehand";
       if (is("ENOENT")) return "no such file or directory";

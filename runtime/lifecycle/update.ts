@@ -36,6 +36,7 @@ export async function updateContainer(
   const spec = await specOf(container);
   const intelRdt = updateCache(id, { l3CacheSchema, memBwSchema }, spec);
   const before = spec.linux?.resources ?? {};
+  checkResources(changed(resources, before).resources, "what would hold with the new limits");
   await using scope = await updateScope(container, resources, before);
   try {
     const { resources: now, undo } = updateGroup(groups, resources, before);

@@ -27,7 +27,9 @@ export function* end({ form }: Pick<Context, "form">): Iterable<Op> {
   yield says(text("\n"), 1);
   // 126 and 127 are about the program, as in a shell; anything else is our own failure.
   yield op("tell whose fault it is", "let", [slot("program:fault")], { label: "over", zero: "ours" });
-  for (const [name, label] of [["ENOENT", "missing"], ["EACCES", "forbidden"]] as const) {
+  for (
+    const [name, label] of [["ENOENT", "missing"], ["EACCES", "forbidden"], ["EISDIR", "forbidden"]] as const
+  ) {
     yield op(`tell ${name} from other errors`, "let", [slot("errno"), -1, ERRNO[name]], { zero: label });
   }
   for (const [code, label] of [[125, "ours"], [126, "forbidden"], [127, "missing"]] as const) {

@@ -1,9 +1,10 @@
+import { type Arch, O, O_DIRECTORY } from "./abi.ts";
 import type { Context, Filter } from "./context.ts";
 import type { GateSignals } from "./gate_signals.ts";
 import { GIVEN_ARGS, GIVEN_PATH, givenCandidate, IS_GIVEN_PATH } from "./given.ts";
 import { AT, AT_FDCWD, PR } from "./kernel.ts";
 import { message, sendDescriptor } from "./message.ts";
-import { type Arg, mark, named, type Op, op, slot, type Struct, zeros } from "./op.ts";
+import { type Arg, flags, mark, named, type Op, op, slot, type Struct, zeros } from "./op.ts";
 import { firstPreserved } from "./preserved.ts";
 import { FIRST_FREE_FD, GATE_FD, MESSAGE } from "./protocol.ts";
 
@@ -78,14 +79,14 @@ export function* enterDirectory({ spec }: Context, tried = false): Iterable<Op> 
 }
 
 /** Finds the program before the start gate, as the user who will run it; slot `program` becomes its path. */
-export function* findProgram({ spec, given }: Context): Iterable<Op> {
+export function* findProgram({ spec, given, arch }: Context): Iterable<Op> {
   const [name = ""] = spec.process?.args ?? [];
   const path = searchPath(spec.process?.env);
   if (given) {
     yield op("was a path given?", "load", [IS_GIVEN_PATH, 0], { into: "program", zero: "find:0" });
-    yield* findPath("what was given", GIVEN_PATH, "found");
+    yield* findPath("what was given", GIVEN_PATH, arch, "found");
     yield* search("what was given", path, (_, index) => givenCandidate(index));
-  } else if (name.includes("/")) yield* findPath(`"${name}"`, name);
+  } else if (name.includes("/")) yield* findPath(`"${name}"`, name, arch);
   else {
     yield* search(`"${name}"`, path, (directory) => {
       const candidate = `${inDirectory(directory)}${name}`;
@@ -103,10 +104,15 @@ function inDirectory(directory: string): string {
   return `${directory === "" ? "." : directory.replace(/\/+$/, "")}/`;
 }
 
-function* findPath(what: string, path: Arg, found?: string): Iterable<Op> {
+function* findPath(what: string, path: Arg, arch: Arch, found?: string): Iterable<Op> {
   const [access, executable] = [named("AT_EACCESS", AT.EACCESS), named("X_OK", 1)];
-  yield op(`run ${what}`, "faccessat2", [AT_FDCWD, path, executable, access], { label: "find" });
-  yield op(`run ${what}`, "let", [addressOf(path)], {
+  const does = `run ${what}`;
+  // Root may "execute" a directory, as far as access(2) tells.
+  const directory = flags("O_", { PATH: O.PATH, DIRECTORY: O_DIRECTORY[arch], CLOEXEC: O.CLOEXEC });
+  yield op(does, "openat", [AT_FDCWD, path, directory, 0], { label: "find", failed: "find:file" });
+  yield op(does, "openat", [AT_FDCWD, path, flags("O_", { WRONLY: O.WRONLY }), 0]); // ends with EISDIR
+  yield op(does, "faccessat2", [AT_FDCWD, path, executable, access], { label: "find:file" });
+  yield op(does, "let", [addressOf(path)], {
     into: "program",
     ...(found !== undefined && { positive: found }),
   });

@@ -164,6 +164,7 @@ for (const [form, args] of [["program", ["run", "--"]], ["bundle", ["run"]]] as 
       const [path, code, words] of [
         ["/bin/none", 127, "no such file or directory"],
         ["none-such-program", 127, "no such file or directory"],
+        ["/bin", 126, "is a directory"],
         [form === "bundle" ? "/bin/plain" : "/etc/hosts", 126, "permission denied"],
       ] as const
     ) {

@@ -41,6 +41,7 @@ engineTest(DOCKER, async ({ machine, image, step }) => {
   await step("run says 127 for a program that is not there and 126 for one that is none", async () => {
     equal((await machine.run(docker("run", "--rm", "--network=none", IMAGE, "/nosuch"))).code, 127);
     equal((await machine.run(docker("run", "--rm", "--network=none", IMAGE, "/etc/passwd"))).code, 126);
+    equal((await machine.run(docker("run", "--rm", "--network=none", IMAGE, "/etc"))).code, 126);
   });
 
   await step("run gives a network of Docker's bridge, by a hook", async () => {

@@ -41,6 +41,7 @@ engineTest(PODMAN, async ({ machine, image, layer, step }) => {
   await step("run says 127 for a program that is not there and 126 for one that is none", async () => {
     equal((await machine.run(["podman", "run", "--rm", "--network=none", IMAGE, "/nosuch"])).code, 127);
     equal((await machine.run(["podman", "run", "--rm", "--network=none", IMAGE, "/etc/passwd"])).code, 126);
+    equal((await machine.run(["podman", "run", "--rm", "--network=none", IMAGE, "/etc"])).code, 126);
   });
 
   await step("run -it has a terminal", async () => {

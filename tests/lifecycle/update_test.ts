@@ -134,6 +134,10 @@ containerTest(
       match(stderr, new RegExp(`write ".*${flags[1]}" to ".*/${file}`));
       deepEqual([limits(pid), keptResources(containers)], [before, kept]);
     }
+    await containers.output("update", "--memory-swap", "64m", BOX);
+    const apart = await containers.run("update", "--memory", "96m", "--pids-limit", "5", BOX);
+    match(apart.stderr, /memory and swap together are below memory alone/);
+    deepEqual(limits(pid), before);
     for (
       const flags of [["--memory", "5x"], ["--cpu-idle", "3"], ["--pids-limit", "a"], ["--blkio-weight", "5"]]
     ) {

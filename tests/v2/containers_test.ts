@@ -112,6 +112,11 @@ containerTest("update sets all limits of version 2, or none", async () => {
   );
   const changed = [String(128 * MB), String(64 * MB), String(32 * MB), "20", "40000 100000", "1", "0"];
   deepEqual(limits(), changed);
+  // Memory and swap together stay at 192 MiB.
+  await updateContainer(BOX, { memory: { limit: 160 * MB } }, store);
+  deepEqual(limits().slice(0, 2), [String(160 * MB), String(32 * MB)]);
+  await updateContainer(BOX, { memory: { limit: 128 * MB } }, store);
+  deepEqual(limits(), changed);
   await updateContainer(
     BOX,
     { cpu: { period: 50_000 }, unified: { "memory.high": String(100 * MB) } },
@@ -123,6 +128,7 @@ containerTest("update sets all limits of version 2, or none", async () => {
     const [resources, message] of [
       [{ memory: { limit: 4096, checkBeforeUpdate: true } }, /rejecting memory limit 4096/],
       [{ memory: { limit: 4096, swap: 8192, checkBeforeUpdate: true } }, /rejecting memory\+swap limit 8192/],
+      [{ memory: { limit: 200 * MB } }, /memory and swap together are below memory alone/],
       [{ pids: { limit: 9 }, cpu: { cpus: "77" } }, /"77" to .*cpuset\.cpus/],
     ] as const
   ) {

@@ -49,7 +49,12 @@ for (
     ],
     ["memory alone", { memory: { limit: 100 } }, { memory: { limit: 200, swap: 300 } }, [
       "memory.limit_in_bytes=100",
-    ], ["memory.max=100"]],
+      "memory.memsw.limit_in_bytes=300",
+    ], ["memory.swap.max=200", "memory.max=100"]],
+    ["memory alone, whatever is swapped", { memory: { limit: 400 } }, { memory: { limit: 200, swap: -1 } }, [
+      "memory.limit_in_bytes=400",
+      "memory.memsw.limit_in_bytes=-1",
+    ], ["memory.swap.max=max", "memory.max=400"]],
     [
       "no limit of memory where both had one",
       { memory: { limit: -1 } },
@@ -121,6 +126,15 @@ Deno.test("planUpdate() writes all device rules where everything else was allowe
     "devices.deny a",
     "devices.allow a",
   ]);
+});
+
+Deno.test("planUpdate() refuses more memory than memory and swap have together", () => {
+  for (const mounted of [V1, V2]) {
+    throws(() => planUpdate({ memory: { limit: 400 } }, { memory: { limit: 200, swap: 300 } }, mounted), {
+      name: "UnsupportedError",
+      feature: "/linux/resources/memory/swap",
+    });
+  }
 });
 
 Deno.test("planUpdate() names what no hierarchy can limit", () => {
