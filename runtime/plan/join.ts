@@ -6,7 +6,7 @@ import { end } from "./end.ts";
 import { writeFile } from "./files.ts";
 import { becomeJoinedRoot } from "./identity.ts";
 import { AT_FDCWD, CLONE, CLOSE_RANGE_CLOEXEC, NAMESPACE_FLAG, NAMESPACE_NAME } from "./kernel.ts";
-import { everyCpu, execAffinity } from "./limits.ts";
+import { everyCpu, execAffinity, raiseLimits } from "./limits.ts";
 import { flags, mark, type Named, named, type Op, op, type Plan, slot, text } from "./op.ts";
 import { firstPreserved } from "./preserved.ts";
 import { closeDescriptors, dumpable, leaveKeys, resetSignals } from "./process.ts";
@@ -114,6 +114,7 @@ function* launcher(all: Context, { namespaces, groups, initGroup }: JoinRequest)
     const does = `set oom_score_adj to ${value}`;
     yield* writeFile(does, AT_FDCWD, "/proc/self/oom_score_adj", text(value), value.length);
   }
+  yield* raiseLimits(all);
   yield* shareStdio(all);
   yield* openGroups(all);
   const birth = birthGroup(all);

@@ -16,6 +16,7 @@ import {
 import type { NamespaceType } from "../spec/config.ts";
 import { O } from "./abi.ts";
 import { flags, mark, named, type Op, op, slot, type Struct, text, zeros } from "./op.ts";
+import { raiseLimits } from "./limits.ts";
 import { compareMaps, findMaps, hasGivenMaps } from "./given_maps.ts";
 import { message } from "./message.ts";
 import { GATE_FD, MESSAGE, STATUS_FD } from "./protocol.ts";
@@ -69,6 +70,7 @@ export function* launcher(context: Context, { opened, mapped, served }: Opening)
     const does = `set oom_score_adj to ${value}`;
     yield* writeFile(does, AT_FDCWD, "/proc/self/oom_score_adj", text(value), value.length);
   }
+  yield* raiseLimits(context);
   yield* shareStdio(context);
   yield* awaitGroups(context);
   yield* openGroups(context);

@@ -23,6 +23,26 @@ export const RLIMIT = {
   RLIMIT_RTTIME: 15,
 } as const;
 
+/**
+ * Raises the launcher's hard limits to those of the spec where they are lower, for init that inherits them: in a user
+ * namespace of its own it has no right to (setrlimit(2)). What the launcher may not raise either, init tells of.
+ */
+export function* raiseLimits({ spec, host, namespace }: Context): Iterable<Op> {
+  if (!host.privileged || namespace("user") === "shared") return;
+  for (const { type, hard } of spec.process?.rlimits ?? []) {
+    const does = `let ${type} go up to ${hard}`;
+    const resource = named(type, RLIMIT[type]);
+    // The limits of the launcher, soft and hard, and behind them what is asked: a soft limit above it is no limit.
+    const bytes = new Uint8Array(24);
+    new DataView(bytes.buffer).setBigUint64(16, BigInt.asUintN(64, BigInt(hard)), true);
+    const limits: Bytes = { bytes, shows: `{cur, max, ${hard}}` };
+    yield op(does, "prlimit64", [0, resource, 0, limits]);
+    yield op(does, "prlimit64", [0, resource, { inside: limits, offset: 8 }, 0], {
+      ignore: ["EINVAL", "EPERM"],
+    });
+  }
+}
+
 /** Sets the limits of the spec. */
 export function* rlimits({ spec, host, confinement }: Context): Iterable<Op> {
   const limits = spec.process?.rlimits ?? [];

@@ -1,10 +1,11 @@
 import { deepEqual, equal, match, notEqual } from "node:assert/strict";
-import { AS_STRANGER, cli, STRANGER } from "../helpers/cli.ts";
+import { AS_STRANGER, cli, RUNTIME, STRANGER } from "../helpers/cli.ts";
 import { BOX, Containers } from "../helpers/containers.ts";
 import { containerTest } from "../helpers/container_test.ts";
 import { groupFile, groupValue } from "../helpers/container_groups.ts";
 import { MOUNTS } from "../helpers/launch_bundle.ts";
 import { StrangersHome, strangersLinux } from "../helpers/strangers_home.ts";
+import { starterSpec } from "../../runtime/starter_spec.ts";
 import { waitUntil } from "../helpers/eventually.ts";
 import type { Resources, Spec } from "../../runtime/spec/config.ts";
 import { containerEvents, containerStats, updateContainer } from "../../mod.ts";
@@ -68,6 +69,31 @@ containerTest(
     const { pid: joined } = JSON.parse(await third.output("state", third.id));
     for (const { type, path } of shared) {
       equal(Deno.readLinkSync(`/proc/${joined}/ns/${type}`), Deno.readLinkSync(path));
+    }
+  },
+);
+
+containerTest(
+  "a container with users of its own has limits above the hard ones of who makes it",
+  async () => {
+    const wrapper = ["prlimit", "--nofile=100:2000", "--nproc=500:1000", "--core=unlimited"];
+    await using containers = new Containers([...wrapper, ...RUNTIME]);
+    const mappings = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
+    const rlimits = [
+      { type: "RLIMIT_NOFILE", soft: 3000, hard: 5000 },
+      { type: "RLIMIT_NPROC", soft: 4000, hard: 6000 },
+      { type: "RLIMIT_CORE", soft: 0, hard: 7 },
+    ] as const;
+    containers.write([], {
+      process: { ...starterSpec().process!, args: ["/bin/sleep", "300"], terminal: false, rlimits },
+      linux: { namespaces: [...namespaces, { type: "user" }], uidMappings: mappings, gidMappings: mappings },
+    });
+    await containers.output("run", "--detach", BOX);
+    for (const file of ["/proc/1/limits", "/proc/self/limits"]) {
+      const text = await containers.output("exec", BOX, "cat", file);
+      match(text, /^Max open files +3000 +5000 /m);
+      match(text, /^Max processes +4000 +6000 /m);
+      match(text, /^Max core file size +0 +7 /m);
     }
   },
 );
