@@ -82,7 +82,10 @@ launchTest("launch() names a program that is not executable, a directory or no p
     (await bundle.failure(["/bin/plain"])).message,
     /^Cannot run "\/bin\/plain" .*, faccessat2\): EACCES; permission denied: make it executable/,
   );
-  match((await bundle.failure(["/bin/folder"])).message, /^Cannot run "\/bin\/folder" .*, execve\): EACCES/);
+  match(
+    (await bundle.failure(["/bin/folder"])).message,
+    /^Cannot run "\/bin\/folder" .*, openat\): EISDIR; is a directory: name a program/,
+  );
   match((await bundle.failure(["folder"])).message, /^Cannot find "folder" in PATH .*ENOENT/);
   match(
     (await bundle.failure(["/bin/garbage"])).message,
