@@ -75,6 +75,13 @@ for (
       /^sandbox: cannot run "\/etc\/text": EACCES\n$/,
     ],
     [
+      "a program that is a directory",
+      ["/bin"],
+      [],
+      126,
+      /^sandbox: cannot run "\/bin": EISDIR\n$/,
+    ],
+    [
       "a step of its own",
       ["true"],
       [{ destination: "/x", type: "nofs" }],
