@@ -36,8 +36,9 @@ export async function updateContainer(
   const spec = await specOf(container);
   const intelRdt = updateCache(id, { l3CacheSchema, memBwSchema }, spec);
   const before = spec.linux?.resources ?? {};
-  checkResources(changed(resources, before).resources, "what would hold with the new limits");
-  await using scope = await updateScope(container, resources, before);
+  const { limits, resources: after } = changed(resources, before);
+  checkResources(after, "what would hold with the new limits");
+  await using scope = await updateScope(container, limits, before);
   try {
     const { resources: now, undo } = updateGroup(groups, resources, before);
     try {
@@ -58,11 +59,11 @@ export async function updateContainer(
 /** systemd has to know, or it would set its own values back one day. */
 async function updateScope(
   { record: { unit, groups } }: Known,
-  resources: Resources,
+  limits: Resources,
   before: Resources,
 ): Promise<Awaited<ReturnType<typeof import("./scope.ts").changeScope>> | undefined> {
   if (!unit) return undefined;
   const { changeScope } = await import("./scope.ts");
   const version = groups.some((each) => each.version === 1) ? 1 : 2;
-  return await changeScope({ ...unit, version }, changed(resources, before).limits, before);
+  return await changeScope({ ...unit, version }, limits, before);
 }

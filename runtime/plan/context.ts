@@ -149,7 +149,8 @@ export interface Context extends PlanRequest {
   readonly idRange: boolean;
   /**
    * Whether the new process writes itself into its group of version 2 too, in place of being born there: a cgroup namespace
-   * that its launcher has entered forbids that, but the files count as from where they were opened (cgroups(7)).
+   * that its launcher has entered forbids that, but the files count as from where they were opened (cgroups(7)). A limit of
+   * no process at all forbids it too, but not to move there.
    */
   readonly writesGroups?: boolean;
   /** Whether the program's words are known only when it runs: see plan/given.ts. */
@@ -177,6 +178,7 @@ export function context(request: PlanRequest): Context {
   const idRange = spec.linux?.uidMappings?.some(({ hostID }) => hostID === UNASSIGNED_ID) ?? false;
   // In a namespace that is joined paths lead where they lead in there, and only its mounts can be copied.
   const launcherOpens = host.privileged && namespace("mount") !== "joined";
-  const writesGroups = namespace("cgroup") === "joined";
+  const isFull = Number(spec.linux?.resources?.pids?.limit ?? -1) === 0;
+  const writesGroups = namespace("cgroup") === "joined" || isFull;
   return { ...request, arch: host.arch, namespace, launcherOpens, idRange, writesGroups };
 }

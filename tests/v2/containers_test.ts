@@ -98,6 +98,20 @@ containerTest(
   },
 );
 
+containerTest(
+  "a container with a limit of no processes begins, and nothing in it can begin another",
+  async () => {
+    await using containers = new Containers();
+    containers.write(["/bin/sh", "-c", "true & exec sleep 300"], {
+      linux: { namespaces, resources: { pids: { limit: 0 } } },
+    });
+    const { code, stdout } = await containers.run("run", BOX);
+    deepEqual([code, stdout], [2, ""]); // the shell could not fork
+    const pid = await running(containers, { pids: { limit: 0 } });
+    deepEqual([groupValue(pid, "pids.max"), groupFile(pid, "pids.current")?.includes(BOX)], ["0", true]);
+  },
+);
+
 containerTest("update sets all limits of version 2, or none", async () => {
   await using containers = new Containers();
   const pid = await running(containers, { memory: { limit: 64 * MB }, cpu: { shares: 1024 } });
