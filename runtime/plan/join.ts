@@ -1,5 +1,5 @@
 import { O, O_DIRECTORY } from "./abi.ts";
-import { birthGroup, joinGroups, openGroups } from "./cgroup_join.ts";
+import { joinGroups, openGroups } from "./cgroup_join.ts";
 import type { Context, GroupDirectory, PlanRequest } from "./context.ts";
 import { depart } from "./depart.ts";
 import { end } from "./end.ts";
@@ -81,7 +81,7 @@ export function joinPlan(request: JoinRequest): Plan {
     filter,
     landlock,
     confinement,
-    groups,
+    groups: groups.filter(({ version }) => version === 1),
     form: "detached",
     namespace: (type) => namespaces.includes(type) ? "joined" : "shared",
     launcherOpens: host.privileged,
@@ -100,7 +100,7 @@ export function joinPlan(request: JoinRequest): Plan {
   };
 }
 
-function* launcher(all: Context, { namespaces, groups, initGroup }: JoinRequest): Iterable<Op> {
+function* launcher(all: Context, request: JoinRequest): Iterable<Op> {
   const { process } = all.spec;
   yield op("name the process", "prctl", [named("PR_SET_NAME", 15), "ai-sandbox", 0, 0, 0]);
   yield op("close at execve what was inherited", "close_range", [
@@ -117,23 +117,23 @@ function* launcher(all: Context, { namespaces, groups, initGroup }: JoinRequest)
   yield* raiseLimits(all);
   yield* shareStdio(all);
   yield* openGroups(all);
-  const birth = birthGroup(all);
-  const other = birth && initGroup !== undefined;
-  if (other) yield* openGroups({ ...all, groups: [{ directory: initGroup, version: 2 }] }, "other");
+  const births = birthPlaces(request);
+  for (const [index, directory] of births.entries()) {
+    const place = [{ directory, version: 2 }] as const;
+    yield* openGroups({ ...all, groups: place }, `birth:${index}`);
+    yield* openGroups({ ...all, groups: place, writesGroups: true }, `move:${index}`);
+  }
   // Who is inside must not trace us, nor steal our descriptors or our program (CVE-2016-9962, CVE-2019-5736).
   yield dumpable("forbid tracing", 0);
-  yield* joinGroups(all);
-  for (const [index, { version }] of (all.groups ?? []).entries()) {
-    if (version === 1) yield op("leave the cgroup files behind", "close", [slot(`group:${index}`)]);
-  }
-  const last = enteredLast(all);
-  const first = namespaces.filter((type) => !last.includes(type));
+  const last = enteredLast(all, request);
+  const first = request.namespaces.filter((type) => !last.includes(type));
   if (first.length > 0) yield enter(all, first);
-  const start = (group: typeof birth, directory: string | undefined, rest: Partial<Op>): Op => {
-    const does = `start the program's process${directory === undefined ? "" : ` in cgroup "${directory}"`}`;
+  const start = (birth: number | undefined, rest: Partial<Op>): Op => {
+    const where = birth === undefined ? "" : ` in cgroup "${births[birth]}"`;
+    const does = `start the program's process${where}`;
     const args = cloneArgs({ PIDFD: CLONE.PIDFD, PARENT: CLONE.PARENT }, 0, {
       pidfd: { address: "init:pidfd" },
-      ...(group && { cgroup: group }),
+      ...(birth !== undefined && { cgroup: slot(`birth:${birth}:0`) }),
     });
     return op(does, "clone3", [args, CLONE_ARGS_BYTES], {
       into: "init:pid",
@@ -143,11 +143,25 @@ function* launcher(all: Context, { namespaces, groups, initGroup }: JoinRequest)
     });
   };
   // A group whose controllers are handed on to those below has no processes of its own (cgroups(7)).
-  const own = groups.find(({ version }) => version === 2)?.directory;
-  yield start(birth, own, other ? { ignore: ["EBUSY"], ignored: "elsewhere" } : {});
-  if (other) yield start(slot("other:0"), initGroup, { label: "elsewhere" });
+  for (const [index] of births.entries()) {
+    const isLast = index + 1 === births.length;
+    yield start(index, {
+      label: `birth:${index}`,
+      ignore: isLast ? ["EAGAIN"] : ["EBUSY", "EAGAIN"],
+      ignored: isLast ? "full" : `birth:${index + 1}`,
+    });
+  }
+  // Nobody is born past the limit of processes, but one can be moved there: to look for what has begun them all.
+  yield start(undefined, births.length > 0 ? { label: "full", zero: "moved" } : {});
   yield mark("born");
   yield* depart();
+}
+
+/** Where it can be born: the sandbox's group of version 2, and init's, if that is another one. */
+function birthPlaces({ groups, initGroup }: JoinRequest): readonly string[] {
+  const own = groups.find(({ version }) => version === 2)?.directory;
+  if (own === undefined) return [];
+  return initGroup === undefined ? [own] : [own, initGroup];
 }
 
 /**
@@ -156,8 +170,8 @@ function* launcher(all: Context, { namespaces, groups, initGroup }: JoinRequest)
  * unprivileged caller the right to enter the others; for root it comes with the last of them, which need not be its own:
  * CRIU makes cgroup namespaces outside.
  */
-function enteredLast(all: Context): readonly NamespaceType[] {
-  if (all.namespace("cgroup") !== "joined" || birthGroup(all) === undefined) return [];
+function enteredLast(all: Context, request: JoinRequest): readonly NamespaceType[] {
+  if (all.namespace("cgroup") !== "joined" || birthPlaces(request).length === 0) return [];
   return all.host.privileged && all.namespace("user") === "joined" ? ["user", "cgroup"] : ["cgroup"];
 }
 
@@ -181,8 +195,18 @@ function enter(all: Context, namespaces: readonly NamespaceType[]): Op {
 
 /** What becomes the program: it is inside from its first moment, but for what {@linkcode enteredLast} names. */
 function* joined(all: Context, request: JoinRequest): Iterable<Op> {
+  const births = birthPlaces(request);
+  if (births.length > 0) yield mark("moved");
+  for (const [index, directory] of births.entries()) {
+    const isLast = index + 1 === births.length;
+    yield op(`join cgroup "${directory}"`, "write", [slot(`move:${index}:0`), text("0"), 1], {
+      positive: "joined",
+      ...(!isLast && { ignore: ["EBUSY"] }),
+    });
+  }
   yield mark("joined");
-  const last = enteredLast(all);
+  yield* joinGroups(all);
+  const last = enteredLast(all, request);
   if (last.length > 0) yield enter(all, last);
   if (request.ownRoot) {
     const does = "enter the sandbox's root";

@@ -1,9 +1,10 @@
-import { deepEqual, equal, match } from "node:assert/strict";
+import { deepEqual, equal, match, notEqual } from "node:assert/strict";
 import { isThere } from "../../ffi/look.ts";
 import { RUNTIME } from "../helpers/cli.ts";
 import { BOX, Containers } from "../helpers/containers.ts";
+import { groupValue } from "../helpers/container_groups.ts";
 import { containerTest } from "../helpers/container_test.ts";
-import { eventually } from "../helpers/eventually.ts";
+import { eventually, waitUntil } from "../helpers/eventually.ts";
 import { processOf, running } from "../helpers/exec_box.ts";
 import { USER_NAMESPACE } from "../helpers/launch_bundle.ts";
 import { starterSpec } from "../../runtime/starter_spec.ts";
@@ -180,6 +181,20 @@ containerTest("exec joins groups below the container's, and none elsewhere", asy
     (await containers.run("exec", "--cgroup", "nosuch:/", BOX, "true")).stderr,
     /unknown controller nosuch/,
   );
+});
+
+containerTest("exec looks into a container that has all the processes that it may have", async () => {
+  await using containers = new Containers();
+  containers.write(["sh", "-c", "sleep 300 & sleep 300 & sleep 300 & sleep 300 & wait"], {
+    linux: { ...starterSpec().linux!, resources: { pids: { limit: 5 } } },
+  });
+  await containers.output("run", "--detach", BOX);
+  const { pid } = JSON.parse(await containers.output("state", BOX));
+  await waitUntil(() => groupValue(pid, "pids.current") === "5", "it has them");
+  for (let round = 0; round < 2; round++) { // the second one by what was kept of the first
+    match(await containers.output("exec", BOX, "cat", "/proc/self/cgroup"), /:\/\n/);
+  }
+  notEqual((await containers.run("exec", BOX, "sh", "-c", "true & wait $!")).code, 0);
 });
 
 containerTest(

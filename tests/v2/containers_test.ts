@@ -43,6 +43,9 @@ containerTest(
     Deno.writeTextFileSync(`${group}/below/cgroup.procs`, String(pid));
     Deno.writeTextFileSync(`${group}/cgroup.subtree_control`, "+memory");
     equal(await isIn(first), "0::/below\n");
+    Deno.writeTextFileSync(`${group}/pids.max`, "1"); // as many as there are
+    equal(await isIn(first), "0::/below\n");
+    Deno.writeTextFileSync(`${group}/pids.max`, "max");
     match(
       (await first.run("exec", "--cgroup", "/", BOX, "true")).stderr,
       new RegExp(`error adding pid 0 to cgroups: .* ${group}/cgroup\\.procs: device or resource busy\n`),
@@ -109,6 +112,9 @@ containerTest(
     deepEqual([code, stdout], [2, ""]); // the shell could not fork
     const pid = await running(containers, { pids: { limit: 0 } });
     deepEqual([groupValue(pid, "pids.max"), groupFile(pid, "pids.current")?.includes(BOX)], ["0", true]);
+    // One that is to look into it is moved there.
+    equal(await containers.output("exec", BOX, "cat", "/proc/self/cgroup"), `0::/${BOX}\n`);
+    equal((await containers.run("exec", BOX, "sh", "-c", "true & true")).code, 2);
   },
 );
 

@@ -4,6 +4,7 @@ import { CgroupGroup } from "../../runtime/cgroup/group.ts";
 import { UnsupportedError } from "../../runtime/errors.ts";
 import { probeHost } from "../../runtime/host/probe.ts";
 import type { DeviceRule, Resources } from "../../runtime/spec/linux.ts";
+import { TestBundle } from "../helpers/launch_bundle.ts";
 import { disk } from "../helpers/limit_flags.ts";
 import { ended, HOST, run, start, until } from "../unit/runtime/cgroup/groups.ts";
 
@@ -105,8 +106,12 @@ Deno.test("init is born into its group, and is there before it does anything", a
   );
   sandbox.start();
   deepEqual((await sandbox.wait()).exit, { kind: "code", code: 0 });
-  // Nobody can be moved past this limit, and nobody can be born past it.
-  await rejects(Sandbox.run({ command: ["true"], pids: 0 }), /clone3\): EAGAIN; [^\n]*pids\.max/);
+  // Whoever is moved passes a limit of processes, and whoever is born does not.
+  const above = path();
+  await using _full = await CgroupGroup.create(above, { pids: { limit: 0 } }, HOST);
+  using bundle = new TestBundle();
+  bundle.write("true", { linux: { cgroupsPath: `${above}/full`, resources: { pids: { limit: 5 } } } });
+  await rejects(Sandbox.run({ bundle: bundle.path }), /clone3\): EAGAIN; [^\n]*pids\.max/);
 });
 
 Deno.test("the program sees its own group as the root, and no other process", async () => {
