@@ -1,7 +1,7 @@
 import { LaunchError } from "../mod.ts";
 import type { Global } from "./main.ts";
 
-/** Exit codes of the shell and of runc for a program that is not there, or may not be run. */
+/** Exit codes of the shell for a program that is not there, or may not be run; runc's commands end with 1 then. */
 const [NOT_FOUND, NOT_EXECUTABLE, FAILED] = [127, 126, 1];
 const [ENOENT, EACCES, EISDIR] = [2, 13, 21];
 

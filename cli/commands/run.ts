@@ -112,6 +112,8 @@ const help: CommandHelp = {
 /** Flags that a sandbox which nobody else knows has no use for. */
 const CONTAINER_FLAGS = [...DETACHED_FLAGS, { name: "keep" }];
 const ID = /^[\w+.-]+$/;
+/** What a container's first process of runc ends with if it has not become the program. */
+const LEFT = 255;
 
 async function run(argv: readonly string[], global: Global): Promise<number> {
   const args = readArguments(help, argv, { stopEarly: true });
@@ -122,7 +124,7 @@ async function run(argv: readonly string[], global: Global): Promise<number> {
     const { isContainer, runForeground } = await import("../foreground.ts");
     const [id] = container.words;
     if (isContainer(container, help.flags)) {
-      return await runForeground(id!, container, global).catch(tellOfProgram);
+      return await runForeground(id!, container, global).catch((error) => tellOfProgram(error, LEFT));
     }
   }
   if (global.systemdCgroup) {
@@ -156,16 +158,16 @@ async function run(argv: readonly string[], global: Global): Promise<number> {
     await sandbox?.[Symbol.asyncDispose]();
     if (resultFile !== undefined) await writeError(resultFile, options.id, error, cuts);
     if (args.value("bundle") === undefined && options.overlay?.kind !== "none") throw error;
-    return tellOfProgram(error);
+    return tellOfProgram(error, exitCode(error));
   }
 }
 
 /** Says of a program that cannot be executed what runc says; other errors stay errors. */
-function tellOfProgram(error: unknown): number {
+function tellOfProgram(error: unknown, code: number): number {
   const said = programError(error);
   if (said === undefined) throw error;
   Deno.stderr.writeSync(new TextEncoder().encode(said));
-  return exitCode(error);
+  return code;
 }
 
 /** What runc says, and nothing else, of a program that the kernel does not run although it is there. */

@@ -17,37 +17,50 @@ const WORDS: Readonly<Record<number, string>> = {
   [ERRNO.EBUSY]: "device or resource busy",
 };
 
-/** An error in runc's words, by which engines tell a program that is missing from one that may not be run. */
-export function inWords(error: unknown, { args, cwd }: Pick<Process, "args" | "cwd">): unknown {
+const START = "unable to start container process:";
+
+/** Why a program was not begun beside another one, in runc's words. */
+export function inWords(error: unknown, process: Pick<Process, "args" | "cwd">): unknown {
   if (!(error instanceof LaunchError)) return error;
-  return new LifecycleError(words(error, JSON.stringify(args[0]), cwd), { cause: error });
+  const { op: { call, does }, errno, message } = error;
+  const [, group] = /^start the program's process in cgroup "(.*)"$/.exec(does) ?? [];
+  let words = programInWords(error, process) ?? `${START} ${message}`;
+  if (call === "setns" && errno === ERRNO.ESRCH) words = "cannot exec in a stopped container";
+  if (group !== undefined && errno === ERRNO.EBUSY) words = `${START} ${notIn(group, wordsOf(errno))}`;
+  return new LifecycleError(words, { cause: error });
 }
 
-function words(error: LaunchError, program: string, cwd: string): string {
-  const { op: { call, does }, errno } = error;
-  const why = WORDS[errno] ?? errnoName(errno);
-  const start = "unable to start container process:";
-  if (call === "setns" && errno === ERRNO.ESRCH) return "cannot exec in a stopped container";
-  const [, group] = /^start the program's process in cgroup "(.*)"$/.exec(does) ?? [];
-  if (group !== undefined && errno === ERRNO.EBUSY) return `${start} ${notIn(group, why)}`;
-  if (call === "faccessat2" && does.startsWith("find ")) {
-    return `${start} exec: ${program}: executable file not found in $PATH`;
+/** A program that cannot be run, in runc's words, by which engines tell one that is missing from one that is none. */
+export function asProgramError(error: unknown, process: Pick<Process, "args" | "cwd">): unknown {
+  const words = error instanceof LaunchError ? programInWords(error, process) : undefined;
+  return words === undefined ? error : new LifecycleError(words, { cause: error });
+}
+
+function programInWords(
+  { op: { call, does }, errno }: LaunchError,
+  { args, cwd }: Pick<Process, "args" | "cwd">,
+): string | undefined {
+  const [program, why] = [JSON.stringify(args[0]), wordsOf(errno)];
+  if (call === "faccessat2" && / in PATH \(/.test(does)) {
+    return `${START} exec: ${program}: executable file not found in $PATH`;
   }
   // The program is there: what its first line names is not.
-  if (call === "execve") return `${start} exec ${JSON.parse(program)}: ${why}`;
-  if (call === "openat" && does.startsWith("run ")) return `${start} exec: ${program}: ${why}`;
-  if (call === "faccessat2") {
-    return errno === ERRNO.ENOENT
-      ? `${start} exec: ${program}: stat ${JSON.parse(program)}: ${why}`
-      : `${start} exec: ${program}: ${why}`;
+  if (call === "execve") return `${START} exec ${args[0]}: ${why}`;
+  if (does.startsWith("run ")) {
+    const where = call === "faccessat2" && errno === ERRNO.ENOENT ? `stat ${args[0]}: ` : "";
+    return `${START} exec: ${program}: ${where}${why}`;
   }
   if (call === "chdir" && does.startsWith("change directory")) {
-    return `${start} chdir to cwd (${JSON.stringify(cwd)}) set in config.json failed: ${why}`;
+    return `${START} chdir to cwd (${JSON.stringify(cwd)}) set in config.json failed: ${why}`;
   }
   if (does.startsWith("keep the working directory")) {
-    return `${start} current working directory is outside of container mount namespace root -- possible container breakout detected`;
+    return `${START} current working directory is outside of container mount namespace root -- possible container breakout detected`;
   }
-  return `${start} ${error.message}`;
+  return undefined;
+}
+
+function wordsOf(errno: number): string {
+  return WORDS[errno] ?? errnoName(errno);
 }
 
 /** What is said where a program cannot be put into a group of version 2. */

@@ -64,7 +64,7 @@ export interface ChildOptions {
  * @throws {SpecError} if the bundle is wrong.
  * @throws {UnsupportedError} if this version or host cannot do what was asked.
  * @throws {LaunchError} if the kernel refuses a step.
- * @throws {LifecycleError} if there is a container of that name.
+ * @throws {LifecycleError} if there is a container of that name, or its program cannot be run.
  */
 export async function createContainer(id: string, options: CreateOptions = {}): Promise<number> {
   const child = await createChild(id, options);
@@ -137,7 +137,10 @@ export async function createChild(
     const { sendListener } = await import("../supervise/seccomp_listener.ts");
     child.onListener((fd, pid) => sendListener(fd, { ...listener, id, pid }));
   }
-  const ready = child.whenReady();
+  const ready = child.whenReady().catch(async (error) => {
+    const { asProgramError } = await import("../exec/words.ts");
+    throw asProgramError(error, JSON.parse(source.specText).process);
+  });
   const keep = source.keep?.(); // what can be done of it while all is built
   await ready;
   if (told) {

@@ -92,7 +92,7 @@ export function testSystemdContainers(version: 1 | 2): void {
       equal(await containers.output("list", "--quiet"), "");
     }
     containers.write(["/bin/nosuch"], { linux });
-    equal((await containers.run("run", "--detach", BOX)).code, 127);
+    equal((await containers.run("run", "--detach", BOX)).code, 1);
     equal((await systemd.show(`box-${BOX}.scope`)).ActiveState, "inactive");
   });
 }

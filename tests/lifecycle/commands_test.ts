@@ -41,8 +41,8 @@ containerTest(
       },
     });
     const { code, stderr } = await containers.run("create", BOX);
-    equal(code, 127);
-    match(stderr, /Cannot find "missing" in PATH .*no such file or directory/);
+    equal(code, 1);
+    match(stderr, /exec: "missing": executable file not found in \$PATH/);
   },
 );
 
@@ -173,14 +173,32 @@ containerTest(
   },
 );
 
-containerTest("a program that is not there is an error of create, which leaves nothing", async () => {
-  await using containers = new Containers();
-  containers.write(["/bin/nosuch"]);
-  const { code, stderr } = await containers.run("create", BOX);
-  equal(code, 127);
-  match(stderr, /no such file or directory/);
-  equal(await containers.output("list", "--quiet"), "");
-});
+containerTest(
+  "what cannot be a program is an error of create and run in runc's words, and leaves nothing",
+  async () => {
+    await using containers = new Containers();
+    const { bundle } = containers;
+    bundle.file("bin/plain", "x", 0o644);
+    for (
+      const [program, words] of [
+        ["/bin/nosuch", 'exec: "/bin/nosuch": stat /bin/nosuch: no such file or directory'],
+        ["nosuch", 'exec: "nosuch": executable file not found in $PATH'],
+        ["/bin/plain", 'exec: "/bin/plain": permission denied'],
+        ["/bin", 'exec: "/bin": is a directory'],
+      ] as const
+    ) {
+      containers.write([program]);
+      for (const args of [["create"], ["run", "--detach"], ["run", "--bundle", bundle.path]]) {
+        deepEqual(await containers.run(...args, BOX), {
+          code: 1,
+          stdout: "",
+          stderr: `runtime: unable to start container process: ${words}\n`,
+        });
+        equal(await containers.output("list", "--quiet"), "");
+      }
+    }
+  },
+);
 
 for (
   const [flags, says] of [

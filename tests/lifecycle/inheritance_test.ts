@@ -73,7 +73,7 @@ containerTest("a program that cannot run is told of, and not written into its de
     "1",
     BOX,
   );
-  equal(code, 1);
+  equal(code, 255);
   match(stderr, /exec \/bin\/odd: exec format error/);
   equal(Deno.readTextFileSync(file), "");
   Deno.removeSync(file);
@@ -146,15 +146,19 @@ print(name.decode(), re.search("Pid:\\t(\\d+)", open(f"/proc/self/fdinfo/{fds[0]
 `;
 
 containerTest("--pidfd-socket gets a descriptor of the first process", async () => {
-  await using containers = new Containers();
-  const path = `${containers.bundle.path}/pidfd.sock`;
-  const python = new Deno.Command("python3", { args: ["-c", ENGINE, path], stdout: "piped" }).spawn();
-  while (!isThere(path)) await new Promise((resolve) => setTimeout(resolve, 20));
-  await containers.output("create", "--pidfd-socket", path, BOX);
-  const said = await new Response(python.stdout).text();
-  await python.status;
-  equal(said.trim(), `standard ${JSON.parse(await containers.output("state", BOX)).pid}`);
-  await containers.output("delete", "--force", BOX);
+  for (const command of [["create"], ["run", "--detach"], ["run"]]) {
+    await using containers = new Containers();
+    const path = `${containers.bundle.path}/pidfd.sock`;
+    const python = new Deno.Command("python3", { args: ["-c", ENGINE, path], stdout: "piped" }).spawn();
+    while (!isThere(path)) await new Promise((resolve) => setTimeout(resolve, 20));
+    const { answer } = containers.begin(...command, "--pidfd-socket", path, BOX);
+    const said = await new Response(python.stdout).text();
+    await python.status;
+    await containers.until(BOX, command[0] === "create" ? "created" : "running");
+    equal(said.trim(), `standard ${JSON.parse(await containers.output("state", BOX)).pid}`);
+    await containers.output("delete", "--force", BOX);
+    await answer;
+  }
 });
 
 containerTest("start tells who waits that the program is ready, and with which pid", async () => {

@@ -249,7 +249,7 @@ containerTest("a program without its interpreter is one line in runc's words", a
   Deno.writeTextFileSync(`${boxes.bundle.rootfs}/run`, "#!/nowhere\n", { mode: 0o755 });
   boxes.write(["/run"]);
   deepEqual(await boxes.run("run", "--bundle", boxes.bundle.path, BOX), {
-    code: 127,
+    code: 255,
     stdout: "",
     stderr: "exec /run: no such file or directory\n",
   });
