@@ -34,8 +34,8 @@ export function readCached(name: string, kind: string = KIND): KeyedImage | unde
         return JSON.parse(decoder.decode(steps)) as StepWords[];
       },
     };
-    const { key, kinds, expected, isSimple, container, template } = head;
-    return { key, kinds, expected, isSimple, container, template, image };
+    const { key, kinds, expected, isSimple, warnings, container, template } = head;
+    return { key, kinds, expected, isSimple, warnings, container, template, image };
   } catch {
     return undefined; // nothing of ours
   }
@@ -53,7 +53,7 @@ export function toWrite(name: string, keyed: KeyedImage, kind: string = KIND): (
 }
 
 function pack(
-  { key, kinds, expected, isSimple, container, template, image }: KeyedImage,
+  { key, kinds, expected, isSimple, warnings, container, template, image }: KeyedImage,
 ): Uint8Array<ArrayBuffer> {
   const head = encoder.encode(
     JSON.stringify({
@@ -62,6 +62,7 @@ function pack(
       kinds,
       expected,
       isSimple,
+      warnings,
       container,
       template,
       idsAt: image.idsAt,

@@ -9,7 +9,6 @@ import { type Preparation, prepare, type Prepared } from "./prepare.ts";
 import { findResctrl, planRdt, type RdtGroup } from "./rdt.ts";
 import type { Hooks, Linux, Spec } from "./spec/config.ts";
 import { hasHooks } from "./spec/state.ts";
-import { specWarnings } from "./spec/validate.ts";
 import type { Cut } from "./untrusted/rule.ts";
 
 /** A new image, and what it depends on besides its configuration. */
@@ -27,6 +26,8 @@ export interface Made {
   readonly group?: GroupRequest;
   /** What an untrusted bundle asked for and does not get. */
   readonly cuts?: readonly Cut[];
+  /** What was told of its bundle, and is told again wherever the image is used. */
+  readonly warnings?: readonly string[];
   readonly hooked?: Hooked;
   /** What it has in resctrl, and where that is mounted. */
   readonly rdt?: Rdt;
@@ -96,6 +97,7 @@ export function imageOf(options: InnerOptions, preparation?: Preparation): Made 
     ...(request.attest && { expected: expect(request) }),
     ...(request.group && { group: request.group }),
     ...(request.cuts && { cuts: request.cuts }),
+    ...(request.warnings && { warnings: request.warnings }),
     ...(request.hooked && { hooked: hookedOf(request, request.hooked.id) }),
   };
   const { listenerPath: path, listenerMetadata: metadata } = request.spec.linux?.seccomp ?? {};
@@ -129,7 +131,7 @@ function kindsOf({ root, sources, seen }: PlanRequest): Record<string, string> {
  */
 function isReusable({ spec, group, cuts, hooked }: Prepared): boolean {
   const isHooked = hooked && (hasHooks(spec) || Object.keys(spec.linux?.netDevices ?? {}).length > 0);
-  if (group || cuts || isHooked || specWarnings(spec).length > 0) return false; // warnings are told each time
+  if (group || cuts || isHooked) return false;
   const ownPids = spec.linux?.namespaces?.some(({ type, path }) => type === "pid" && path === undefined) ??
     false;
   return ownPids && !spec.mounts?.some(({ type }) => type === "cgroup" || type === "cgroup2");

@@ -31,6 +31,8 @@ export interface KeyedImage {
   readonly request?: PlanRequest | undefined;
   /** Whether it can be run without anything of ours beside it: no terminal, no ids that somebody hands out. */
   readonly isSimple?: boolean | undefined;
+  /** What is told of its bundle each time. */
+  readonly warnings?: readonly string[] | undefined;
   /** Who else has a part in its start. */
   readonly hooked?: Hooked | undefined;
   /** What else is known of the container that it was made for. */
@@ -76,13 +78,14 @@ export async function imageFor(options: InnerOptions): Promise<Found> {
   const known = images.get(name) ?? readCached(name);
   if (known?.key === key && stillThere(known.kinds)) {
     remember(name, known);
+    tell(known, options);
     const { image, expected, request } = known;
     return { image, expected, request, keep: () => keepSteps(options, name, known) };
   }
   const made = (await import("./image_of.ts")).imageOf(options);
   if (!made.reusable) return made;
-  const { image, kinds, expected, request, isSimple } = made;
-  const keyed = { key, kinds, image, expected, request, isSimple };
+  const { image, kinds, expected, request, isSimple, warnings } = made;
+  const keyed = { key, kinds, image, expected, request, isSimple, warnings };
   remember(name, keyed);
   const keep = (): void => {
     writeCached(name, keyed);
@@ -109,6 +112,11 @@ async function imageForConnected(options: InnerOptions): Promise<Found> {
   const made = (await import("./image_of.ts")).imageOf(options);
   if (made.reusable) remember(key, { key, ...made });
   return made;
+}
+
+/** What the planner has told before. */
+function tell({ warnings = [] }: KeyedImage, { onWarning }: SandboxOptions): void {
+  for (const warning of warnings) onWarning?.(warning);
 }
 
 function named(request: PlanRequest, id: string): PlanRequest {
@@ -139,6 +147,7 @@ async function imageForLoaded(options: SandboxOptions, bundle: Bundle): Promise<
   const key = nameOf(options, bundle.path);
   const known = loaded.get(bundle)?.get(key);
   if (known && stillThere(known.kinds)) {
+    tell(known, options);
     return { image: known.image, expected: known.expected, request: known.request };
   }
   const made = (await import("./image_of.ts")).imageOf(options);

@@ -67,7 +67,8 @@ export function prepare(
   const read = typeof bundle === "string" ? loadBundle(bundle) : bundle!;
   const { bundle: loaded, beneath, cuts } = options.untrusted ? tame(read, options, host) : { bundle: read };
   checkModules(loaded.spec);
-  for (const { message } of specWarnings(loaded.spec)) options.onWarning?.(message);
+  const warnings = specWarnings(loaded.spec).map(({ message }) => message);
+  for (const warning of warnings) options.onWarning?.(warning);
   if (!loaded.spec.process) {
     const message = "there is no process: say what to run";
     throw new SpecError(`${loaded.path}/config.json`, [{ pointer: "/process", message }]);
@@ -89,7 +90,7 @@ export function prepare(
     keptUpper: options.keptUpper,
   });
   const made = finish(withHooks({ ...asking, attended }, options), options, policy);
-  return cuts ? { ...made, cuts } : made;
+  return { ...made, ...(cuts && { cuts }), ...(warnings.length > 0 && { warnings }) };
 }
 
 /** What has mounts, but no mount namespace of its own, needs root's rights, and a bundle that is trusted. */
@@ -205,6 +206,8 @@ export interface Prepared extends PlanRequest {
   readonly group?: GroupRequest;
   /** What an untrusted bundle asked for and does not get. */
   readonly cuts?: readonly Cut[];
+  /** What is not as its bundle says, although it is made: told already. */
+  readonly warnings?: readonly string[];
 }
 
 function finish(

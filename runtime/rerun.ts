@@ -23,7 +23,7 @@ export const RERUN_NAMESPACES = ["user"] as const;
  */
 export function keepRerun(
   bundle: string,
-  { key, kinds, image }: KeyedImage,
+  { key, kinds, image, warnings = [] }: KeyedImage,
   keyOf: (config: string) => string,
 ): void {
   try {
@@ -39,6 +39,7 @@ export function keepRerun(
       caller: rightsNow(RERUN_NAMESPACES),
       kinds: Object.fromEntries(Object.entries(kinds).map(([path, kind]) => [path, lookOf(path, kind)])),
       elf: image.elf,
+      warnings,
       signals: FORWARDED.map(signalNumber),
     };
     keepFile(KIND, rerunFile(inode), () => assembleTable(planRerun(request)));

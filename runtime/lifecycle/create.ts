@@ -92,6 +92,7 @@ export async function createChild(
     return entry;
   };
   const source = await sourceOf(id, options, { given, attached, claim, parts });
+  for (const warning of source.warnings ?? []) options.onWarning?.(warning);
   const { bundle, made, connection } = source;
   const entry = source.entry ?? claim();
   const intended: Omit<Record, "version"> = {

@@ -29,7 +29,7 @@ export function recreateFile(inode: bigint, idLength: number, attached = false):
 }
 
 /** What is kept of a bundle's containers. */
-export interface KeptSource extends Pick<KeyedImage, "image" | "kinds"> {
+export interface KeptSource extends Pick<KeyedImage, "image" | "kinds" | "warnings"> {
   readonly container: Pick<KeptContainer, "specText" | "resources" | "idsAt">;
 }
 
@@ -69,7 +69,7 @@ type Base = Omit<RecreateRequest, "intended" | "record" | "moves" | "elf" | "ids
 
 function requestOf(
   { id, directory, config: text, attached }: Asked,
-  { kinds, container: { specText, resources } }: KeptSource,
+  { kinds, warnings = [], container: { specText, resources } }: KeptSource,
   entry: Entry,
   record: Omit<Record, "version">,
 ): Base | undefined {
@@ -87,6 +87,7 @@ function requestOf(
     directory: { inode, device },
     config,
     specText,
+    warnings,
     executable: stampAt("/proc/self/exe"),
     kinds: Object.fromEntries(Object.entries(kinds).map(([path, kind]) => [path, lookOf(path, kind)])),
     caller: {

@@ -3,7 +3,6 @@ import { toWrite } from "../image_cache.ts";
 import type { Made } from "../image_of.ts";
 import { probeCaller } from "../host/probe.ts";
 import { exactJson } from "../spec/exact_json.ts";
-import { specWarnings } from "../spec/validate.ts";
 import { type Asked, keyOf, KIND, nameOf } from "./kept_source.ts";
 
 /** What may follow the path of a cgroup in an image. */
@@ -26,7 +25,7 @@ export function keepSource(...made: Parameters<typeof keepWhole>): () => void {
 }
 
 function keepWhole(asked: Asked, { spec }: Bundle, specText: string, made: Made): (() => void) | undefined {
-  const { image, group, kinds } = made;
+  const { image, group, kinds, warnings } = made;
   if (!group || !isKeepable(asked, spec, made)) return undefined;
   const directories = group.groups.map(({ directory }) => directory);
   const text = exactJson(made.request.spec);
@@ -44,7 +43,7 @@ function keepWhole(asked: Asked, { spec }: Bundle, specText: string, made: Made)
     reachable,
   };
   const key = keyOf(asked, probeCaller(), group.hierarchies);
-  return toWrite(nameOf(asked), { key, kinds, image, container }, KIND);
+  return toWrite(nameOf(asked), { key, kinds, image, warnings, container }, KIND);
 }
 
 function isKeepable({ id }: Asked, spec: Bundle["spec"], made: Made): boolean {
@@ -53,7 +52,7 @@ function isKeepable({ id }: Asked, spec: Bundle["spec"], made: Made): boolean {
   const isAlone = !hooked && !rdt && !listener && !cuts && !expected && !spec.process?.terminal;
   const ownPids = spec.linux?.namespaces?.some(({ type, path }) => type === "pid" && path === undefined);
   return isPlain && isAlone && ownPids === true && image.idsAt.length === 0 && image.idWordsAt.length === 0 &&
-    !request.keepKeys && isExact(group.resources) && specWarnings(spec).length === 0; // warnings are told each time
+    !request.keepKeys && isExact(group.resources);
 }
 
 /** Whether a value is the same when it was written as JSON. */

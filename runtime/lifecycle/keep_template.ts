@@ -5,7 +5,6 @@ import type { Made } from "../image_of.ts";
 import { keepFile, readKeptFile } from "../kept_files.ts";
 import type { KeyedImage } from "../images.ts";
 import { exactJson } from "../spec/exact_json.ts";
-import { specWarnings } from "../spec/validate.ts";
 import { isExact } from "./keep_source.ts";
 import type { Asked } from "./kept_source.ts";
 import { placesOf, putValues, renamed, type Shape } from "./shape.ts";
@@ -62,8 +61,7 @@ function isKeepable(spec: Bundle["spec"], made: Made): boolean {
   const ownPids = spec.linux?.namespaces?.some(({ type, path }) => type === "pid" && path === undefined);
   return isNamed && isAlone && ownPids === true && root.kind === "directory" && !keepKeys &&
     image.idsAt.length === 0 && image.idWordsAt.length === 0 && isExact(group!.resources) &&
-    isExact(hooked) &&
-    specWarnings(spec).length === 0; // warnings are told each time
+    isExact(hooked);
 }
 
 /** Whether one of this shape was made before; it is noted. */
@@ -86,7 +84,7 @@ function keptOf(
     readonly made: Made;
   },
 ): Kept | undefined {
-  const { image, request, hooked } = made;
+  const { image, request, hooked, warnings } = made;
   const { path, resources, reachable } = made.group!;
   if (request.root.kind !== "directory") return undefined;
   const rootfs = request.root.path;
@@ -108,7 +106,7 @@ function keptOf(
   };
   // How files of the root file system looked is another matter: they are read again.
   const kinds = Object.fromEntries(Object.entries(made.kinds).filter(([, kind]) => !kind.startsWith("as ")));
-  return { key, kinds, image, template: { values, places, rest: JSON.stringify(rest) } };
+  return { key, kinds, image, warnings, template: { values, places, rest: JSON.stringify(rest) } };
 }
 
 /** Whether a container comes out as another one with its names replaced. */

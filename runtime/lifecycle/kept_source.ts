@@ -93,7 +93,7 @@ function canRecreate({ id }: Asked): boolean {
 }
 
 function sourceFrom(
-  { image }: KeyedImage,
+  { image, warnings }: KeyedImage,
   { id: other, idsAt, specText, spec, resources, reachable }: KeptContainer,
   { id, directory, hierarchies }: Asked & Pick<GroupRequest, "hierarchies">,
 ): Source {
@@ -105,6 +105,7 @@ function sourceFrom(
     made: { image: renamed(image, { id, other, idsAt, groups }), group },
     specText,
     keepsKeys: false,
+    warnings,
   };
 }
 

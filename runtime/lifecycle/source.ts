@@ -30,6 +30,8 @@ export interface Source {
   /** Whether the program has the caller's keys. */
   readonly keepsKeys: boolean;
   readonly filterFlags?: number | undefined;
+  /** What is told of its bundle each time, if nobody has told it yet. */
+  readonly warnings?: readonly string[] | undefined;
   /** Its place on the network. */
   readonly connection?: Connection | undefined;
   /** Its entry in the store, if that was taken already. */

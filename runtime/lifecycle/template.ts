@@ -102,7 +102,7 @@ function fromTemplate(asked: Asked): Source | undefined {
 }
 
 function sourceFrom(
-  { image }: KeyedImage,
+  { image, warnings }: KeyedImage,
   { places }: Template,
   { rest, rename, hierarchies, to }: Pick<GroupRequest, "hierarchies"> & {
     readonly rest: TemplateRest;
@@ -131,5 +131,6 @@ function sourceFrom(
     },
     specText,
     keepsKeys: false,
+    warnings,
   };
 }

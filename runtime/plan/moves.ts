@@ -2,9 +2,9 @@ import { type Arch, O, O_DIRECTORY, O_NOFOLLOW } from "./abi.ts";
 import type { Place } from "./caller.ts";
 import { findFirst, findThawed, type FirstProcess } from "./first_process.ts";
 import { AT_FDCWD } from "./kernel.ts";
-import { flags, jump, mark, named, type Op, op, type Plan, slot, type Struct, text, zeros } from "./op.ts";
+import { flags, jump, mark, named, type Op, op, type Plan, slot, text, zeros } from "./op.ts";
 import { removeEntry } from "./remove_entry.ts";
-import { isStill } from "./unaided.ts";
+import { isStill, outlive } from "./unaided.ts";
 
 /** What can be compiled, by the numbers that the stub of the executable gives them: `tools/build/stub_x86_64.S`. */
 export const MOVES = { state: 1, start: 2, delete: 3, kill: 4 } as const;
@@ -39,10 +39,6 @@ export interface MovesRequest {
 
 const OWN_USERS = "/proc/self/ns/user";
 const [O_NONBLOCK, LOCK_EX_NB] = [0o4000, 6];
-const IGNORED: Struct = {
-  struct: "sigaction",
-  members: [["handler", 8, named("SIG_IGN", 1)], ["flags", 8, 0], ["restorer", 8, 0], ["mask", 8, 0]],
-};
 /** Slots of what is open until the end. */
 const OPENED = ["file", "process", "gate", "parent"];
 const REMOVEDIR = named("AT_REMOVEDIR", 0x200);
@@ -66,7 +62,7 @@ function* steps(request: MovesRequest): Iterable<Op> {
     yield op("open nothing yet", "let", [-1], { into: fd });
   }
   yield* isStill(OWN_USERS, [AT_FDCWD, OWN_USERS, 0], request.users);
-  yield op("outlive readers", "rt_sigaction", [named("SIGPIPE", 13), IGNORED, 0, 8]);
+  yield outlive("readers");
   for (const move of Object.keys(MOVES) as MoveName[]) {
     if (!request.moves.includes(move)) yield* choose(move, "fail");
   }

@@ -11,6 +11,7 @@ import { recreateLooks } from "./recreate_looks.ts";
 import { attend, letGo } from "./recreate_run.ts";
 import { undo } from "./recreate_undo.ts";
 import { nameStreams } from "./stream_names.ts";
+import { tellWarnings } from "./tell_warnings.ts";
 import {
   digits,
   digitsOf,
@@ -46,6 +47,8 @@ export interface RecreateRequest {
   /** The config.json that the image was made from, and what is kept of it. */
   readonly config: Stamp;
   readonly specText: string;
+  /** What is told of the bundle each time. */
+  readonly warnings: readonly string[];
   /** The executable that made it. */
   readonly executable: Stamp;
   readonly kinds: Kinds;
@@ -80,7 +83,7 @@ export interface RecreateRequest {
 }
 
 /** What is asked for, in the order in which the stub has it. */
-const ASKED = ["id", "length", "pidFile", "store:path", "bundle:path"] as const;
+const ASKED = ["id", "length", "pidFile", "store:path", "bundle:path", "log"] as const;
 const OPENED = ["file", "parent", "store", "entry", ...LAUNCH_FDS, "process"];
 /** The places of a record at which a stream is named. */
 const STREAMS = [0, 1, 2] as const;
@@ -149,6 +152,7 @@ function* steps(request: RecreateRequest): Iterable<Op> {
   yield* writeRecord(request, "record", record, named);
   yield* writeMoves(request, named);
   yield mark("written down");
+  yield* tellWarnings(request.warnings);
   yield* request.attached ? attend(request) : letGo(request);
   yield mark("stopped");
   yield* leave(["launcher"], [...OPENED, ...places, "bundle"], undo(request));

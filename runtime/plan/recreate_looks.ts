@@ -18,8 +18,11 @@ const emptyPath = flags("AT_", { EMPTY_PATH: AT.EMPTY_PATH });
 
 /** Looks at all; opens the directories that a container's cgroups are made in, to `base:0` and so on. */
 export function* recreateLooks(request: RecreateRequest, created: Bytes): Iterable<Op> {
-  const { arch, bundle, directory, config, executable, kinds, caller, groups } = request;
+  const { arch, bundle, directory, config, executable, kinds, caller, groups, warnings } = request;
   yield* isSame("find an id as long", "length", request.idLength);
+  if (warnings.length > 0) {
+    yield op("is nothing to be logged?", "let", [slot("log")], { positive: "fail" }); // only Deno does that
+  }
   yield* isStill("/proc/self/exe", [AT_FDCWD, "/proc/self/exe", 0], executable);
   yield* isStill("the bundle", [slot("bundle"), "", emptyPath], directory);
   yield* isStill(bundle, [AT_FDCWD, bundle, 0], directory);

@@ -4,6 +4,7 @@ import { AT, AT_FDCWD } from "./kernel.ts";
 import { findKinds, type Kinds } from "./kinds.ts";
 import { flags, jump, mark, named, type Op, op, type Plan, slot, type Struct, text, zeros } from "./op.ts";
 import { MESSAGE, MESSAGE_BYTES } from "./protocol.ts";
+import { tellWarnings } from "./tell_warnings.ts";
 import {
   beginWithNothing,
   CLD_EXITED,
@@ -40,6 +41,8 @@ export interface RerunRequest {
   readonly kinds: Kinds;
   /** The image, of the supervised form. */
   readonly elf: Uint8Array<ArrayBuffer>;
+  /** What is told of the bundle each time. */
+  readonly warnings: readonly string[];
   /** Numbers of the signals that are meant for the program. */
   readonly signals: readonly number[];
 }
@@ -73,6 +76,7 @@ function* steps(request: RerunRequest): Iterable<Op> {
   yield* looks(request);
   yield* makeImage(request.elf);
   yield* connectLauncher();
+  yield* tellWarnings(request.warnings);
   yield op("open the start gate", "write", [slot("gate:write"), text("\0"), 1]);
   yield* startLauncher();
   yield* hear();

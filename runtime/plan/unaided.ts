@@ -218,9 +218,14 @@ const IGNORED: Struct = {
   members: [["handler", 8, named("SIG_IGN", 1)], ["flags", 8, 0], ["restorer", 8, 0], ["mask", 8, 0]],
 };
 
+/** Whoever does not read what is written to him ends nothing. */
+export function outlive(who: string): Op {
+  return op(`outlive ${who}`, "rt_sigaction", [named("SIGPIPE", 13), IGNORED, 0, 8]);
+}
+
 /** Lets go on who waits at the start gate, and may be gone. */
 export function* openGate(): Iterable<Op> {
-  yield op("outlive who waits at the gate", "rt_sigaction", [named("SIGPIPE", 13), IGNORED, 0, 8]);
+  yield outlive("who waits at the gate");
   yield op("open the start gate", "write", [slot("gate:write"), text("\0"), 1]);
 }
 

@@ -34,6 +34,15 @@ rerunTest("a bundle that was run before runs without Deno: streams, exit code, a
   }
 });
 
+rerunTest("what a bundle is warned of is told without Deno too", async (runs) => {
+  const capabilities = { bounding: ["CAP_KILL"], permitted: ["CAP_KILL"], ambient: ["CAP_KILL"] };
+  const said = "runtime: can't raise ambient capability CAP_KILL: it is not inheritable\n";
+  equal((await runs.first(GATED, { process: { capabilities } })).stderr, said);
+  const child = await runs.ready();
+  ok(isLight(child));
+  equal(TEXT.decode((await finish(child, "one\n")).stderr), said);
+});
+
 rerunTest("signals of a run without Deno reach its program", async (runs) => {
   const source = `${runs.bundle.path}/source`;
   Deno.mkdirSync(source);
@@ -69,6 +78,7 @@ function delayGuard({ bundle, file, program: [program = ""] }: Runs): void {
     // Whoever is called by a Deno has the soft limit to which that has raised its own.
     caller: { ...caller, openFiles: { ...caller.openFiles, soft: caller.openFiles.hard } },
     kinds: {},
+    warnings: [],
     elf: assemble(late(plan(asked))).elf,
     signals: FORWARDED.map(signalNumber),
   });

@@ -140,8 +140,32 @@ containerTest(
       const kept = await containers.run("run", OTHER);
       Deno.removeSync(file);
       deepEqual(await containers.run("run", OTHER), kept);
-      equal(kept.code, 127);
+      equal(kept.code, 1);
       Deno.renameSync(`${tool}.gone`, tool);
+    });
+  },
+);
+
+containerTest(
+  "what a bundle is warned of is told of a container that is made from what was kept",
+  async () => {
+    await withRuntime(async (program) => {
+      await using containers = new Containers(program);
+      containers.write(["/bin/true"], { ociVersion: "1.9.0" });
+      const file = keptFile(containers, FIRST);
+      const log = `${containers.bundle.path}/log`;
+      for (const id of [FIRST, OTHER]) {
+        const { stderr } = await containers.run("--log", log, "create", id);
+        equal(stderr, "runtime: ignoring what version 1.9.0 of the specification has added to 1.3\n");
+        match(
+          Deno.readTextFileSync(log),
+          /^time="[^"]+" level=warning msg="ignoring what version 1\.9\.0 .*\n$/,
+        );
+        Deno.removeSync(log);
+        await containers.output("delete", "--force", id);
+      }
+      Deno.removeSync(file);
+      forgetSteps(containers, FIRST);
     });
   },
 );

@@ -7,6 +7,7 @@ import { compare, portrait } from "../faults/portrait.ts";
 import type { Containers } from "../helpers/containers.ts";
 import { FIRST, light, recreateTest, SECOND, THIRD } from "../helpers/recreates.ts";
 import { SETTLED_MS } from "../helpers/reruns.ts";
+import { starterSpec } from "../../runtime/starter_spec.ts";
 
 interface Made {
   readonly record: Record;
@@ -64,6 +65,38 @@ recreateTest("a bundle's third container is made without Deno, and is as the oth
   }
   containers.program = program;
   await containers.output("delete", "--force", FIRST);
+});
+
+recreateTest("what a bundle is warned of is told without Deno, and logged by Deno", async (containers) => {
+  const { program, bundle } = containers;
+  const process = { ...starterSpec().process!, args: ["/bin/sleep", "300"], terminal: false };
+  const capabilities = { ...process.capabilities, ambient: ["CAP_KILL", "CAP_NET_BIND_SERVICE"] };
+  containers.write([], { process: { ...process, capabilities } });
+  await new Promise((resolve) => setTimeout(resolve, SETTLED_MS));
+  const said: string[] = [];
+  for (const id of [FIRST, SECOND, THIRD]) {
+    if (id === THIRD) containers.program = light(program);
+    const { code, stderr } = await containers.run("create", id);
+    equal(code, 0, stderr);
+    said.push(stderr);
+  }
+  const warning = (name: string): string => `can't raise ambient capability ${name}: it is not inheritable`;
+  const lines = ["CAP_KILL", "CAP_NET_BIND_SERVICE"].map((name) => `runtime: ${warning(name)}\n`).join("");
+  deepEqual(said, [lines, lines, lines]);
+  containers.program = program;
+  await containers.output("delete", "--force", THIRD);
+  // Nobody who does not read it keeps the container from being made.
+  containers.program = ["/bin/sh", "-c", 'exec "$@" 2>&-', "sh", ...light(program)];
+  equal((await containers.run("create", THIRD)).code, 0);
+  containers.program = program;
+  await containers.output("delete", "--force", THIRD);
+  const log = `${bundle.path}/log`;
+  containers.program = light(program);
+  const { stderr } = await containers.run("--log", log, "create", THIRD);
+  containers.program = program;
+  match(stderr, /ld\.so/); // Deno makes it
+  equal(Deno.readTextFileSync(log).match(/level=warning msg="can't raise/g)?.length, 2);
+  for (const id of [FIRST, SECOND, THIRD]) await containers.output("delete", "--force", id);
 });
 
 recreateTest("what cannot be made without Deno is undone, and Deno says why", async (containers) => {

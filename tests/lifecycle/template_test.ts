@@ -97,6 +97,21 @@ templateTest(
   },
 );
 
+containerTest("what is warned of is told of a container that is made without the planner", async () => {
+  await withRuntime(async (program) => {
+    await using bundles = new EngineBundles(program);
+    const later = (spec: Spec): Spec => ({ ...spec, ociVersion: "1.9.0" });
+    const isKept = (): boolean => bundles.kept().length > 0 && read(bundles.file).includes('"proven"');
+    for (let count = 0, isLast = false; !isLast; count++) {
+      ok(count < MOST_PLANNED, "nothing is kept");
+      isLast = isKept();
+      const { stderr } = await bundles.create(bundles.write(later));
+      equal(stderr, "runtime: ignoring what version 1.9.0 of the specification has added to 1.3\n");
+      await bundles.remove(bundles.last);
+    }
+  });
+});
+
 templateTest("what differs in more than names is planned", async (bundles) => {
   bundles.tamper("SAID=plain", "SAID=evil!");
   const other = bundles.write((spec) => {

@@ -20,11 +20,12 @@
     .set CREATE, 8              # RECREATE in runtime/plan/recreate_run.ts
     .set DETACHED, 9            # RECREATE_DETACHED there: `run --detach`
     .set ATTACHED, 10           # RECREATE_ATTACHED there: `run --bundle`, which waits for the end
-    .set ASKED, -40             # from %rbp: what a container is to be like, as ASKED there
+    .set ASKED, -48             # from %rbp: what a container is to be like, as ASKED there
     .set LENGTH, 8              # from ASKED: of its id
     .set PIDFILE, 16            # the path of a file, or 0
     .set ROOT, 24               # where containers are
     .set BUNDLE, 32             # the path of its bundle
+    .set LOG, 40                # the path of the log, or 0
     .set ROOM, 64               # for a struct rlimit, and the setting that tells of it
     .set SETTING, 16
     .set NAME_BYTES, 18         # of .Lopenfiles
@@ -39,6 +40,7 @@ _start:
     lea 16(%rbp), %r12          # &argv[1]
     lea .Lhome(%rip), %r13      # where containers are
     xor %r10d, %r10d            # whether systemd makes the cgroups
+    movq $0, ASKED+LOG(%rbp)
 .Lflag:
     call .Lnext
     cmpb $'-', (%rsi)
@@ -59,12 +61,14 @@ _start:
 2:  cmpb $0, (%rsi)
     je .Lload
     cmp $2, %ebx
-    ja .Lflag                   # only errors are logged
+    ja 5f
     jb 3f
     lea .Lformats(%rip), %rdi
     call .Lexact
     jmp .Lflag
 3:  mov %rsi, %r13
+    jmp .Lflag
+5:  mov %rsi, ASKED+LOG(%rbp)   # errors and warnings are logged
     jmp .Lflag
 4:  inc %r10d                   # only create asks for that
     cmpb $0, -1(%rsi)

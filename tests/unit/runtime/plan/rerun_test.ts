@@ -27,6 +27,7 @@ const REQUEST: RerunRequest = {
     "/srv/box/rootfs/etc/group": { ...STAMP, inode: 44n },
   },
   elf: new Uint8Array(5000),
+  warnings: [],
   signals: [1, 2, 15],
 };
 
