@@ -1,6 +1,7 @@
 import { deepEqual, equal, match, ok, throws } from "node:assert/strict";
 import { LaunchError, LifecycleError, loadBundle, Sandbox, type SandboxOptions, SpecError } from "../mod.ts";
 import { ROOT, Temporary } from "./helpers/cli.ts";
+import { TestBundle } from "./helpers/launch_bundle.ts";
 import { failure, output, sandboxTest } from "./helpers/sandboxes.ts";
 
 sandboxTest("Sandbox.create() builds everything and runs nothing before start()", async () => {
@@ -20,6 +21,24 @@ sandboxTest("Sandbox.run() runs a bundle by path and loaded", async () => {
     await using sandbox = await Sandbox.run({ bundle, id: "mine" });
     match(await new Response(sandbox.stdout).text(), /^Hello from inside/);
     equal((await sandbox.wait()).id, "mine");
+  }
+});
+
+sandboxTest("Sandbox.run() tells each time what a bundle is warned of", async () => {
+  using made = new TestBundle();
+  const capabilities = { bounding: ["CAP_KILL"], permitted: ["CAP_KILL"], ambient: ["CAP_KILL"] };
+  made.write(["/bin/true"], { process: { capabilities } });
+  const said = "can't raise ambient capability CAP_KILL: it is not inheritable";
+  for (const bundle of [made.path, loadBundle(made.path)]) {
+    const warnings: string[] = [];
+    for (let round = 0; round < 2; round++) { // the second one by the image of the first
+      await using sandbox = await Sandbox.run({
+        bundle,
+        onWarning: (warning) => void warnings.push(warning),
+      });
+      equal((await sandbox.wait()).exitCode, 0);
+    }
+    deepEqual(warnings, [said, said]);
   }
 });
 
